@@ -1,0 +1,56 @@
+/*
+Package core is the functional core: deterministic state machines over typed records.
+
+A [Task] takes batches of records and accumulates effects: a [Commit], which is data.
+It starts no goroutine, takes no lock, reads no clock, draws no random number and does
+no I/O. Whoever runs it (package shell) makes each commit durable and then calls
+Advance, or calls Abort and feeds the same input again:
+
+	for batch := range input {
+		if err := t.Step(batch); err != nil { // pure: state + input -> effects
+			return err
+		}
+		c, err := t.Ready() // seals a generation: effects as data
+		if err != nil {
+			return err
+		}
+		if err := durable(c); err != nil { // outputs, changelog, offsets: all or none
+			t.Abort() // as after the last Advance
+			seek(t.Next(nil))
+			continue
+		}
+		store.Apply(c) // what the task's views read
+		t.Advance()
+	}
+
+# The contract
+
+Given the same views and the same sequence of calls, a task yields the same commits,
+byte for byte. All that a caller decides is in that sequence: which batches come when,
+which sources have caught up, when a generation ends, what time a tick tells. Nothing
+else may decide; [Commit.Decisions] records it.
+
+Between Ready and Advance, Step may go on: into a second generation. There are never
+more than two. Advance settles the older one; Abort drops both, so it may only be
+called when the older one is known not to have been committed.
+
+A view must show a commit from Advance on, and not before.
+
+After an error of Step or Ready the task takes no input until Abort; what was committed
+is untouched.
+
+# Memory
+
+A batch belongs to the task until its records have run; its bytes must never change,
+since headers and what codecs make of them may refer to them. A commit, and every byte
+slice in it, belongs to the task and is valid until the Advance or Abort that settles
+it. Step allocates nothing once its tables are warm, apart from what the user's
+functions and codecs allocate.
+
+# Reading the package
+
+task.go holds the calls of the task, merge.go which record is next, tx.go the sources
+and sinks, op.go and join.go the operators, table.go the overlay of uncommitted rows,
+effect.go the commit. core imports the standard library only.
+*/
+package core

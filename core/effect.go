@@ -1,0 +1,145 @@
+package core
+
+// Commit is everything that a task did in one generation, as data: from one Ready to
+// the next. The shell makes it durable as a whole or not at all.
+//
+// All slices, and the bytes they point to, belong to the task and are valid until the
+// Advance or Abort that settles the commit.
+type Commit struct {
+	Task    TaskID
+	Next    []Offset // by source: the next offset to consume
+	Outputs []Output // records for sinks and repartition topics, in the order they were made
+	Writes  []Write  // the last value of each changed row: changelog and store batch in one
+	// Times are the operator times: part of the committed state, so that late and close
+	// decisions do not depend on restarts. 0 is the task's stream time, 1 its last tick.
+	Times []Time
+	// Decisions are what the shell decided for the task since the last commit. With them
+	// and the input, the commit can be computed again, byte for byte.
+	Decisions []Decision
+
+	moved bool // an offset or an operator time has changed
+	arena arena
+}
+
+// Output is one record to append to a sink's topic. Its partition follows from its key.
+type Output struct {
+	Sink       SinkID
+	Key, Value []byte
+	Headers    []byte
+	Time       Time
+}
+
+// Write is the last value of one row in a commit. A nil Value deletes the row: a
+// tombstone in the changelog.
+type Write struct {
+	Table      TableID
+	Key, Value []byte
+	Time       Time // the row's timestamp
+}
+
+// Decision is an input of the task other than a record's bytes. Runs are counted:
+// "three records of source 1" is one decision.
+type Decision struct {
+	Source SourceID // from which source the next records were taken; or Ticked
+	N      int64    // how many records; for Ticked, the time
+}
+
+// Ticked stands in Decision.Source for a tick of the clock.
+const Ticked SourceID = -1
+
+// Empty reports whether the commit holds nothing: then nothing needs to be written.
+func (c *Commit) Empty() bool { return !c.moved && len(c.Outputs) == 0 && len(c.Writes) == 0 }
+
+// Size is the memory that the commit's keys and values take so far, in bytes.
+func (c *Commit) Size() int { return c.arena.size }
+
+func (c *Commit) took(source SourceID, n int64) {
+	if n == 0 {
+		return
+	}
+	c.moved = true
+	if d := c.Decisions; len(d) > 0 && d[len(d)-1].Source == source && source != Ticked {
+		d[len(d)-1].N += n
+		return
+	}
+	c.Decisions = append(c.Decisions, Decision{source, n})
+}
+
+func (c *Commit) reset() {
+	clear(c.Outputs)
+	clear(c.Writes)
+	c.Outputs, c.Writes, c.Decisions, c.moved = c.Outputs[:0], c.Writes[:0], c.Decisions[:0], false
+	c.arena.reset()
+}
+
+// arena holds the encoded bytes of a commit in chunks that are used again. A slice
+// that was handed out never moves.
+type arena struct {
+	chunks [][]byte // len is what is used
+	cur    int
+	size   int
+}
+
+const (
+	arenaChunk = 64 << 10
+	// arenaKeep bounds what an arena holds on to after a burst.
+	arenaKeep = 64
+)
+
+// tail is the free end of the current chunk, with length 0, to append to.
+func (a *arena) tail() []byte {
+	if a.cur == len(a.chunks) {
+		a.chunks = append(a.chunks, make([]byte, 0, arenaChunk))
+	}
+	c := a.chunks[a.cur]
+	return c[len(c):]
+}
+
+// keep takes over b, which was appended to the last tail, and returns where it lies now.
+// A nil b stays nil; an empty one does not become nil.
+func (a *arena) keep(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	a.size += len(b)
+	c := a.chunks[a.cur]
+	if len(b) > cap(c)-len(c) { // append has moved it to memory of its own
+		if len(b) > arenaChunk/4 {
+			return b[:len(b):len(b)] // large: leave it there
+		}
+		a.cur++
+		b = append(a.tail(), b...)
+		c = a.chunks[a.cur]
+	}
+	a.chunks[a.cur] = c[:len(c)+len(b)]
+	return b[:len(b):len(b)]
+}
+
+func (a *arena) reset() {
+	if len(a.chunks) > arenaKeep {
+		clear(a.chunks[arenaKeep:])
+		a.chunks = a.chunks[:arenaKeep]
+	}
+	for i := range a.chunks {
+		a.chunks[i] = a.chunks[i][:0]
+	}
+	a.cur, a.size = 0, 0
+}
+
+// encode appends v to the arena. The caller says where it happened.
+func encode[T any](a *arena, c Codec[T], v T) ([]byte, error) {
+	tail := a.tail()
+	b, err := c.Append(tail, v)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil && len(b) <= cap(tail) && !sameArray(b, tail) {
+		b = append(tail, b...) // the codec did not append: keep its bytes all the same
+	}
+	return a.keep(b), nil
+}
+
+// sameArray reports whether b begins where tail does.
+func sameArray(b, tail []byte) bool {
+	return cap(b) > 0 && cap(tail) > 0 && &b[:1][0] == &tail[:1][0]
+}

@@ -1,0 +1,64 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrDecode marks bytes that a codec does not accept: of a record, or of a stored row.
+	ErrDecode = errors.New("core: decode")
+	// ErrEncode marks a value that a codec does not accept.
+	ErrEncode = errors.New("core: encode")
+	// ErrPanic marks a panic in a user function.
+	ErrPanic = errors.New("core: panic in a user function")
+	// ErrRejected marks a record that a user function rejected.
+	ErrRejected = errors.New("core: rejected")
+	// ErrTime marks a record whose timestamp is negative.
+	ErrTime = errors.New("core: invalid timestamp")
+	// ErrState marks a failed read of a table.
+	ErrState = errors.New("core: state")
+	// ErrMutated marks a user function that changed a value it was given.
+	ErrMutated = errors.New("core: a function changed a value that it was given")
+	// ErrInput marks a batch that does not follow the one before it.
+	ErrInput = errors.New("core: invalid input")
+)
+
+// RecordError says on which record and in which node a task failed. It wraps one of
+// the errors of this package, so errors.Is tells what happened. It is the seam for
+// what becomes of such a record: the task stops, and its caller decides.
+type RecordError struct {
+	Task   TaskID
+	Source SourceID
+	Topic  string
+	Offset Offset
+	Node   string // the operator, source or sink
+	Func   string // the user's function, where one is to blame
+	Err    error
+	Stack  []byte // of a panic
+}
+
+func (e *RecordError) Error() string {
+	where := e.Node
+	if e.Func != "" {
+		where += " (" + e.Func + ")"
+	}
+	return fmt.Sprintf("task %v, topic %s, partition %d, offset %d, node %s: %v", e.Task, e.Topic, e.Task.Partition, e.Offset, where, e.Err)
+}
+
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// Reason is why a record went no further. Such records are counted, never dropped in silence.
+type Reason uint8
+
+// The reasons.
+const (
+	NullKey   Reason = iota // an operator needs a key and the record has none
+	NullValue               // a value is null and its codec does not take null
+	Unmatched               // an inner join found no row
+	numReasons
+)
+
+func (r Reason) String() string {
+	return [numReasons]string{"null key", "null value", "unmatched"}[r]
+}

@@ -1,0 +1,155 @@
+package core
+
+import "fmt"
+
+// Which record is next: of the sources that have records waiting, the one whose next
+// record is the oldest; of equal times the source with the lower id, and within a
+// source the order of offsets (Kafka Streams' PartitionGroup). A source that has none
+// waiting holds all others up, unless its last batch said that it had caught up: so a
+// table is as new as the records that are joined to it, as far as the log is known
+// (max.task.idle.ms = 0, KIP-695).
+//
+// What is known of the log, and when, is not the task's to know: it comes with the
+// batches, so the order of records is a function of the sequence of Step calls.
+
+// source is one input of the task: its chain and the batches that wait.
+type source struct {
+	topic    string
+	node     NodeID
+	step     func(*Tx, *RawRecord)
+	queue    []*Batch
+	pos      int // of the next record in queue[0]
+	next     Offset
+	tail     Offset // behind the last batch
+	bytes    int
+	caughtUp bool
+}
+
+// addSource attaches the next source of t.
+func (t *Task) addSource(topic string, n NodeID, step func(*Tx, *RawRecord)) {
+	s := source{topic: topic, node: n, step: step}
+	if n := len(t.sources); n < len(t.cfg.Resume) {
+		s.next = t.cfg.Resume[n]
+	}
+	s.tail = s.next
+	t.sources = append(t.sources, s)
+	t.committed = append(t.committed, s.next)
+}
+
+func (s *source) reset(next Offset) {
+	clear(s.queue)
+	s.queue, s.pos, s.bytes, s.caughtUp = s.queue[:0], 0, 0, false
+	s.next, s.tail = next, next
+}
+
+// enqueue checks that b follows what came before and puts it behind.
+func (t *Task) enqueue(b *Batch) error {
+	if b.Source < 0 || int(b.Source) >= len(t.sources) {
+		return fmt.Errorf("%w: task %v has no source %d", ErrInput, t.cfg.ID, b.Source)
+	}
+	s := &t.sources[b.Source]
+	at := s.tail
+	for i := range b.Records {
+		if o := b.Records[i].Offset; o < at {
+			return fmt.Errorf("%w: task %v, topic %s: offset %d where %d or more was expected", ErrInput, t.cfg.ID, s.topic, o, at)
+		}
+		at = b.Records[i].Offset + 1
+	}
+	if b.Next < at {
+		return fmt.Errorf("%w: task %v, topic %s: batch ends at %d, before its records at %d", ErrInput, t.cfg.ID, s.topic, b.Next, at)
+	}
+	s.tail, s.caughtUp = b.Next, b.CaughtUp
+	s.bytes += b.Size()
+	s.queue = append(s.queue, b)
+	s.settle()
+	return nil
+}
+
+// settle takes consumed batches off the queue. Where nothing waits, the source has
+// moved to the end of its last batch: behind control records, say.
+func (s *source) settle() {
+	for len(s.queue) > 0 && s.pos == len(s.queue[0].Records) {
+		s.next = s.queue[0].Next
+		n := copy(s.queue, s.queue[1:])
+		s.queue[n], s.queue, s.pos = nil, s.queue[:n], 0
+	}
+}
+
+func (s *source) head() *RawRecord { return &s.queue[0].Records[s.pos] }
+
+// run steps records until a source must be waited for.
+func (t *Task) run() {
+	for {
+		best, until, ok := t.choose()
+		if !ok {
+			return
+		}
+		if t.runSource(best, until); t.tx.err != nil {
+			return
+		}
+	}
+}
+
+// choose picks the source to step, and until when: the first time at which another
+// source's next record comes before its own.
+func (t *Task) choose() (best SourceID, until Time, ok bool) {
+	best, until = -1, maxTime
+	var at Time
+	for i := range t.sources {
+		s := &t.sources[i]
+		if len(s.queue) == 0 {
+			if !s.caughtUp {
+				return 0, 0, false
+			}
+			continue
+		}
+		switch h := s.head().Time; {
+		case best < 0:
+			best, at = SourceID(i), h
+		case h < at:
+			until, best, at = at, SourceID(i), h // the earlier source wins ties: until is exclusive
+		default:
+			until = min(until, h+1) // this one wins ties: a record of time h still goes first
+		}
+	}
+	return best, until, best >= 0
+}
+
+// runSource steps records of one source while they are older than until and no source
+// with an empty queue has to be waited for.
+func (t *Task) runSource(id SourceID, until Time) {
+	s, n := &t.sources[id], int64(0)
+	tx := &t.tx
+	tx.source = id
+	for len(s.queue) > 0 && tx.err == nil {
+		b := s.queue[0]
+		for s.pos < len(b.Records) {
+			r := &b.Records[s.pos]
+			if r.Time >= until {
+				tx.c.took(id, n)
+				return
+			}
+			tx.offset, tx.index = r.Offset, 0
+			if r.Time < 0 {
+				tx.fail(s.node, fmt.Errorf("%w: %d", ErrTime, r.Time))
+				return
+			}
+			t.times.stream = max(t.times.stream, r.Time)
+			s.step(tx, r)
+			if t.cfg.CheckMutation {
+				for _, tb := range t.tables {
+					tb.forget()
+				}
+			}
+			if tx.err != nil {
+				return
+			}
+			s.pos++
+			s.next = r.Offset + 1
+			s.bytes -= r.Size()
+			n++
+		}
+		s.settle()
+	}
+	tx.c.took(id, n)
+}

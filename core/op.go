@@ -1,0 +1,290 @@
+package core
+
+import "fmt"
+
+// The stateless operators, and those that turn streams into tables and back. Each
+// takes the rest of the chain and returns the chain with itself in front.
+
+// Filter passes on the records whose value keep accepts.
+func Filter[K, V any](n NodeID, keep func(V) bool, next Next[K, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		ok := keep(r.Value)
+		if tx.called(n); ok {
+			next(tx, r)
+		}
+	}
+}
+
+// Split passes the records whose value test accepts to yes, the others to no.
+func Split[K, V any](n NodeID, test func(V) bool, yes, no Next[K, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		ok := test(r.Value)
+		if tx.called(n); ok {
+			yes(tx, r)
+		} else {
+			no(tx, r)
+		}
+	}
+}
+
+// Map turns each value into one other.
+func Map[K, V, W any](n NodeID, f func(V) W, next Next[K, W]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		w := f(r.Value)
+		tx.called(n)
+		next(tx, Record[K, W]{r.Key, w, r.Time, r.Headers})
+	}
+}
+
+// Peek shows each value to see.
+func Peek[K, V any](n NodeID, see func(V), next Next[K, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		see(r.Value)
+		tx.called(n)
+		next(tx, r)
+	}
+}
+
+// KeyBy gives each record the key that f makes of its value.
+func KeyBy[K, K2, V any](n NodeID, f func(V) K2, next Next[K2, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		k := f(r.Value)
+		tx.called(n)
+		had := tx.nullKey
+		tx.nullKey = false
+		next(tx, Record[K2, V]{k, r.Value, r.Time, r.Headers})
+		tx.nullKey = had // for the branches beside this one
+	}
+}
+
+// WithHeader sets the header key of each record to what f makes of its value.
+func WithHeader[K, V any](n NodeID, key string, f func(V) string, next Next[K, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		v := f(r.Value)
+		tx.called(n)
+		r.Headers = r.Headers.With(key, v)
+		next(tx, r)
+	}
+}
+
+// Records makes the whole record the value.
+func Records[K, V any](next Next[K, Record[K, V]]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		next(tx, Record[K, Record[K, V]]{r.Key, r, r.Time, r.Headers})
+	}
+}
+
+// Values undoes Records: key, time and headers are those of the record in hand.
+func Values[K, K2, V any](next Next[K, V]) Next[K, Record[K2, V]] {
+	return func(tx *Tx, r Record[K, Record[K2, V]]) {
+		next(tx, Record[K, V]{r.Key, r.Value.Value, r.Time, r.Headers})
+	}
+}
+
+// Fan passes each record to all of nexts, in their order.
+func Fan[K, V any](nexts ...Next[K, V]) Next[K, V] {
+	switch len(nexts) {
+	case 0:
+		return func(*Tx, Record[K, V]) {}
+	case 1:
+		return nexts[0]
+	}
+	return func(tx *Tx, r Record[K, V]) {
+		for _, next := range nexts {
+			next(tx, r)
+		}
+	}
+}
+
+// FlatMap turns each value into any number of others.
+func FlatMap[K, V, W any](n NodeID, f func(V, *Out[W]), next Next[K, W]) Next[K, V] {
+	out := new(Out[W])
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		out.begin(tx, n)
+		f(r.Value, out)
+		tx.called(n)
+		emit(tx, n, out, r.Key, r.Time, r.Headers, next)
+	}
+}
+
+// Out takes what a user function emits. What it emits has the key and the headers of
+// the record in hand, and its time. The zero Out is ready to use, in tests too.
+type Out[W any] struct {
+	_        noCopy
+	values   []W
+	times    []Time // of the values with a time of their own; NoTime for the others
+	rejected error
+	tx       *Tx // nil in tests
+	node     NodeID
+}
+
+// Emit emits a value at the time of the record in hand.
+func (o *Out[W]) Emit(v W) { o.EmitAt(NoTime, v) }
+
+// EmitAt emits a value with another time.
+func (o *Out[W]) EmitAt(t Time, v W) {
+	o.values, o.times = append(o.values, v), append(o.times, t)
+}
+
+// Reject refuses the record in hand: nothing that the function did counts.
+func (o *Out[W]) Reject(reason error) { o.rejected = reason }
+
+// ID makes an id that is derived from the record in hand: a replay makes the same. A
+// second call for the same record makes another one. In a test with no record in hand
+// it is "test".
+func (o *Out[W]) ID() string {
+	if o.tx == nil {
+		return "test"
+	}
+	return o.tx.id(o.node)
+}
+
+// Values is what was emitted, for tests.
+func (o *Out[W]) Values() []W { return o.values }
+
+// Rejected is the reason of a Reject, or nil, for tests.
+func (o *Out[W]) Rejected() error { return o.rejected }
+
+func (o *Out[W]) begin(tx *Tx, n NodeID) {
+	clear(o.values)
+	o.values, o.times, o.rejected = o.values[:0], o.times[:0], nil
+	o.tx, o.node = tx, n
+}
+
+// emit passes on what out took, unless the record was rejected.
+func emit[K, W any](tx *Tx, n NodeID, out *Out[W], k K, at Time, h Headers, next Next[K, W]) {
+	if out.rejected != nil {
+		tx.fail(n, fmt.Errorf("%w: %w", ErrRejected, out.rejected))
+		return
+	}
+	for i := range out.values {
+		r := Record[K, W]{k, out.values[i], at, h}
+		if t := out.times[i]; t != NoTime {
+			r.Time = t
+		}
+		next(tx, r)
+	}
+}
+
+// noCopy lets go vet find copies.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// Process is the general step: from the key's state and a value to the new state and
+// what is emitted. A new key has the zero S; a state that done accepts is deleted
+// (done may be nil). Each new state goes to changed, which may be nil.
+func Process[K comparable, V, S, W any](n NodeID, tb *Table[K, S], step func(S, V, *Out[W]) S, done func(S) bool, next Next[K, W], changed Next[K, Change[S]]) Next[K, V] {
+	out := new(Out[W])
+	return func(tx *Tx, r Record[K, V]) {
+		if tx.nullKey {
+			tx.drop(n, NullKey)
+			return
+		}
+		i := tb.find(tx, r.Key)
+		if i < 0 {
+			return
+		}
+		tx.node = n
+		out.begin(tx, n)
+		s := step(tb.cells[i].val, r.Value, out)
+		if tx.called(n); out.rejected == nil {
+			row := Opt[S]{s, done == nil || !done(s)}
+			set(tx, tb, i, row, Record[K, struct{}]{r.Key, struct{}{}, max(r.Time, tb.cells[i].at), r.Headers}, changed)
+		}
+		emit(tx, n, out, r.Key, r.Time, r.Headers, next)
+	}
+}
+
+// Aggregate folds each value into the row of its key. A new key has the zero A, or,
+// where first is not nil, what first makes of the value. The row's time is the
+// greatest of the records that it holds (KIP-258). A row that done accepts is deleted.
+func Aggregate[K comparable, V, A any](n NodeID, tb *Table[K, A], first func(V) A, add func(A, V) A, done func(A) bool, next Next[K, Change[A]]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		if tx.nullKey {
+			tx.drop(n, NullKey)
+			return
+		}
+		i := tb.find(tx, r.Key)
+		if i < 0 {
+			return
+		}
+		tx.node = n
+		c := &tb.cells[i]
+		var a A
+		if at := c.at; c.ok {
+			a = add(c.val, r.Value)
+			r.Time = max(r.Time, at)
+		} else if first != nil {
+			a = first(r.Value)
+		} else {
+			a = add(a, r.Value)
+		}
+		tx.called(n)
+		set(tx, tb, i, Opt[A]{a, done == nil || !done(a)}, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
+	}
+}
+
+// ToTable keeps the latest value of each key, by offset.
+func ToTable[K comparable, V any](n NodeID, tb *Table[K, V], next Next[K, Change[V]]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		if tx.nullKey {
+			tx.drop(n, NullKey)
+			return
+		}
+		if i := tb.find(tx, r.Key); i >= 0 {
+			set(tx, tb, i, Some(r.Value), Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
+		}
+	}
+}
+
+// ToStream passes on the new values of a table's rows; deletions end here.
+func ToStream[K, V any](next Next[K, V]) Next[K, Change[V]] {
+	return func(tx *Tx, r Record[K, Change[V]]) {
+		if r.Value.New.OK {
+			next(tx, Record[K, V]{r.Key, r.Value.New.Value, r.Time, r.Headers})
+		}
+	}
+}
+
+// FilterTable keeps the rows that keep accepts. A row that leaves is deleted; one that
+// was not there before and is not there now goes no further.
+func FilterTable[K, V any](n NodeID, keep func(V) bool, next Next[K, Change[V]]) Next[K, Change[V]] {
+	return func(tx *Tx, r Record[K, Change[V]]) {
+		tx.node = n
+		c := &r.Value
+		if c.Old.OK && !keep(c.Old.Value) {
+			c.Old = None[V]()
+		}
+		if c.New.OK && !keep(c.New.Value) {
+			c.New = None[V]()
+		}
+		if tx.called(n); c.Old.OK || c.New.OK {
+			next(tx, r)
+		}
+	}
+}
+
+// MapTable turns each row into one other.
+func MapTable[K, V, W any](n NodeID, f func(V) W, next Next[K, Change[W]]) Next[K, Change[V]] {
+	return func(tx *Tx, r Record[K, Change[V]]) {
+		tx.node = n
+		var c Change[W]
+		if c.Old.OK = r.Value.Old.OK; c.Old.OK {
+			c.Old.Value = f(r.Value.Old.Value)
+		}
+		if c.New.OK = r.Value.New.OK; c.New.OK {
+			c.New.Value = f(r.Value.New.Value)
+		}
+		tx.called(n)
+		next(tx, Record[K, Change[W]]{r.Key, c, r.Time, r.Headers})
+	}
+}

@@ -1,0 +1,237 @@
+package core
+
+import "fmt"
+
+// View reads one table as of the last commit. It is the one place where the core calls
+// out; package statestore implements it. A View answers the same until the next
+// Advance. An error stops the task.
+type View interface {
+	// Get appends the row's value to buf, or reports ok = false.
+	Get(key, buf []byte) (value []byte, at Time, ok bool, err error)
+}
+
+// Table is typed state: an overlay of decoded rows on a View of the committed ones.
+//
+// A row is decoded once and stays in the overlay after its commit, as a cache with a
+// bound in bytes. What was written since the last Ready is dirty; what Ready has
+// sealed waits for Advance or Abort. Abort drops both kinds, and the View below still
+// has what was committed, so nothing needs to be undone.
+type Table[K comparable, V any] struct {
+	task *Task
+	id   TableID
+	node NodeID
+	view View
+	kc   Codec[K]
+	vc   Codec[V]
+
+	index  map[K]int32
+	cells  []cell[K, V]
+	free   []int32
+	dirty  []int32 // in first-write order: effects come in this order, never in map order
+	sealed []int32
+	bytes  int   // encoded size of all cells, with cellOverhead
+	hand   int32 // where the last eviction stopped (CLOCK)
+	kb, vb []byte
+	check  *mutationCheck[K, V] // nil unless the task checks for mutations
+}
+
+type cell[K comparable, V any] struct {
+	key   K
+	val   V
+	at    Time
+	size  int32
+	ok    bool // the row exists
+	state cellState
+}
+
+type cellState uint8
+
+const (
+	cellDirty   cellState = 1 << iota // written since the last Ready
+	cellSealed                        // written in the generation that is being committed
+	cellTouched                       // used since the eviction hand last passed
+	cellFree
+)
+
+// cellOverhead is about what a cell costs beside its bytes.
+const cellOverhead = 96
+
+// NewTable adds the next table to t. name is the table's, as the topology says it.
+func NewTable[K comparable, V any](t *Task, name string, kc Codec[K], vc Codec[V]) *Table[K, V] {
+	tb := &Table[K, V]{
+		task: t, id: TableID(len(t.tables)), node: t.Node(name, ""),
+		kc: kc, vc: vc, index: make(map[K]int32),
+	}
+	tb.view = t.cfg.View(tb.id)
+	if t.cfg.CheckMutation {
+		tb.check = newMutationCheck(tb)
+	}
+	t.tables = append(t.tables, tb)
+	return tb
+}
+
+// find returns the place of k's cell, which it reads from the view where the overlay
+// does not have it. It returns -1 when the task has failed.
+func (t *Table[K, V]) find(tx *Tx, k K) int32 {
+	i, ok := t.index[k]
+	if !ok {
+		if i = t.load(tx, k); i < 0 {
+			return i
+		}
+	}
+	t.cells[i].state |= cellTouched
+	if t.check != nil {
+		t.check.touch(i)
+	}
+	return i
+}
+
+func (t *Table[K, V]) load(tx *Tx, k K) int32 {
+	var err error
+	if t.kb, err = t.kc.Append(t.kb[:0], k); err != nil {
+		tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrEncode, k, err))
+		return -1
+	}
+	b, at, ok, err := t.view.Get(t.kb, t.vb[:0])
+	if err != nil {
+		tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrState, k, err))
+		return -1
+	}
+	c := cell[K, V]{key: k, at: at, ok: ok, size: int32(len(t.kb) + len(b) + cellOverhead)}
+	if ok {
+		t.vb = b
+		if c.val, err = t.vc.Decode(b); err != nil {
+			tx.fail(t.node, fmt.Errorf("%w: stored row %v: %w", ErrDecode, k, err))
+			return -1
+		}
+	}
+	t.bytes += int(c.size)
+	i := int32(len(t.cells))
+	if n := len(t.free); n > 0 {
+		i, t.free = t.free[n-1], t.free[:n-1]
+		t.cells[i] = c
+	} else {
+		t.cells = append(t.cells, c)
+	}
+	t.index[k] = i
+	return i
+}
+
+// Get returns the row of k and its timestamp. After a failed read it reports ok = false
+// and the task has failed.
+func (t *Table[K, V]) Get(tx *Tx, k K) (v V, at Time, ok bool) {
+	i := t.find(tx, k)
+	if i < 0 {
+		return v, 0, false
+	}
+	c := &t.cells[i]
+	return c.val, c.at, c.ok
+}
+
+// put sets the row at i, which find returned.
+func (t *Table[K, V]) put(i int32, v V, at Time) {
+	c := &t.cells[i]
+	c.val, c.at, c.ok = v, at, true
+	t.mark(i)
+}
+
+// delete removes the row at i.
+func (t *Table[K, V]) delete(i int32, at Time) {
+	var zero V
+	c := &t.cells[i]
+	c.val, c.at, c.ok = zero, at, false
+	t.mark(i)
+}
+
+func (t *Table[K, V]) mark(i int32) {
+	if c := &t.cells[i]; c.state&cellDirty == 0 {
+		c.state |= cellDirty
+		t.dirty = append(t.dirty, i)
+	}
+	if t.check != nil {
+		t.check.wrote(i)
+	}
+}
+
+// overlay is what a Task needs of its tables, whatever their types.
+type overlay interface {
+	seal(*Tx, *Commit)
+	advance(budget int)
+	abort()
+	verify(*Tx, NodeID)
+	forget()
+}
+
+// seal drains the dirty rows into c.
+func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
+	for _, i := range t.dirty {
+		e := &t.cells[i]
+		w := Write{Table: t.id, Time: e.at}
+		var err error
+		if w.Key, err = encode(&c.arena, t.kc, e.key); err != nil {
+			tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrEncode, e.key, err))
+			return
+		}
+		if e.ok {
+			if w.Value, err = encode(&c.arena, t.vc, e.val); err != nil {
+				tx.fail(t.node, fmt.Errorf("%w: row %v: %w", ErrEncode, e.key, err))
+				return
+			}
+		}
+		size := int32(len(w.Key) + len(w.Value) + cellOverhead)
+		t.bytes += int(size - e.size)
+		e.size = size
+		e.state = e.state&^cellDirty | cellSealed
+		c.Writes = append(c.Writes, w)
+	}
+	t.dirty, t.sealed = t.sealed[:0], t.dirty
+}
+
+// advance makes the sealed rows clean ones and keeps the cache within budget.
+func (t *Table[K, V]) advance(budget int) {
+	for _, i := range t.sealed {
+		t.cells[i].state &^= cellSealed
+	}
+	t.sealed = t.sealed[:0]
+	if t.bytes > budget {
+		t.evict(budget - budget/8)
+	}
+}
+
+// evict passes the hand over the cells, at most twice, until bytes is reached: what
+// was not used since the last pass goes. Uncommitted rows stay.
+func (t *Table[K, V]) evict(bytes int) {
+	for n := 2 * len(t.cells); n > 0 && t.bytes > bytes; n-- {
+		if t.hand++; int(t.hand) >= len(t.cells) {
+			t.hand = 0
+		}
+		switch c := &t.cells[t.hand]; {
+		case c.state&(cellDirty|cellSealed|cellFree) != 0:
+		case c.state&cellTouched != 0 && bytes > 0:
+			c.state &^= cellTouched
+		default:
+			t.drop(t.hand)
+		}
+	}
+}
+
+func (t *Table[K, V]) drop(i int32) {
+	c := &t.cells[i]
+	t.bytes -= int(c.size)
+	delete(t.index, c.key)
+	*c = cell[K, V]{state: cellFree}
+	t.free = append(t.free, i)
+}
+
+// abort drops every row that is not committed; the view has the one below.
+func (t *Table[K, V]) abort() {
+	for _, list := range [2][]int32{t.dirty, t.sealed} {
+		for _, i := range list {
+			if t.cells[i].state&cellFree == 0 {
+				t.drop(i)
+			}
+		}
+	}
+	t.dirty, t.sealed = t.dirty[:0], t.sealed[:0]
+	t.forget()
+}

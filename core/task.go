@@ -1,0 +1,207 @@
+package core
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+)
+
+// TaskConfig is what a task begins with.
+type TaskConfig struct {
+	App string // application id: part of derived ids
+	ID  TaskID
+	// Resume holds the next offset of each source, as of the last commit. nil is 0 for all.
+	Resume []Offset
+	// Times are the operator times of the last commit, as Commit.Times had them.
+	Times []Time
+	// View returns the committed state of a table.
+	View func(TableID) View
+	// CacheBytes bounds the decoded rows that each table keeps after a commit.
+	CacheBytes int
+	// CheckMutation finds user functions that change rows. It is slow.
+	CheckMutation bool
+}
+
+// Task is the state machine of one sub-topology on one partition: see the package's
+// documentation for its contract. It is not safe for concurrent use.
+type Task struct {
+	cfg       TaskConfig
+	sources   []source
+	tables    []overlay
+	nodes     []node
+	committed []Offset // by source: next offset as of the last Advance
+	times     times    // as of the last Step
+	commitT   times    // as of the last Advance
+	tx        Tx
+	sealed    *Commit // the generation being committed, or nil
+	spare     *Commit
+	failed    error
+}
+
+// times are the operator times that every task has.
+type times struct{ stream, wall Time }
+
+// NodeID names an operator of a task, for errors and counters.
+type NodeID int32
+
+type node struct {
+	name, fn string
+	dropped  [numReasons]int64
+}
+
+// NewTask returns a task with no sources and no tables.
+func NewTask(cfg TaskConfig) *Task {
+	t := &Task{cfg: cfg, times: times{NoTime, NoTime}, spare: new(Commit)}
+	if len(cfg.Times) > 0 {
+		t.times.stream = cfg.Times[0]
+	}
+	if len(cfg.Times) > 1 {
+		t.times.wall = cfg.Times[1]
+	}
+	t.commitT = t.times
+	t.tx = Tx{t: t, c: new(Commit)}
+	return t
+}
+
+// ID returns the task's id.
+func (t *Task) ID() TaskID { return t.cfg.ID }
+
+// Node registers an operator. fn is the name of its user function, or "".
+func (t *Task) Node(name, fn string) NodeID {
+	t.nodes = append(t.nodes, node{name: name, fn: fn})
+	return NodeID(len(t.nodes) - 1)
+}
+
+// Step takes the batch and runs all records that may run: see merge.go for which. The
+// batch belongs to the task until all its records have run.
+//
+// After an error the task takes no input until Abort.
+func (t *Task) Step(b *Batch) (err error) {
+	if t.failed != nil {
+		return t.failed
+	}
+	if err := t.enqueue(b); err != nil {
+		return t.stop(err)
+	}
+	// One recover a batch, not a record: after a panic all that is not committed is
+	// dropped, so it need not be known how far the record came.
+	defer func() {
+		if p := recover(); p != nil {
+			err = t.stop(t.tx.error(fmt.Errorf("%w: %v", ErrPanic, p), debug.Stack()))
+		}
+	}()
+	if t.run(); t.tx.err != nil {
+		return t.stop(t.tx.err)
+	}
+	return nil
+}
+
+func (t *Task) stop(err error) error {
+	t.failed = err
+	return err
+}
+
+// Tick tells the task the wall clock's time. It is an input like a record: the task
+// has no other clock. A time before the last tick is taken as that one.
+func (t *Task) Tick(now Time) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	t.times.wall = max(t.times.wall, now)
+	t.tx.c.took(Ticked, int64(t.times.wall))
+	return nil
+}
+
+// Ready seals what the task did since the last Ready and returns it. Step may go on
+// at once, into the next generation; Advance or Abort must come before another Ready.
+// After an error the task takes no input until Abort.
+func (t *Task) Ready() (*Commit, error) {
+	if t.sealed != nil {
+		panic("core: Ready before the last commit was settled by Advance or Abort")
+	}
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	c := t.tx.c
+	c.Task = t.cfg.ID
+	c.Next = t.Next(c.Next[:0])
+	c.Times = append(c.Times[:0], t.times.stream, t.times.wall)
+	for i, next := range c.Next {
+		c.moved = c.moved || next != t.committed[i]
+	}
+	for _, tb := range t.tables {
+		tb.seal(&t.tx, c)
+	}
+	if t.tx.err != nil {
+		return nil, t.stop(t.tx.err)
+	}
+	t.sealed, t.tx.c, t.spare = c, t.spare, nil
+	return c, nil
+}
+
+// Advance says that the commit of the last Ready is durable and that the views have it.
+func (t *Task) Advance() {
+	c := t.sealed
+	if c == nil {
+		panic("core: Advance without Ready")
+	}
+	t.committed = append(t.committed[:0], c.Next...)
+	t.commitT = times{c.Times[0], c.Times[1]}
+	for _, tb := range t.tables {
+		tb.advance(t.cfg.CacheBytes)
+	}
+	c.reset()
+	t.spare, t.sealed = c, nil
+}
+
+// Abort forgets everything since the last Advance, buffered batches too: the caller
+// feeds the task again from Next on. It is the one way on after an error.
+func (t *Task) Abort() {
+	if t.sealed != nil {
+		t.sealed.reset()
+		t.spare, t.sealed = t.sealed, nil
+	}
+	t.tx.c.reset()
+	t.tx = Tx{t: t, c: t.tx.c}
+	t.failed = nil
+	t.times = t.commitT
+	for i := range t.sources {
+		t.sources[i].reset(t.committed[i])
+	}
+	for _, tb := range t.tables {
+		tb.abort()
+	}
+}
+
+// Next appends the next offset to consume of each source to dst.
+func (t *Task) Next(dst []Offset) []Offset {
+	for i := range t.sources {
+		dst = append(dst, t.sources[i].next)
+	}
+	return dst
+}
+
+// Buffered is the size in bytes of the source's records that wait to be stepped.
+func (t *Task) Buffered(s SourceID) int { return t.sources[s].bytes }
+
+// Pending is the size in bytes of what the next Ready will hold, rows apart. A caller
+// that bounds a commit asks for it after each Step.
+func (t *Task) Pending() int { return t.tx.c.Size() }
+
+// StreamTime is the greatest timestamp that the task has stepped; NoTime before the first.
+func (t *Task) StreamTime() Time { return t.times.stream }
+
+// Dropped calls f for each operator and reason with the number of records that went no
+// further there, since the task began: uncommitted ones too.
+func (t *Task) Dropped(f func(node string, why Reason, n int64)) {
+	for i := range t.nodes {
+		for r, n := range t.nodes[i].dropped {
+			if n > 0 {
+				f(t.nodes[i].name, Reason(r), n)
+			}
+		}
+	}
+}
+
+// maxTime is later than every time.
+const maxTime = Time(math.MaxInt64)
