@@ -1,0 +1,230 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// Broker is all that the shell sees of Kafka. Package shell/kafka implements it; so can
+// a simulator. Its methods, and those of what it makes, retry what may be retried, as
+// long as an outage may last, and return when the answer cannot change any more or ctx
+// ends. An error that is none of the sentinels below stops the worker.
+type Broker interface {
+	// Topics describes the named topics. Those that do not exist are missing in the answer.
+	Topics(ctx context.Context, names ...string) (map[string]Topic, error)
+	// CreateTopics creates topics. One that exists already is no error: another process
+	// may have been faster.
+	CreateTopics(ctx context.Context, topics []Topic) error
+	// Bounds returns the first offset and the high watermark of partitions.
+	Bounds(ctx context.Context, ps []Partition) (map[Partition]Bounds, error)
+	// Committed returns the group's committed offsets, once no transaction is pending on
+	// them (RequireStable, KIP-447). A partition without one is missing in the answer.
+	Committed(ctx context.Context, group string, ps []Partition) (map[Partition]GroupOffset, error)
+	// DeleteRecords deletes all records before the offsets.
+	DeleteRecords(ctx context.Context, before map[Partition]core.Offset) error
+
+	NewFetcher(FetchConfig) Fetcher
+	NewProducer(ProducerConfig) Producer
+	// Join joins the group and stays a member until the Group is closed.
+	Join(ctx context.Context, cfg GroupConfig) (Group, error)
+	Close() error
+}
+
+// The errors of a Broker that a worker acts on, beside stopping.
+var (
+	// ErrAborted: the transaction did not happen and the producer is ready for the next
+	// one. The same input may be fed again.
+	ErrAborted = errors.New("shell: transaction aborted")
+	// ErrUnknown: whether the transaction was committed is not known. Open the producer
+	// again, then read the committed offsets.
+	ErrUnknown = errors.New("shell: outcome of the transaction unknown")
+	// ErrFenced: the producer's id was opened elsewhere, or its transaction has expired.
+	// Open it again, and the tasks at their committed offsets.
+	ErrFenced = errors.New("shell: producer fenced")
+	// ErrLost: the group goes on without this member. All tasks are somebody else's.
+	ErrLost = errors.New("shell: membership lost")
+	// ErrInstanceFenced: another process runs with the same instance id. Stop.
+	ErrInstanceFenced = errors.New("shell: another process runs with the same instance id")
+	// ErrOffsetLost: the broker no longer has the offset. It comes as an *OffsetError.
+	ErrOffsetLost = errors.New("shell: offset out of range")
+	// ErrUnreachable: no broker could be reached, or it refused the client (TLS, SASL, ACLs).
+	ErrUnreachable = errors.New("shell: Kafka unreachable or refused")
+)
+
+// OffsetError says which offset a partition does not have and which it has.
+type OffsetError struct {
+	Partition
+	Want core.Offset
+	Has  Bounds
+}
+
+// Partition names a partition of a topic. It prints as "orders/3".
+type Partition struct {
+	Topic string
+	ID    int32
+}
+
+// Bounds are the first offset of a partition and the offset behind its last record
+// (the high watermark: open transactions included).
+type Bounds struct{ Start, End core.Offset }
+
+// Topic is a topic's name and settings.
+type Topic struct {
+	Name       string
+	Partitions int32
+	// Replicas is the replication factor; 0 when creating is the broker's default.
+	Replicas int16
+	// Config has the settings by their Kafka names. Topics fills in all that are in
+	// force, CreateTopics sets those given.
+	Config map[string]string
+}
+
+// FetchConfig is how a Fetcher reads: always read_committed.
+type FetchConfig struct {
+	Name string // for logs
+	// PartitionBytes is the most that one fetch asks of a partition (default 1 MiB).
+	PartitionBytes int
+	// BufferBytes bounds, for each partition, the records that Poll has delivered and
+	// Release has not given back. A partition that has nothing out is always fetched, so
+	// one partition never starves another that a merge waits for.
+	BufferBytes int
+}
+
+// Fetcher keeps one long poll a broker under way for the partitions that it was told of.
+// Partitions are asked for in the order of their Priority, so that a table that is read
+// in the same request as a stream is at least as new as it.
+//
+// Add, Remove and Release are called by any goroutine, Poll by one.
+type Fetcher interface {
+	// Add begins to fetch a partition at an offset, in place of where it was. tag comes
+	// back with all that is fetched from there on, so that what was fetched before the
+	// call can be told apart.
+	Add(p Partition, from core.Offset, tag, priority int64)
+	Remove(p Partition)
+	// Poll waits for records, or for the news that a partition has caught up. It returns
+	// when ctx ends, with its error.
+	Poll(ctx context.Context) ([]Fetched, error)
+	// Release gives back the memory of delivered records.
+	Release(p Partition, tag int64, bytes int)
+	Close()
+}
+
+// Fetched is a run of committed records of one partition. Control records and aborted
+// ones are left out; Batch.Next lies behind them. Batch.Source is not set.
+//
+// Batch.CaughtUp compares Next with the last stable offset in the same response.
+// A caught-up partition is reported once, not with each empty poll.
+type Fetched struct {
+	Partition
+	Tag   int64
+	Batch core.Batch
+	Bytes int   // what Release gives back
+	Err   error // an *OffsetError; nothing more comes until the next Add
+}
+
+// ProducerConfig says whose a Producer is.
+type ProducerConfig struct {
+	// TransactionalID is stable over restarts. Empty: no transactions, at least once, but
+	// idempotent.
+	TransactionalID string
+	Group           string // whose offsets it commits
+}
+
+// Producer writes the commits of one worker. It is not safe for concurrent use.
+//
+// A transaction is: Produce, SendOffsets, End. All three are needed even where there is
+// nothing to produce: without SendOffsets nothing fences a zombie. Any error ends the
+// transaction: the next call must be Abort or Open.
+type Producer interface {
+	// Open makes the transactional id this producer's: whoever used it before is fenced,
+	// a transaction it left open is aborted. It must be called first.
+	Open(ctx context.Context) error
+	// Produce appends the batches and waits until they are acknowledged. It sets each
+	// batch's Base. The memory is the caller's again when it returns.
+	Produce(ctx context.Context, batches []*ProduceBatch) error
+	// SendOffsets adds the group's offsets to the transaction, as a member of g of the
+	// current generation. It checks that g still holds the partitions. An illegal
+	// generation is waited out while the membership lives.
+	SendOffsets(ctx context.Context, g Group, offsets []GroupOffset) error
+	// End commits. Its error is ErrUnknown unless the broker answered.
+	End(ctx context.Context) error
+	// Abort aborts what is open. Afterwards the producer is ready for a transaction.
+	Abort(ctx context.Context) error
+	Close() error
+}
+
+// ProduceBatch is what a transaction appends to one partition. Offsets in Records are
+// not looked at.
+type ProduceBatch struct {
+	Partition
+	Records []core.RawRecord
+	Base    core.Offset // offset of the first record, once it is acknowledged
+}
+
+// GroupOffset is a committed offset of the group with its metadata (at most 4096 bytes).
+type GroupOffset struct {
+	Partition
+	Next     core.Offset
+	Metadata string
+}
+
+// GroupConfig is what a member brings to its group.
+type GroupConfig struct {
+	Group           string
+	Instance        string // group.instance.id: static membership
+	TransactionalID string // announced, so that whoever inherits tasks can fence this member
+	// Sources are the source topics of each sub-topology, all of which a task holds or none.
+	Sources [][]string
+	// OnDisk lists tasks whose state is on this machine. Called before each rebalance, by
+	// a goroutine of the group.
+	OnDisk func() []core.TaskID
+}
+
+// Group is a membership. Tasks are assigned whole: task s_p has partition p of every
+// source topic of sub-topology s that has that many.
+type Group interface {
+	// Events delivers assignments and revocations in their order. It is closed after
+	// Close, when all tasks are revoked.
+	Events() <-chan GroupEvent
+	// Close revokes all tasks, through Events, and leaves the group. It blocks until the
+	// worker has answered the revocations or ctx ends.
+	Close(ctx context.Context) error
+}
+
+// GroupEvent is one change of a membership.
+type GroupEvent struct {
+	Kind GroupEventKind
+	Task core.TaskID // of Assigned and Revoked
+	// Done answers a Revoked, when the task is committed and closed: until then the next
+	// owner waits.
+	Done func()
+	Err  error // of Failed
+}
+
+// GroupEventKind says what happened.
+type GroupEventKind uint8
+
+// The events of a membership.
+const (
+	// Assigned: the task is this member's.
+	Assigned GroupEventKind = iota
+	// Revoked: the task must be committed and closed.
+	Revoked
+	// Lost: the membership is over, all tasks are somebody else's already: drop them.
+	// Revoked events of those tasks may follow. The group joins anew by itself.
+	Lost
+	// Failed: the group cannot go on, because of Err.
+	Failed
+)
+
+func (p Partition) String() string { return p.Topic + "/" + strconv.Itoa(int(p.ID)) }
+
+func (e *OffsetError) Error() string {
+	return fmt.Sprintf("%v: %v has offsets %d up to %d, wanted %d", ErrOffsetLost, e.Partition, e.Has.Start, e.Has.End, e.Want)
+}
+
+func (e *OffsetError) Unwrap() error { return ErrOffsetLost }
