@@ -1,0 +1,13 @@
+//go:build unix
+
+package kafkatest
+
+import "syscall"
+
+const (
+	canSignal = true
+
+	sigTerm  = syscall.SIGTERM
+	sigPause = syscall.SIGSTOP
+	sigCont  = syscall.SIGCONT
+)
