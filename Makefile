@@ -1,0 +1,49 @@
+# What is done by hand; .ci/run does all of it and is where the longer ones are written.
+GO ?= go
+export GOTOOLCHAIN ?= local
+
+PORT ?= 0
+NODES ?= 1
+BENCH ?= .
+ARGS ?= --for 10s
+
+.DEFAULT_GOAL := build
+.PHONY: build test race fuzz lint fmt kafka test-kafka bench demo ci clean
+
+build: ## compile everything; the binary goes to ./processor
+	$(GO) build ./...
+	@if [ -d cmd/processor ]; then $(GO) build -o processor ./cmd/processor; fi
+
+test: ## all that needs nothing but Go
+	$(GO) test ./...
+
+race: ## with the race detector (needs a C compiler)
+	.ci/run race
+
+fuzz: ## every fuzz target for a while
+	.ci/run fuzz
+
+lint: ## gofmt, go vet, golangci-lint
+	.ci/run gofmt vet lint
+
+fmt: ## format as the linter wants it
+	.ci/run fmt
+
+kafka: ## a real Apache Kafka in the foreground: make kafka NODES=3 PORT=9092
+	@$(GO) build -o .cache/kafka ./internal/kafkatest/kafka
+	@.cache/kafka -nodes $(NODES) -port $(PORT)
+
+test-kafka: ## the tests against a real Apache Kafka (needs Java 17 and Maven)
+	.ci/run kafka
+
+bench: ## make bench BENCH=Step
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
+
+demo: ## the demo, with nothing installed: make demo ARGS='--for 1m --crash-every 2s'
+	$(GO) run ./cmd/processor demo $(ARGS)
+
+ci: ## what every change must pass
+	.ci/run
+
+clean:
+	rm -rf .cache processor
