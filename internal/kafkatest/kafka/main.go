@@ -34,6 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var cfg kafkatest.Config
 	flags := flag.NewFlagSet("kafka", flag.ContinueOnError)
+	flags.SetOutput(out)
 	flags.IntVar(&cfg.Nodes, "nodes", 1, "1 or 3")
 	flags.IntVar(&cfg.Port, "port", 0, "port of the first node; 0 takes free ones")
 	flags.StringVar(&cfg.Dir, "dir", "", "folder that keeps the data; default: a temporary one")
