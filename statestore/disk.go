@@ -1,0 +1,286 @@
+package statestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Pebble ends the process when it cannot write its manifest (Logger.Fatalf), and tries a
+// failed flush or compaction again for ever and at once. disk tames both:
+//
+//   - After a fatal error nothing more can reach the disk: every later write fails with
+//     that error. So Fatalf may return, whatever Pebble then goes on to do, and the
+//     directory stays as a crash at that moment would have left it.
+//   - After a failed write, new files wait a little, and longer each time. Flushes and
+//     compactions begin with a new file.
+//
+// It is also where errors are remembered, and where those who wait for Pebble hear of
+// them.
+type disk struct {
+	vfs.FS
+	where string
+	log   *slog.Logger
+	stop  chan struct{} // closed: do not wait any more
+
+	mu      sync.Mutex
+	fatal   error // sticky
+	flush   error // of the last flush to disk
+	compact error // of the last compaction
+	failing int   // writes that failed since one was synced
+	changed chan struct{}
+}
+
+func newDisk(fs vfs.FS, where string, log *slog.Logger) *disk {
+	return &disk{FS: fs, where: where, log: log, stop: make(chan struct{}), changed: make(chan struct{})}
+}
+
+// err returns what is wrong with the disk now, or nil.
+func (d *disk) err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.fatal != nil:
+		return fmt.Errorf("%w; the process must be started again", d.fatal)
+	case d.flush != nil:
+		return d.flush
+	default:
+		return d.compact
+	}
+}
+
+// change returns a channel that is closed when err may have changed since.
+func (d *disk) change() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
+}
+
+// note sets one of the errors above.
+func (d *disk) note(place *error, err error) {
+	err = wrapDisk(d.where, err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil && *place == nil || place == &d.fatal && d.fatal != nil {
+		return
+	}
+	if err != nil && *place == nil {
+		d.log.Error("state store cannot write", "error", err)
+	} else if err == nil {
+		d.log.Info("state store can write again")
+	}
+	*place = err
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// wrapDisk says in our words what an error of Pebble or of the file system means.
+func wrapDisk(where string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrFull), errors.Is(err, ErrIO), errors.Is(err, ErrClosed):
+		return err
+	case errors.Is(err, pebble.ErrCorruption):
+		return fmt.Errorf("%w: %s: %w: delete the directory; the rows are read again from the changelogs", ErrCorrupt, where, err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %s: %w", ErrFull, where, err)
+	default:
+		return fmt.Errorf("%w: %s: %w", ErrIO, where, err)
+	}
+}
+
+// listener hears of the errors of Pebble's own goroutines.
+func (d *disk) listener() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(error) {}, // those of flushes and compactions come with their events
+		FlushEnd: func(i pebble.FlushInfo) {
+			if i.Err != nil && i.Err.Error() == "pebble: empty table" {
+				i.Err = nil // the flush of nothing: Pebble has no exported name for it
+			}
+			d.note(&d.flush, i.Err)
+		},
+		CompactionEnd: func(i pebble.CompactionInfo) {
+			if !errors.Is(i.Err, pebble.ErrCancelledCompaction) {
+				d.note(&d.compact, i.Err)
+			}
+		},
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			d.note(&d.fatal, fmt.Errorf("%w: %s: %s: delete the directory; the rows are read again from the changelogs", ErrCorrupt, d.where, i))
+		},
+	}
+}
+
+// Infof, Errorf and Fatalf are Pebble's Logger.
+func (d *disk) Infof(format string, args ...any) {
+	if d.log.Enabled(context.Background(), slog.LevelDebug) {
+		d.log.Debug("pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (d *disk) Errorf(format string, args ...any) {
+	d.log.Warn("pebble: " + fmt.Sprintf(format, args...))
+}
+
+func (d *disk) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err = fmt.Errorf("%s%w", strings.TrimSuffix(err.Error(), cause.Error()), cause)
+		}
+	}
+	d.note(&d.fatal, err)
+}
+
+// dead returns the fatal error, if there was one.
+func (d *disk) dead() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fatal
+}
+
+// wrote counts a write that failed, or a sync that did not.
+func (d *disk) wrote(err error, synced bool) error {
+	if err != nil || synced {
+		d.mu.Lock()
+		if err != nil {
+			d.failing++
+		} else {
+			d.failing = 0
+		}
+		d.mu.Unlock()
+	}
+	return err
+}
+
+// pause waits as long as the failures so far suggest.
+func (d *disk) pause() {
+	d.mu.Lock()
+	n := d.failing
+	d.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	timer := time.NewTimer(min(5*time.Millisecond<<min(n, 10), time.Second))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-d.stop:
+	}
+}
+
+// Create is vfs.FS's; so are the others.
+func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.pause()
+	if err := d.dead(); err != nil {
+		return nil, d.wrote(err, false)
+	}
+	f, err := d.FS.Create(name, c)
+	return d.file(f, err)
+}
+
+func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	if err := d.dead(); err != nil {
+		return nil, err
+	}
+	f, err := d.FS.OpenReadWrite(name, c, o...)
+	return d.file(f, err)
+}
+
+func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := d.dead(); err != nil {
+		return nil, err
+	}
+	f, err := d.FS.ReuseForWrite(oldname, newname, c)
+	return d.file(f, err)
+}
+
+func (d *disk) OpenDir(name string) (vfs.File, error) {
+	f, err := d.FS.OpenDir(name)
+	return d.file(f, err)
+}
+
+func (d *disk) file(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, d.wrote(err, false)
+	}
+	return &diskFile{f, d}, nil
+}
+
+func (d *disk) Link(oldname, newname string) error {
+	return d.unlessDead(func() error { return d.FS.Link(oldname, newname) })
+}
+
+func (d *disk) Remove(name string) error {
+	return d.unlessDead(func() error { return d.FS.Remove(name) })
+}
+
+func (d *disk) RemoveAll(name string) error {
+	return d.unlessDead(func() error { return d.FS.RemoveAll(name) })
+}
+
+func (d *disk) Rename(oldname, newname string) error {
+	return d.unlessDead(func() error { return d.FS.Rename(oldname, newname) })
+}
+
+func (d *disk) MkdirAll(dir string, perm os.FileMode) error {
+	return d.unlessDead(func() error { return d.FS.MkdirAll(dir, perm) })
+}
+
+func (d *disk) unlessDead(f func() error) error {
+	if err := d.dead(); err != nil {
+		return err
+	}
+	return f()
+}
+
+func (d *disk) Unwrap() vfs.FS { return d.FS }
+
+// diskFile is a file that was opened for writing, or a directory.
+type diskFile struct {
+	vfs.File
+	d *disk
+}
+
+func (f *diskFile) Write(b []byte) (int, error) {
+	if err := f.d.dead(); err != nil {
+		return 0, err
+	}
+	n, err := f.File.Write(b)
+	return n, f.d.wrote(err, false)
+}
+
+func (f *diskFile) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.d.dead(); err != nil {
+		return 0, err
+	}
+	n, err := f.File.WriteAt(b, off)
+	return n, f.d.wrote(err, false)
+}
+
+func (f *diskFile) Sync() error     { return f.sync(f.File.Sync) }
+func (f *diskFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *diskFile) sync(sync func() error) error {
+	if err := f.d.dead(); err != nil {
+		return err
+	}
+	return f.d.wrote(sync(), true)
+}
+
+func (f *diskFile) SyncTo(length int64) (bool, error) {
+	if err := f.d.dead(); err != nil {
+		return false, err
+	}
+	full, err := f.File.SyncTo(length)
+	return full, f.d.wrote(err, false)
+}

@@ -1,0 +1,229 @@
+package statestore
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// flusher writes frozen tables to Pebble, on a goroutine of its own: one for the DB.
+//
+// The way of a row, and who may read it meanwhile:
+//
+//	Apply        -> active tables of the task          (its worker reads and writes)
+//	freeze       -> frozen tables, job with checkpoint (nobody writes; worker and flusher read)
+//	write        -> one Pebble batch                   (worker still finds them in the frozen tables)
+//	job.done     -> frozen tables are a read cache     (worker may drop them: Pebble has all)
+//	toDisk       -> durable
+//
+// A task has one job at a time, so its batches are in the order of its commits. Pebble
+// makes a prefix of all batches durable, WAL or not, and a batch has all rows of a task up
+// to its checkpoint: so what a crash leaves of a task is one of its commits.
+type flusher struct {
+	jobs chan *job
+	done sync.WaitGroup
+
+	pending []*job // committed, waiting to be durable
+	bytes0  int    // committed since Pebble was last flushed
+
+	flushes, rows, bytes, waits atomic.Int64
+
+	keys []sortKey // reused
+}
+
+// job is one flush of one task.
+type job struct {
+	store      *pebbleStore
+	tables     []*table
+	checkpoint []byte // encoded
+	durable    bool   // wait until it is on disk, too
+	done       chan struct{}
+	err        error // set before done is closed
+}
+
+func (f *flusher) start(db *pebbleDB) {
+	f.jobs = make(chan *job, 1024)
+	f.done.Add(1)
+	go func() {
+		defer f.done.Done()
+		f.run(db)
+	}()
+}
+
+func (f *flusher) stop(db *pebbleDB) {
+	close(f.jobs)
+	f.done.Wait()
+}
+
+func (f *flusher) run(db *pebbleDB) {
+	for j := range f.jobs {
+		f.do(db, j)
+		for more := true; more; { // what waits already shares one flush of Pebble
+			select {
+			case j, ok := <-f.jobs:
+				if more = ok; ok {
+					f.do(db, j)
+				}
+			default:
+				more = false
+			}
+		}
+		if len(f.pending) > 0 || f.bytes0 >= db.cfg.memTableBytes {
+			err := db.toDisk()
+			if err == nil {
+				f.bytes0 = 0
+			}
+			for _, j := range f.pending {
+				j.err = err
+				close(j.done)
+			}
+			f.pending = f.pending[:0]
+		}
+	}
+}
+
+func (f *flusher) do(db *pebbleDB, j *job) {
+	err := f.throttle(db)
+	if err == nil {
+		err = f.write(db, j)
+	}
+	if err == nil && j.durable {
+		f.pending = append(f.pending, j)
+		return
+	}
+	j.err = err
+	close(j.done)
+}
+
+// throttle waits while compaction is far behind.
+func (f *flusher) throttle(db *pebbleDB) error {
+	for {
+		changed := db.disk.change()
+		if err := db.disk.err(); err != nil {
+			return err
+		}
+		if db.pdb.Metrics().Levels[0].Sublevels < maxSublevels {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-db.disk.stop:
+			return ErrClosed
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// write puts all that the frozen tables have of dirty rows, and the checkpoint they lead
+// to, into one batch. Rows go in sorted: Pebble then needs not sort them.
+func (f *flusher) write(db *pebbleDB, j *job) error {
+	rows, size := 0, len(j.checkpoint)+64
+	for i, t := range j.tables {
+		rows += t.dirtyRows
+		size += t.dirty + t.dirtyRows*len(j.store.tables[i].prefix)
+	}
+	b := db.pdb.NewBatchWithSize(size)
+	key := checkpointKey(j.store.id)
+	if err := b.Set(key, j.checkpoint, nil); err != nil {
+		return wrapDisk(db.cfg.Dir, err)
+	}
+	if db.cfg.plant.splitBatch {
+		if err := db.commit(b); err != nil {
+			return err
+		}
+		b = db.pdb.NewBatch()
+	}
+	for _, i := range j.store.byNumber {
+		t, prefix := j.tables[i], j.store.tables[i].prefix
+		f.keys = t.sorted(f.keys, row.mustGo)
+		for _, k := range f.keys {
+			r := t.at(k.ref)
+			if r.absent() {
+				op := b.DeleteDeferred(len(prefix) + r.keyLen())
+				copy(op.Key[copy(op.Key, prefix):], r.key())
+				if err := op.Finish(); err != nil {
+					return wrapDisk(db.cfg.Dir, err)
+				}
+				continue
+			}
+			v := r.stored()
+			op := b.SetDeferred(len(prefix)+r.keyLen(), len(v))
+			copy(op.Key[copy(op.Key, prefix):], r.key())
+			copy(op.Value, v)
+			if err := op.Finish(); err != nil {
+				return wrapDisk(db.cfg.Dir, err)
+			}
+		}
+		f.rows.Add(int64(len(f.keys)))
+	}
+	n := b.Len()
+	f.bytes0 += n
+	if err := db.commit(b); err != nil {
+		return err
+	}
+	f.flushes.Add(1)
+	f.bytes.Add(int64(n))
+	return nil
+}
+
+// mustGo reports whether disk must be told of the row: what was made and deleted in memory
+// never gets there.
+func (r row) mustGo() bool {
+	const both = flagAbsent | flagUnborn
+	tag := r.tag()
+	return tag&flagDirty != 0 && tag&both != both
+}
+
+// commit hands b to Pebble, and b is then Pebble's.
+func (db *pebbleDB) commit(b *pebble.Batch) error {
+	if err := db.disk.err(); err != nil {
+		_ = b.Close() // drops it
+		return err
+	}
+	err := b.Commit(pebble.NoSync)
+	if err == nil {
+		err = db.disk.dead() // Pebble reports some errors to its logger only
+	}
+	db.committed.Add(1)
+	if err2 := b.Close(); err == nil {
+		err = err2
+	}
+	return wrapDisk(db.cfg.Dir, err)
+}
+
+// toDisk makes all that was committed durable. When that fails Pebble goes on trying; the
+// rows stay in its memory, and a later toDisk waits for them again.
+func (db *pebbleDB) toDisk() error {
+	if db.cfg.plant.noDiskFlush {
+		return nil
+	}
+	changed := db.disk.change()
+	if err := db.disk.err(); err != nil {
+		return err
+	}
+	upTo := db.committed.Load()
+	if upTo <= db.durable.Load() {
+		return nil
+	}
+	done, err := db.pdb.AsyncFlush()
+	if err != nil {
+		return wrapDisk(db.cfg.Dir, err)
+	}
+	for {
+		select {
+		case <-done:
+			for { // several may wait, and end in any order
+				if d := db.durable.Load(); d >= upTo || db.durable.CompareAndSwap(d, upTo) {
+					return nil
+				}
+			}
+		case <-changed:
+		}
+		changed = db.disk.change()
+		if err := db.disk.err(); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package statestore
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// formatVersion is the version of all that this package writes; docs/format.md says what
+// it means. Change both together.
+const formatVersion = 1
+
+// meta says what a store is. It is JSON, so that a human can read it.
+type meta struct {
+	Format   int    `json:"format"`
+	App      string `json:"app"`
+	Topology string `json:"topology,omitempty"` // the one that last opened it
+}
+
+// check compares the meta record on disk with what the process is.
+func (m *meta) check(where, app string) error {
+	if m.Format > formatVersion || m.Format < 1 {
+		return fmt.Errorf("%w: %s has version %d, this program knows %d: run the program that wrote it, or delete the directory (the rows are read again from the changelogs)",
+			ErrVersion, where, m.Format, formatVersion)
+	}
+	if m.App != app {
+		return fmt.Errorf("%w: %s is the store of %q, this is %q: give each application a directory of its own",
+			ErrApp, where, m.App, app)
+	}
+	return nil
+}
+
+// tableEntry is a table as the registry knows it.
+type tableEntry struct {
+	ID     uint32 `json:"id"`
+	Schema string `json:"schema"`
+	name   string
+}
+
+// registry gives each table name a number for good, whatever its place in a topology.
+type registry struct {
+	byName map[string]tableEntry
+	next   uint32 // 0 is the checkpoint
+}
+
+func newRegistry() registry { return registry{byName: map[string]tableEntry{}, next: 1} }
+
+func (r *registry) add(e tableEntry) {
+	r.byName[e.name] = e
+	r.next = max(r.next, e.ID+1)
+}
+
+func (r *registry) load(name string, value []byte) error {
+	e := tableEntry{name: name}
+	if err := json.Unmarshal(value, &e); err != nil || e.ID == 0 {
+		return fmt.Errorf("%w: registry entry of table %q: %q", ErrCorrupt, name, value)
+	}
+	r.add(e)
+	return nil
+}
+
+// nameOf returns the name of the table with that number.
+func (r *registry) nameOf(id uint32) string {
+	for name, e := range r.byName {
+		if e.ID == id {
+			return name
+		}
+	}
+	return fmt.Sprintf("(unknown, number %d)", id)
+}
+
+// resolve returns the numbers of the tables, and what must be added to the registry for
+// them; it does not add it. topology names the one on disk, where refers to the place.
+func (r *registry) resolve(tables []TableSpec, where string) (ids []uint32, added []tableEntry, err error) {
+	next := r.next
+	seen := map[string]bool{}
+	for _, t := range tables {
+		if t.Name == "" || seen[t.Name] {
+			return nil, nil, fmt.Errorf("statestore: table name %q is empty or used twice", t.Name)
+		}
+		seen[t.Name] = true
+		e, ok := r.byName[t.Name]
+		switch {
+		case !ok:
+			e = tableEntry{ID: next, Schema: t.Schema, name: t.Name}
+			next++
+			added = append(added, e)
+		case e.Schema != t.Schema:
+			return nil, nil, fmt.Errorf("%w: table %q: stored as %q, the topology says %q: "+
+				"give the new shape a new table name, or go back to the old one; with changelogs in the new shape, delete %s",
+				ErrSchema, t.Name, e.Schema, t.Schema, where)
+		}
+		ids = append(ids, e.ID)
+	}
+	return ids, added, nil
+}
+
+// storedCheckpoint is a checkpoint by table number instead of a topology's table order.
+type storedCheckpoint struct {
+	changelog map[uint32]core.Offset
+	cp        Checkpoint // without Changelog
+}
+
+// forTables puts the stored checkpoint in the order of ids. Each table on disk must be
+// among them; one that is not on disk yet has -1.
+func (s *storedCheckpoint) forTables(id core.TaskID, ids []uint32, r *registry, where string) (Checkpoint, error) {
+	cp := s.cp.Clone()
+	cp.Changelog = make([]core.Offset, len(ids))
+	left := maps.Clone(s.changelog)
+	for i, n := range ids {
+		if off, ok := left[n]; ok {
+			cp.Changelog[i] = off
+			delete(left, n)
+		} else {
+			cp.Changelog[i] = -1
+		}
+	}
+	if len(left) > 0 {
+		var names []string
+		for n := range left {
+			names = append(names, fmt.Sprintf("%q", r.nameOf(n)))
+		}
+		slices.Sort(names)
+		return cp, fmt.Errorf("%w: task %v has rows of table %s, which the topology does not have: "+
+			"put it back, or delete %s (the other tables are read again from their changelogs)",
+			ErrSchema, id, strings.Join(names, ", "), where)
+	}
+	return cp, nil
+}
+
+// appendCheckpoint encodes cp: a version byte, then varints; docs/format.md.
+func appendCheckpoint(b []byte, cp *Checkpoint, ids []uint32) []byte {
+	b = append(b, formatVersion)
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for i, id := range ids {
+		b = binary.AppendUvarint(b, uint64(id))
+		b = binary.AppendVarint(b, int64(cp.Changelog[i]))
+	}
+	b = binary.AppendUvarint(b, uint64(len(cp.Input)))
+	for _, o := range cp.Input {
+		b = binary.AppendVarint(b, int64(o))
+	}
+	b = binary.AppendUvarint(b, uint64(len(cp.Times)))
+	for _, t := range cp.Times {
+		b = binary.AppendVarint(b, int64(t))
+	}
+	return binary.AppendVarint(b, int64(cp.Wall))
+}
+
+// parseCheckpoint is the reverse. Any b that appendCheckpoint did not make is ErrCorrupt.
+func parseCheckpoint(b []byte) (*storedCheckpoint, error) {
+	if len(b) > 0 && b[0] > formatVersion {
+		return nil, fmt.Errorf("%w: checkpoint of version %d", ErrVersion, b[0])
+	}
+	r := varints{b: b, ok: len(b) > 0 && b[0] == formatVersion}
+	if r.ok {
+		r.b = b[1:]
+	}
+	s := &storedCheckpoint{changelog: map[uint32]core.Offset{}}
+	for n := r.count(); n > 0 && r.ok; n-- {
+		id := r.uvarint()
+		if id == 0 || id > 1<<32-1 {
+			r.ok = false
+		}
+		s.changelog[uint32(id)] = core.Offset(r.varint())
+	}
+	for n := r.count(); n > 0 && r.ok; n-- {
+		s.cp.Input = append(s.cp.Input, core.Offset(r.varint()))
+	}
+	for n := r.count(); n > 0 && r.ok; n-- {
+		s.cp.Times = append(s.cp.Times, core.Time(r.varint()))
+	}
+	s.cp.Wall = core.Time(r.varint())
+	if !r.ok || len(r.b) > 0 {
+		return nil, fmt.Errorf("%w: checkpoint %x", ErrCorrupt, b)
+	}
+	return s, nil
+}
+
+// varints reads a run of them; ok turns false for good at the first that is none.
+type varints struct {
+	b  []byte
+	ok bool
+}
+
+func (r *varints) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	return uint64(r.step(int64(v), n))
+}
+
+func (r *varints) varint() int64 {
+	v, n := binary.Varint(r.b)
+	return r.step(v, n)
+}
+
+func (r *varints) step(v int64, n int) int64 {
+	if n <= 0 || !r.ok {
+		r.ok = false
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// count reads how many items follow, each of a byte at least.
+func (r *varints) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.ok = false
+	}
+	if !r.ok {
+		return 0
+	}
+	return int(n)
+}

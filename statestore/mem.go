@@ -1,0 +1,309 @@
+package statestore
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// Memory is a DB without a disk. Its rows end with the process; Flush only sets the
+// point to which Crash goes back. It is for tests, and for state that may always be read
+// again from its changelogs.
+type Memory struct {
+	mu       sync.Mutex
+	registry registry
+	tasks    map[core.TaskID]*memTask
+	open     map[core.TaskID]*memStore
+	closed   bool
+}
+
+// NewMemory returns an empty DB. It stays usable after Close: to open it again, go on.
+func NewMemory() *Memory {
+	return &Memory{registry: newRegistry(), tasks: map[core.TaskID]*memTask{}, open: map[core.TaskID]*memStore{}}
+}
+
+// memTask is what stays of a task when it is closed.
+type memTask struct {
+	rows map[uint32]map[string]memRow // by table number
+	cp   *storedCheckpoint
+
+	// What Crash brings back: the rows that were changed since the last flush, as they
+	// were then, and the checkpoint.
+	undo   map[uint32]map[string]memRow
+	undoCp *storedCheckpoint
+}
+
+type memRow struct {
+	value []byte // nil: no such row
+	at    core.Time
+}
+
+func newMemTask() *memTask {
+	return &memTask{rows: map[uint32]map[string]memRow{}, undo: map[uint32]map[string]memRow{}}
+}
+
+func (t *memTask) set(table uint32, key []byte, r memRow) {
+	rows, undo := t.rows[table], t.undo[table]
+	if _, ok := undo[string(key)]; !ok {
+		undo[string(key)] = rows[string(key)]
+	}
+	if r.value == nil {
+		delete(rows, string(key))
+	} else {
+		rows[string(key)] = r
+	}
+}
+
+func (t *memTask) flush() {
+	for _, undo := range t.undo {
+		clear(undo)
+	}
+	t.undoCp = t.cp
+}
+
+func (t *memTask) crash() {
+	for n, undo := range t.undo {
+		for k, r := range undo {
+			if r.value == nil {
+				delete(t.rows[n], k)
+			} else {
+				t.rows[n][k] = r
+			}
+		}
+		clear(undo)
+	}
+	t.cp = t.undoCp
+}
+
+// Crash drops what was not flushed, and closes all stores without a flush. The DB is open
+// again.
+func (m *Memory) Crash() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.open {
+		s.closed = true
+	}
+	clear(m.open)
+	for _, t := range m.tasks {
+		t.crash()
+	}
+	m.closed = false
+}
+
+// Reopen opens the DB again after Close.
+func (m *Memory) Reopen() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = false
+}
+
+// Open opens the task's tables.
+func (m *Memory) Open(id core.TaskID, tables []TableSpec) (Store, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	if m.open[id] != nil {
+		return nil, fmt.Errorf("%w: %v", ErrBusy, id)
+	}
+	const where = "the store"
+	ids, added, err := m.registry.resolve(tables, where)
+	if err != nil {
+		return nil, fmt.Errorf("task %v: %w", id, err)
+	}
+	s := &memStore{db: m, id: id, specs: slices.Clone(tables), ids: ids, task: m.tasks[id]}
+	if s.task == nil {
+		s.task = newMemTask()
+	}
+	if s.task.cp != nil {
+		if s.cp, err = s.task.cp.forTables(id, ids, &m.registry, where); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range added {
+		m.registry.add(e)
+	}
+	for _, n := range ids {
+		if s.task.rows[n] == nil {
+			s.task.rows[n], s.task.undo[n] = map[string]memRow{}, map[string]memRow{}
+		}
+	}
+	m.tasks[id] = s.task
+	m.open[id] = s
+	return s, nil
+}
+
+// Tasks returns the tasks that have state.
+func (m *Memory) Tasks() []core.TaskID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []core.TaskID
+	for id, t := range m.tasks {
+		if t.cp != nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, compareTasks)
+	return ids
+}
+
+// Flush sets the point to which Crash goes back.
+func (m *Memory) Flush() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.tasks {
+		t.flush()
+	}
+	return nil
+}
+
+// Close flushes and closes all stores.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.closed = true
+	for _, t := range m.tasks {
+		t.flush()
+	}
+	for _, s := range m.open {
+		s.closed = true
+	}
+	clear(m.open)
+	return nil
+}
+
+// Metrics counts the open tasks.
+func (m *Memory) Metrics() Metrics {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Metrics{Open: len(m.open)}
+}
+
+type memStore struct {
+	db     *Memory
+	id     core.TaskID
+	specs  []TableSpec
+	ids    []uint32
+	task   *memTask
+	cp     Checkpoint
+	closed bool
+}
+
+func (s *memStore) err() error {
+	if s.closed {
+		return fmt.Errorf("%w: task %v", ErrClosed, s.id)
+	}
+	return nil
+}
+
+func (s *memStore) View(t core.TableID) core.View { return memView{s, s.ids[t]} }
+
+type memView struct {
+	store *memStore
+	table uint32
+}
+
+func (v memView) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
+	if err := v.store.err(); err != nil {
+		return buf, 0, false, err
+	}
+	r, ok := v.store.task.rows[v.table][string(key)]
+	return append(buf, r.value...), r.at, ok, nil
+}
+
+func (s *memStore) Checkpoint() (Checkpoint, bool) {
+	if s.task.cp == nil {
+		return Checkpoint{}, false
+	}
+	return s.cp.Clone(), true
+}
+
+func (s *memStore) Apply(writes []core.Write, cp Checkpoint) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	if _, err := checkApply(s.id, s.specs, writes, &cp); err != nil {
+		return err
+	}
+	for i := range writes {
+		w := &writes[i]
+		r := memRow{at: w.Time}
+		if w.Value != nil {
+			r.value = append(make([]byte, 0, len(w.Value)), w.Value...) // never nil
+		}
+		s.task.set(s.ids[w.Table], w.Key, r)
+	}
+	s.cp.set(&cp)
+	stored := &storedCheckpoint{changelog: map[uint32]core.Offset{}, cp: cp.Clone()}
+	for i, n := range s.ids {
+		stored.changelog[n] = cp.Changelog[i]
+	}
+	s.db.mu.Lock() // Tasks looks at it
+	s.task.cp = stored
+	s.db.mu.Unlock()
+	return nil
+}
+
+func (s *memStore) Scan(t core.TableID, lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	rows := s.task.rows[s.ids[t]]
+	var keys []string
+	for k := range rows {
+		if k >= string(lo) && (hi == nil || k < string(hi)) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if r := rows[k]; !f([]byte(k), bytes.Clone(r.value), r.at) {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *memStore) Reset() error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	for n, rows := range s.task.rows {
+		for k := range rows {
+			s.task.set(n, []byte(k), memRow{})
+		}
+	}
+	s.cp = Checkpoint{}
+	s.db.mu.Lock()
+	s.task.cp = nil
+	s.db.mu.Unlock()
+	return nil
+}
+
+func (s *memStore) Bulk(bool) {}
+
+func (s *memStore) Flush() error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	s.task.flush()
+	return nil
+}
+
+func (s *memStore) Close() error {
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	s.closed = true
+	s.db.mu.Lock()
+	defer s.db.mu.Unlock()
+	delete(s.db.open, s.id)
+	return nil
+}
