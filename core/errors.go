@@ -31,8 +31,8 @@ type RecordError struct {
 	Task   TaskID
 	Source SourceID
 	Topic  string
-	Offset Offset
-	Node   string // the operator, source or sink
+	Offset Offset // -1: of no single record, since a row could not be sealed
+	Node   string // the operator, source, sink or table
 	Func   string // the user's function, where one is to blame
 	Err    error
 	Stack  []byte // of a panic
@@ -42,6 +42,9 @@ func (e *RecordError) Error() string {
 	where := e.Node
 	if e.Func != "" {
 		where += " (" + e.Func + ")"
+	}
+	if e.Offset < 0 {
+		return fmt.Sprintf("task %v, node %s: %v", e.Task, where, e.Err)
 	}
 	return fmt.Sprintf("task %v, topic %s, partition %d, offset %d, node %s: %v", e.Task, e.Topic, e.Task.Partition, e.Offset, where, e.Err)
 }

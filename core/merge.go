@@ -80,20 +80,20 @@ func (s *source) head() *RawRecord { return &s.queue[0].Records[s.pos] }
 // run steps records until a source must be waited for.
 func (t *Task) run() {
 	for {
-		best, until, ok := t.choose()
+		best, last, ok := t.choose()
 		if !ok {
 			return
 		}
-		if t.runSource(best, until); t.tx.err != nil {
+		if t.runSource(best, last); t.tx.err != nil {
 			return
 		}
 	}
 }
 
-// choose picks the source to step, and until when: the first time at which another
-// source's next record comes before its own.
-func (t *Task) choose() (best SourceID, until Time, ok bool) {
-	best, until = -1, maxTime
+// choose picks the source to step, and up to when: the last time at which its next record
+// still comes before those of all other sources.
+func (t *Task) choose() (best SourceID, last Time, ok bool) {
+	best, last = -1, maxTime
 	var at Time
 	for i := range t.sources {
 		s := &t.sources[i]
@@ -107,17 +107,16 @@ func (t *Task) choose() (best SourceID, until Time, ok bool) {
 		case best < 0:
 			best, at = SourceID(i), h
 		case h < at:
-			until, best, at = at, SourceID(i), h // the earlier source wins ties: until is exclusive
+			last, best, at = at-1, SourceID(i), h // the earlier source wins ties
 		default:
-			until = min(until, h+1) // this one wins ties: a record of time h still goes first
+			last = min(last, h) // this one wins ties
 		}
 	}
-	return best, until, best >= 0
+	return best, last, best >= 0
 }
 
-// runSource steps records of one source while they are older than until and no source
-// with an empty queue has to be waited for.
-func (t *Task) runSource(id SourceID, until Time) {
+// runSource steps records of one source while they are not younger than last.
+func (t *Task) runSource(id SourceID, last Time) {
 	s, n := &t.sources[id], int64(0)
 	tx := &t.tx
 	tx.source = id
@@ -125,7 +124,7 @@ func (t *Task) runSource(id SourceID, until Time) {
 		b := s.queue[0]
 		for s.pos < len(b.Records) {
 			r := &b.Records[s.pos]
-			if r.Time >= until {
+			if r.Time > last {
 				tx.c.took(id, n)
 				return
 			}

@@ -1,7 +1,5 @@
 package core
 
-import "fmt"
-
 // The stateless operators, and those that turn streams into tables and back. Each
 // takes the rest of the chain and returns the chain with itself in front.
 
@@ -114,76 +112,9 @@ func FlatMap[K, V, W any](n NodeID, f func(V, *Out[W]), next Next[K, W]) Next[K,
 	}
 }
 
-// Out takes what a user function emits. What it emits has the key and the headers of
-// the record in hand, and its time. The zero Out is ready to use, in tests too.
-type Out[W any] struct {
-	_        noCopy
-	values   []W
-	times    []Time // of the values with a time of their own; NoTime for the others
-	rejected error
-	tx       *Tx // nil in tests
-	node     NodeID
-}
-
-// Emit emits a value at the time of the record in hand.
-func (o *Out[W]) Emit(v W) { o.EmitAt(NoTime, v) }
-
-// EmitAt emits a value with another time.
-func (o *Out[W]) EmitAt(t Time, v W) {
-	o.values, o.times = append(o.values, v), append(o.times, t)
-}
-
-// Reject refuses the record in hand: nothing that the function did counts.
-func (o *Out[W]) Reject(reason error) { o.rejected = reason }
-
-// ID makes an id that is derived from the record in hand: a replay makes the same. A
-// second call for the same record makes another one. In a test with no record in hand
-// it is "test".
-func (o *Out[W]) ID() string {
-	if o.tx == nil {
-		return "test"
-	}
-	return o.tx.id(o.node)
-}
-
-// Values is what was emitted, for tests.
-func (o *Out[W]) Values() []W { return o.values }
-
-// Rejected is the reason of a Reject, or nil, for tests.
-func (o *Out[W]) Rejected() error { return o.rejected }
-
-func (o *Out[W]) begin(tx *Tx, n NodeID) {
-	clear(o.values)
-	o.values, o.times, o.rejected = o.values[:0], o.times[:0], nil
-	o.tx, o.node = tx, n
-}
-
-// emit passes on what out took, unless the record was rejected.
-func emit[K, W any](tx *Tx, n NodeID, out *Out[W], k K, at Time, h Headers, next Next[K, W]) {
-	if out.rejected != nil {
-		tx.fail(n, fmt.Errorf("%w: %w", ErrRejected, out.rejected))
-		return
-	}
-	for i := range out.values {
-		r := Record[K, W]{k, out.values[i], at, h}
-		if t := out.times[i]; t != NoTime {
-			r.Time = t
-		}
-		next(tx, r)
-	}
-}
-
-// noCopy lets go vet find copies.
-type noCopy struct{}
-
-func (*noCopy) Lock()   {}
-func (*noCopy) Unlock() {}
-
-// Process is the general step: from the key's state and a value to the new state and
-// what is emitted. A new key has the zero S; a state that done accepts is deleted
-// (done may be nil). Each new state goes to changed, which may be nil.
-func Process[K comparable, V, S, W any](n NodeID, tb *Table[K, S], step func(S, V, *Out[W]) S, done func(S) bool, next Next[K, W], changed Next[K, Change[S]]) Next[K, V] {
-	out := new(Out[W])
+// ToTable keeps the latest value of each key, by offset. A value that done accepts deletes
+// the row (done may be nil).
+func ToTable[K comparable, V any](n NodeID, tb *Table[K, V], done func(V) bool, next Next[K, Change[V]]) Next[K, V] {
 	return func(tx *Tx, r Record[K, V]) {
 		if tx.nullKey {
 			tx.drop(n, NullKey)
@@ -193,55 +124,14 @@ func Process[K comparable, V, S, W any](n NodeID, tb *Table[K, S], step func(S, 
 		if i < 0 {
 			return
 		}
-		tx.node = n
-		out.begin(tx, n)
-		s := step(tb.cells[i].val, r.Value, out)
-		if tx.called(n); out.rejected == nil {
-			row := Opt[S]{s, done == nil || !done(s)}
-			set(tx, tb, i, row, Record[K, struct{}]{r.Key, struct{}{}, max(r.Time, tb.cells[i].at), r.Headers}, changed)
+		row := Some(r.Value)
+		if done != nil {
+			tx.node = n
+			row.OK = !done(r.Value)
+			tx.called(n)
 		}
-		emit(tx, n, out, r.Key, r.Time, r.Headers, next)
-	}
-}
-
-// Aggregate folds each value into the row of its key. A new key has the zero A, or,
-// where first is not nil, what first makes of the value. The row's time is the
-// greatest of the records that it holds (KIP-258). A row that done accepts is deleted.
-func Aggregate[K comparable, V, A any](n NodeID, tb *Table[K, A], first func(V) A, add func(A, V) A, done func(A) bool, next Next[K, Change[A]]) Next[K, V] {
-	return func(tx *Tx, r Record[K, V]) {
-		if tx.nullKey {
-			tx.drop(n, NullKey)
-			return
-		}
-		i := tb.find(tx, r.Key)
-		if i < 0 {
-			return
-		}
-		tx.node = n
-		c := &tb.cells[i]
-		var a A
-		if at := c.at; c.ok {
-			a = add(c.val, r.Value)
-			r.Time = max(r.Time, at)
-		} else if first != nil {
-			a = first(r.Value)
-		} else {
-			a = add(a, r.Value)
-		}
-		tx.called(n)
-		set(tx, tb, i, Opt[A]{a, done == nil || !done(a)}, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
-	}
-}
-
-// ToTable keeps the latest value of each key, by offset.
-func ToTable[K comparable, V any](n NodeID, tb *Table[K, V], next Next[K, Change[V]]) Next[K, V] {
-	return func(tx *Tx, r Record[K, V]) {
-		if tx.nullKey {
-			tx.drop(n, NullKey)
-			return
-		}
-		if i := tb.find(tx, r.Key); i >= 0 {
-			set(tx, tb, i, Some(r.Value), Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
+		if row.OK || tb.cells[i].ok {
+			set(tx, tb, i, row, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
 		}
 	}
 }

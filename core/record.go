@@ -29,6 +29,8 @@ const NoTime Time = -1
 // offset to consume, never the last one consumed.
 type Offset int64
 
+const noOffset Offset = -1
+
 // Record is one keyed, timed value. It is passed by value; its parts are immutable.
 type Record[K, V any] struct {
 	Key     K

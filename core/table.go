@@ -27,7 +27,8 @@ type Table[K comparable, V any] struct {
 	index  map[K]int32
 	cells  []cell[K, V]
 	free   []int32
-	dirty  []int32 // in first-write order: effects come in this order, never in map order
+	dirty  []int32  // in first-write order: effects come in this order, never in map order
+	raws   [][]byte // of the dirty rows, where the bytes that a row came as are known
 	sealed []int32
 	bytes  int   // encoded size of all cells, with cellOverhead
 	hand   int32 // where the last eviction stopped (CLOCK)
@@ -40,7 +41,8 @@ type cell[K comparable, V any] struct {
 	val   V
 	at    Time
 	size  int32
-	ok    bool // the row exists
+	nth   int32 // in dirty
+	ok    bool  // the row exists
 	state cellState
 }
 
@@ -61,6 +63,7 @@ func NewTable[K comparable, V any](t *Task, name string, kc Codec[K], vc Codec[V
 	tb := &Table[K, V]{
 		task: t, id: TableID(len(t.tables)), node: t.Node(name, ""),
 		kc: kc, vc: vc, index: make(map[K]int32),
+		kb: make([]byte, 0, 64), vb: make([]byte, 0, 256), // never nil: that would be null
 	}
 	tb.view = t.cfg.View(tb.id)
 	if t.cfg.CheckMutation {
@@ -88,6 +91,7 @@ func (t *Table[K, V]) find(tx *Tx, k K) int32 {
 
 func (t *Table[K, V]) load(tx *Tx, k K) int32 {
 	var err error
+	tx.node = t.node
 	if t.kb, err = t.kc.Append(t.kb[:0], k); err != nil {
 		tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrEncode, k, err))
 		return -1
@@ -135,6 +139,11 @@ func (t *Table[K, V]) put(i int32, v V, at Time) {
 	t.mark(i)
 }
 
+// keepRaw says which bytes the row at i, which was just put, was decoded from. Store and
+// changelog get these very bytes, so a row is the same whether it was stepped or
+// restored from its topic.
+func (t *Table[K, V]) keepRaw(i int32, raw []byte) { t.raws[t.cells[i].nth] = raw }
+
 // delete removes the row at i.
 func (t *Table[K, V]) delete(i int32, at Time) {
 	var zero V
@@ -146,7 +155,10 @@ func (t *Table[K, V]) delete(i int32, at Time) {
 func (t *Table[K, V]) mark(i int32) {
 	if c := &t.cells[i]; c.state&cellDirty == 0 {
 		c.state |= cellDirty
-		t.dirty = append(t.dirty, i)
+		c.nth = int32(len(t.dirty))
+		t.dirty, t.raws = append(t.dirty, i), append(t.raws, nil)
+	} else {
+		t.raws[c.nth] = nil
 	}
 	if t.check != nil {
 		t.check.wrote(i)
@@ -164,7 +176,8 @@ type overlay interface {
 
 // seal drains the dirty rows into c.
 func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
-	for _, i := range t.dirty {
+	tx.node = t.node
+	for n, i := range t.dirty {
 		e := &t.cells[i]
 		w := Write{Table: t.id, Time: e.at}
 		var err error
@@ -172,9 +185,15 @@ func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 			tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrEncode, e.key, err))
 			return
 		}
-		if e.ok {
+		if raw := t.raws[n]; raw != nil {
+			w.Value = c.arena.keep(append(c.arena.tail(), raw...))
+		} else if e.ok {
 			if w.Value, err = encode(&c.arena, t.vc, e.val); err != nil {
 				tx.fail(t.node, fmt.Errorf("%w: row %v: %w", ErrEncode, e.key, err))
+				return
+			}
+			if w.Value == nil { // it would be deleted by the commit, and not before
+				tx.fail(t.node, fmt.Errorf("%w: row %v: its codec writes null, which deletes it", ErrEncode, e.key))
 				return
 			}
 		}
@@ -185,6 +204,8 @@ func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 		c.Writes = append(c.Writes, w)
 	}
 	t.dirty, t.sealed = t.sealed[:0], t.dirty
+	clear(t.raws) // they would hold on to fetched batches
+	t.raws = t.raws[:0]
 }
 
 // advance makes the sealed rows clean ones and keeps the cache within budget.
@@ -232,6 +253,6 @@ func (t *Table[K, V]) abort() {
 			}
 		}
 	}
-	t.dirty, t.sealed = t.dirty[:0], t.sealed[:0]
+	t.dirty, t.sealed, t.raws = t.dirty[:0], t.sealed[:0], t.raws[:0]
 	t.forget()
 }

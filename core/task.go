@@ -46,8 +46,13 @@ type NodeID int32
 
 type node struct {
 	name, fn string
-	dropped  [numReasons]int64
+	dropped  drops // so far; sealed: as of the last Ready; settled: of the last Advance
+	sealed   drops
+	settled  drops
 }
+
+// drops counts records that went no further, by reason.
+type drops [numReasons]int64
 
 // NewTask returns a task with no sources and no tables.
 func NewTask(cfg TaskConfig) *Task {
@@ -85,15 +90,22 @@ func (t *Task) Step(b *Batch) (err error) {
 	}
 	// One recover a batch, not a record: after a panic all that is not committed is
 	// dropped, so it need not be known how far the record came.
-	defer func() {
-		if p := recover(); p != nil {
-			err = t.stop(t.tx.error(fmt.Errorf("%w: %v", ErrPanic, p), debug.Stack()))
-		}
-	}()
+	defer t.recovered(&err)
 	if t.run(); t.tx.err != nil {
 		return t.stop(t.tx.err)
 	}
 	return nil
+}
+
+// recovered is deferred by what runs user functions and codecs. Where the task had failed
+// before the panic, the first failure counts.
+func (t *Task) recovered(err *error) {
+	if p := recover(); p != nil {
+		if t.tx.err == nil {
+			t.tx.err = t.tx.error(fmt.Errorf("%w: %v", ErrPanic, p), debug.Stack())
+		}
+		*err = t.stop(t.tx.err)
+	}
 }
 
 func (t *Task) stop(err error) error {
@@ -115,25 +127,33 @@ func (t *Task) Tick(now Time) error {
 // Ready seals what the task did since the last Ready and returns it. Step may go on
 // at once, into the next generation; Advance or Abort must come before another Ready.
 // After an error the task takes no input until Abort.
-func (t *Task) Ready() (*Commit, error) {
+func (t *Task) Ready() (c *Commit, err error) {
 	if t.sealed != nil {
 		panic("core: Ready before the last commit was settled by Advance or Abort")
 	}
 	if t.failed != nil {
 		return nil, t.failed
 	}
-	c := t.tx.c
+	c = t.tx.c
 	c.Task = t.cfg.ID
 	c.Next = t.Next(c.Next[:0])
 	c.Times = append(c.Times[:0], t.times.stream, t.times.wall)
 	for i, next := range c.Next {
 		c.moved = c.moved || next != t.committed[i]
 	}
+	t.tx.offset = noOffset // whichever records made the rows: a failure is of none of them
+	defer func() {
+		if t.recovered(&err); err != nil {
+			c = nil
+		}
+	}()
 	for _, tb := range t.tables {
-		tb.seal(&t.tx, c)
+		if tb.seal(&t.tx, c); t.tx.err != nil {
+			return nil, t.stop(t.tx.err)
+		}
 	}
-	if t.tx.err != nil {
-		return nil, t.stop(t.tx.err)
+	for i := range t.nodes {
+		t.nodes[i].sealed = t.nodes[i].dropped
 	}
 	t.sealed, t.tx.c, t.spare = c, t.spare, nil
 	return c, nil
@@ -149,6 +169,9 @@ func (t *Task) Advance() {
 	t.commitT = times{c.Times[0], c.Times[1]}
 	for _, tb := range t.tables {
 		tb.advance(t.cfg.CacheBytes)
+	}
+	for i := range t.nodes {
+		t.nodes[i].settled = t.nodes[i].sealed
 	}
 	c.reset()
 	t.spare, t.sealed = c, nil
@@ -171,6 +194,9 @@ func (t *Task) Abort() {
 	for _, tb := range t.tables {
 		tb.abort()
 	}
+	for i := range t.nodes {
+		t.nodes[i].dropped = t.nodes[i].settled
+	}
 }
 
 // Next appends the next offset to consume of each source to dst.
@@ -192,7 +218,8 @@ func (t *Task) Pending() int { return t.tx.c.Size() }
 func (t *Task) StreamTime() Time { return t.times.stream }
 
 // Dropped calls f for each operator and reason with the number of records that went no
-// further there, since the task began: uncommitted ones too.
+// further there, since the task began: uncommitted ones too, but not those that Abort
+// took back.
 func (t *Task) Dropped(f func(node string, why Reason, n int64)) {
 	for i := range t.nodes {
 		for r, n := range t.nodes[i].dropped {

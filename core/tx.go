@@ -31,9 +31,12 @@ func (tx *Tx) fail(n NodeID, err error) {
 	}
 }
 
+// reject stops the task at a record that a user function refused.
+func (tx *Tx) reject(n NodeID, reason error) { tx.fail(n, fmt.Errorf("%w: %w", ErrRejected, reason)) }
+
 func (tx *Tx) error(err error, stack []byte) error {
 	e := &RecordError{Task: tx.t.cfg.ID, Source: tx.source, Offset: tx.offset, Err: err, Stack: stack}
-	if int(tx.source) < len(tx.t.sources) {
+	if int(tx.source) < len(tx.t.sources) && tx.offset >= 0 {
 		e.Topic = tx.t.sources[tx.source].topic
 	}
 	if int(tx.node) < len(tx.t.nodes) {
@@ -79,6 +82,7 @@ func Source[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], next Next
 	t.addSource(topic, n, func(tx *Tx, raw *RawRecord) {
 		var r Record[K, V]
 		var err error
+		tx.node = n
 		if tx.nullKey = raw.Key == nil; !tx.nullKey {
 			if r.Key, err = kc.Decode(raw.Key); err != nil {
 				tx.fail(n, fmt.Errorf("%w: key: %w", ErrDecode, err))
@@ -103,6 +107,7 @@ func Source[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], next Next
 func TableSource[K comparable, V any](t *Task, topic string, tb *Table[K, V], next Next[K, Change[V]]) {
 	n := t.Node(topic, "")
 	t.addSource(topic, n, func(tx *Tx, raw *RawRecord) {
+		tx.node = n
 		if tx.nullKey = raw.Key == nil; tx.nullKey {
 			tx.drop(n, NullKey)
 			return
@@ -124,6 +129,9 @@ func TableSource[K comparable, V any](t *Task, topic string, tb *Table[K, V], ne
 			return
 		}
 		set(tx, tb, i, row, Record[K, struct{}]{Key: k, Time: raw.Time, Headers: HeadersOf(raw.Headers)}, next)
+		if row.OK {
+			tb.keepRaw(i, raw.Value)
+		}
 	})
 }
 
@@ -145,6 +153,7 @@ func set[K comparable, V any](tx *Tx, tb *Table[K, V], i int32, row Opt[V], r Re
 func Sink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]) Next[K, V] {
 	n := t.Node(name, "")
 	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
 		o := Output{Sink: id, Headers: r.Headers.Raw(), Time: r.Time}
 		var err error
 		if !tx.nullKey {
@@ -165,6 +174,7 @@ func Sink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]) N
 func TableSink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]) Next[K, Change[V]] {
 	n := t.Node(name, "")
 	return func(tx *Tx, r Record[K, Change[V]]) {
+		tx.node = n
 		o := Output{Sink: id, Headers: r.Headers.Raw(), Time: r.Time}
 		var err error
 		if o.Key, err = encode(&tx.c.arena, kc, r.Key); err != nil {

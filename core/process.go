@@ -1,0 +1,194 @@
+package core
+
+// The operators with a state for each key: the general step, the step with ports, and
+// aggregates.
+
+// Process is the general step: from the key's state and a value to the new state and
+// what is emitted. A new key has the zero S; a state that done accepts is deleted
+// (done may be nil). Each new state goes to changed, which may be nil.
+func Process[K comparable, V, S, W any](n NodeID, tb *Table[K, S], step func(S, V, *Out[W]) S, done func(S) bool, next Next[K, W], changed Next[K, Change[S]]) Next[K, V] {
+	out := new(Out[W])
+	return func(tx *Tx, r Record[K, V]) {
+		if tx.nullKey {
+			tx.drop(n, NullKey)
+			return
+		}
+		i := tb.find(tx, r.Key)
+		if i < 0 {
+			return
+		}
+		tx.node = n
+		out.begin(tx, n)
+		s := step(tb.cells[i].val, r.Value, out)
+		if tx.called(n); out.rejected == nil {
+			fold(tx, n, tb, i, s, done, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, changed)
+		}
+		emit(tx, n, out, r.Key, r.Time, r.Headers, next)
+	}
+}
+
+// Aggregate folds each value into the row of its key. A new key has the zero A, or,
+// where first is not nil, what first makes of the value. A row that done accepts is
+// deleted (done may be nil).
+func Aggregate[K comparable, V, A any](n NodeID, tb *Table[K, A], first func(V) A, add func(A, V) A, done func(A) bool, next Next[K, Change[A]]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		if tx.nullKey {
+			tx.drop(n, NullKey)
+			return
+		}
+		i := tb.find(tx, r.Key)
+		if i < 0 {
+			return
+		}
+		tx.node = n
+		c := &tb.cells[i]
+		var a A
+		switch {
+		case c.ok:
+			a = add(c.val, r.Value)
+		case first != nil:
+			a = first(r.Value)
+		default:
+			a = add(a, r.Value)
+		}
+		tx.called(n)
+		fold(tx, n, tb, i, a, done, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
+	}
+}
+
+// fold writes the new state of the row at i, whose time is the greatest of the records
+// that it holds (KIP-258), or deletes it where done accepts the state. Where there was no
+// row and is to be none, nothing happens.
+func fold[K comparable, S any](tx *Tx, n NodeID, tb *Table[K, S], i int32, s S, done func(S) bool, r Record[K, struct{}], next Next[K, Change[S]]) {
+	row, c := Opt[S]{s, true}, &tb.cells[i]
+	if done != nil {
+		row.OK = !done(s)
+		tx.called(n)
+	}
+	if !row.OK && !c.ok {
+		return
+	}
+	if c.ok {
+		r.Time = max(r.Time, c.at)
+	}
+	set(tx, tb, i, row, r, next)
+}
+
+// Ports is what a step with ports emits to and reads from: the user's struct P, of which a
+// task has one for each processor, and the machine's ends of its fields.
+type Ports[K comparable, P any] struct {
+	User  *P
+	ports []port[K]
+}
+
+// port is the machine's end of one field of the user's struct.
+type port[K comparable] interface {
+	begin(tx *Tx, n NodeID, k K)
+	rejected() error
+	end(tx *Tx, n NodeID, r Record[K, struct{}])
+}
+
+// AddOut connects an Out: what it takes goes to next. Ports are emptied in the order in
+// which they were added.
+func AddOut[K comparable, P, W any](ps *Ports[K, P], out *Out[W], next Next[K, W]) {
+	ps.ports = append(ps.ports, &outPort[K, W]{out, next})
+}
+
+// AddRow connects a Row to what finds its rows.
+func AddRow[K comparable, P, V any](ps *Ports[K, P], row *Row[V], from Lookup[K, V]) {
+	p := &rowPort[K, V]{row: row, from: from}
+	row.find = p.find
+	ps.ports = append(ps.ports, p)
+}
+
+type outPort[K comparable, W any] struct {
+	out  *Out[W]
+	next Next[K, W]
+}
+
+func (p *outPort[K, W]) begin(tx *Tx, n NodeID, _ K) { p.out.begin(tx, n) }
+func (p *outPort[K, W]) rejected() error             { return p.out.rejected }
+
+func (p *outPort[K, W]) end(tx *Tx, n NodeID, r Record[K, struct{}]) {
+	emit(tx, n, p.out, r.Key, r.Time, r.Headers, p.next)
+}
+
+type rowPort[K comparable, V any] struct {
+	row  *Row[V]
+	from Lookup[K, V]
+	tx   *Tx
+	n    NodeID
+	k    K
+}
+
+func (p *rowPort[K, V]) begin(tx *Tx, n NodeID, k K) { p.tx, p.n, p.k, p.row.known = tx, n, k, false }
+func (p *rowPort[K, V]) rejected() error             { return nil }
+
+func (p *rowPort[K, V]) end(*Tx, NodeID, Record[K, struct{}]) {
+	p.row.row, p.row.known = Opt[V]{}, false
+}
+
+func (p *rowPort[K, V]) find() (row Opt[V]) {
+	row.Value, _, row.OK = p.from(p.tx, p.k)
+	p.tx.node = p.n // the step goes on: a panic is its own again
+	return row
+}
+
+// Row is a port: the row that a table of the same keys has for the key in hand. A step may
+// not write to it. It is looked up when it is asked for.
+type Row[V any] struct {
+	row   Opt[V]
+	known bool
+	find  func() Opt[V] // nil in tests
+}
+
+// RowOf makes a Row for tests.
+func RowOf[V any](v V) Row[V] { return Row[V]{row: Some(v), known: true} }
+
+// Get returns the row, or reports that there is none.
+func (r *Row[V]) Get() (V, bool) {
+	if !r.known && r.find != nil {
+		r.row, r.known = r.find(), true
+	}
+	return r.row.Value, r.row.OK
+}
+
+// Port is a field of a processor's ports: a pointer to an Out or a Row.
+type Port interface{ isPort() }
+
+func (*Out[W]) isPort() {}
+func (*Row[V]) isPort() {}
+
+// ProcessPorts is Process with ports in place of the one Out. Several inputs can share
+// the table and the ports.
+func ProcessPorts[K comparable, V, S, P any](n NodeID, tb *Table[K, S], ps *Ports[K, P], step func(S, V, *P) S, done func(S) bool, changed Next[K, Change[S]]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		if tx.nullKey {
+			tx.drop(n, NullKey)
+			return
+		}
+		i := tb.find(tx, r.Key)
+		if i < 0 {
+			return
+		}
+		for _, p := range ps.ports {
+			p.begin(tx, n, r.Key)
+		}
+		tx.node = n
+		s := step(tb.cells[i].val, r.Value, ps.User)
+		if tx.called(n); tx.err != nil {
+			return
+		}
+		for _, p := range ps.ports {
+			if err := p.rejected(); err != nil {
+				tx.reject(n, err)
+				return
+			}
+		}
+		rec := Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}
+		fold(tx, n, tb, i, s, done, rec, changed)
+		for _, p := range ps.ports {
+			p.end(tx, n, rec)
+		}
+	}
+}

@@ -1,0 +1,27 @@
+/*
+Package codec has the codecs that topics are declared with:
+
+	var Orders = topology.NewTopic("orders", codec.String, codec.JSON[Order]())
+
+State and repartition topics need none: they take the codec that their stream carries,
+or [Default] of the type.
+
+# The contract
+
+Append appends a value's bytes and Decode makes the same value of them. Both are pure,
+safe for concurrent use, and keep neither the value nor the slice they are given. Append
+returns nil for Kafka's null only, which [Optional] alone has: the empty string is not
+null. Errors of Decode are short and say what was wrong; whoever reports them says which
+record it was.
+
+A codec may say more of itself, by methods that are found when a topology is built:
+
+	Schema() string  // what the bytes are: codecs with the same schema write the same
+	Check() error    // why the codec would lose data, or nil
+	Canonical()      // Decode accepts nothing for a value but what Append writes
+	DecodesNull()    // Decode(nil) is a value: core.NullDecoder
+
+String, Int64, Float64 and Bytes write what Kafka's own serializers write: UTF-8 bytes,
+and eight bytes, the most significant first.
+*/
+package codec

@@ -1,0 +1,91 @@
+package topology
+
+import "github.com/seed-81380e12/limpet/core"
+
+// compiler composes the typed chains of one task. Types were checked by Go where the
+// nodes were made: what is asserted here cannot fail.
+type compiler struct {
+	t      *core.Task
+	app    string
+	nodes  []*node // of the plan
+	cut    []bool  // by node: its output goes through a topic
+	sinks  []core.SinkID
+	ids    []core.NodeID // by node, 0: none yet, else id + 1
+	tables []any         // by node: *core.Table[K, V]
+	chains []any         // by node: core.Next
+	ports  []any         // by node: *core.Ports
+}
+
+// NewTask makes a task: as often as you like, and from many goroutines at a time. Each
+// is independent of the others.
+func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
+	if cfg.App == "" {
+		cfg.App = s.plan.name
+	}
+	n := len(s.plan.nodes)
+	c := &compiler{
+		t: core.NewTask(cfg), app: cfg.App, nodes: s.plan.nodes, cut: s.plan.cut, sinks: s.sinkOf,
+		ids: make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n),
+	}
+	for _, n := range s.tableNodes {
+		c.tables[n.id] = n.state.make(c)
+	}
+	for _, n := range s.sourceNodes {
+		n.source(c)
+	}
+	return c.t
+}
+
+// nodeID registers an operator once, though it may be part of a chain and of lookups.
+func (c *compiler) nodeID(n *node) core.NodeID {
+	if c.ids[n.id] == 0 {
+		n := c.nodes[n.id]
+		fn := ""
+		if len(n.funcs) > 0 {
+			fn = n.funcs[0]
+		}
+		c.ids[n.id] = c.t.Node(n.name, fn) + 1
+	}
+	return c.ids[n.id] - 1
+}
+
+func (c *compiler) sinkID(n *node) core.SinkID { return c.sinks[n.id] }
+
+// topic is the repartition topic behind n.
+func (c *compiler) topic(n *node) string { return repartitionTopic(c.app, n.name) }
+
+// chain is what takes the input of n. It is made once, however many lead to it.
+func (c *compiler) chain(n *node) any {
+	if c.chains[n.id] == nil {
+		c.chains[n.id] = n.enter(c)
+	}
+	return c.chains[n.id]
+}
+
+// next is the rest of the chain behind n.
+func next[K, V any](c *compiler, n *node) core.Next[K, V] {
+	var nexts []core.Next[K, V]
+	for _, s := range c.nodes[n.id].subs {
+		nexts = append(nexts, c.chain(s).(core.Next[K, V]))
+	}
+	return core.Fan(nexts...)
+}
+
+// changes is the rest of the chain behind a table, or nil where nothing follows.
+func changes[K, V any](c *compiler, n *node) core.Next[K, core.Change[V]] {
+	if len(c.nodes[n.id].subs) == 0 {
+		return nil
+	}
+	return next[K, core.Change[V]](c, n)
+}
+
+func orNothing[K, V any](f core.Next[K, V]) core.Next[K, V] {
+	if f == nil {
+		return core.Fan[K, V]()
+	}
+	return f
+}
+
+func tableOf[K comparable, V any](c *compiler, n *node) *core.Table[K, V] {
+	return c.tables[n.id].(*core.Table[K, V])
+}

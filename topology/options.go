@@ -1,0 +1,196 @@
+package topology
+
+import (
+	"reflect"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// The families of options. Each operator says which it takes; one in the wrong place does
+// not compile.
+type (
+	// Option is for any operator.
+	Option interface {
+		SourceOption
+		StateOption
+		JoinOption
+		KeyOption
+		SinkOption
+		forEveryOperator()
+	}
+	// StateOption is for what keeps state: Process, processors, ToTable, aggregates.
+	StateOption interface {
+		AggregateOption
+		forState()
+	}
+	// BuilderOption is for New.
+	BuilderOption interface {
+		setter
+		forBuilders()
+	}
+	// TopicOption is for NewTopic.
+	TopicOption interface {
+		setter
+		forTopics()
+	}
+	// SourceOption is for Topic.Stream and Topic.Table.
+	SourceOption interface {
+		setter
+		forSources()
+	}
+	// KeyOption is for KeyBy and Repartition.
+	KeyOption interface {
+		setter
+		forKeys()
+	}
+	// JoinOption is for Join and LeftJoin.
+	JoinOption interface {
+		setter
+		forTableJoins()
+	}
+	// AggregateOption is for Count, Reduce and Aggregate.
+	AggregateOption interface {
+		setter
+		forAggregates()
+	}
+	// SinkOption is for To.
+	SinkOption interface {
+		setter
+		forSinks()
+	}
+	// PartitionsOption is for topics, declared and internal ones.
+	PartitionsOption interface {
+		TopicOption
+		KeyOption
+	}
+)
+
+// setter is an option seen from inside.
+type setter interface{ set(*settings) }
+
+// settings is what options say; what is missing was not said.
+type settings struct {
+	name               string
+	partitions         *int32
+	compacted, forever bool
+	keyCodec           *erased // core.Codec[K]
+	stateCodec         *erased // core.Codec[S]
+	done               *erased // func(S) bool
+}
+
+func apply[O setter](opts []O) (s settings) {
+	for _, o := range opts {
+		if any(o) != nil {
+			o.set(&s)
+		}
+	}
+	return s
+}
+
+// An option is a function with the marks of its families.
+type (
+	anyOption        func(*settings)
+	stateOption      func(*settings)
+	keyOption        func(*settings)
+	topicOption      func(*settings)
+	partitionsOption func(*settings)
+)
+
+func (o anyOption) set(s *settings)        { o(s) }
+func (o stateOption) set(s *settings)      { o(s) }
+func (o keyOption) set(s *settings)        { o(s) }
+func (o topicOption) set(s *settings)      { o(s) }
+func (o partitionsOption) set(s *settings) { o(s) }
+
+func (anyOption) forSources()       {}
+func (anyOption) forState()         {}
+func (anyOption) forAggregates()    {}
+func (anyOption) forTableJoins()    {}
+func (anyOption) forKeys()          {}
+func (anyOption) forSinks()         {}
+func (anyOption) forEveryOperator() {}
+func (stateOption) forState()       {}
+func (stateOption) forAggregates()  {}
+func (keyOption) forKeys()          {}
+func (topicOption) forTopics()      {}
+func (partitionsOption) forTopics() {}
+func (partitionsOption) forKeys()   {}
+
+// Named names a node that needs no name, for errors, pictures and metrics.
+func Named(name string) Option { return anyOption(func(s *settings) { s.name = name }) }
+
+// Partitions declares the number of partitions.
+func Partitions(n int) PartitionsOption {
+	p := int32(min(max(n, -1), 1<<20))
+	return partitionsOption(func(s *settings) { s.partitions = &p })
+}
+
+// Compacted declares that a topic is compacted: it keeps the last record of each key for
+// ever. A table that reads it needs no changelog of its own.
+func Compacted() TopicOption { return topicOption(func(s *settings) { s.compacted = true }) }
+
+// Forever declares that a topic is neither compacted nor expires, as an event store must.
+// The start checks it.
+func Forever() TopicOption { return topicOption(func(s *settings) { s.forever = true }) }
+
+// KeyCodec is the codec of the new key, where its default is not wanted.
+func KeyCodec[K comparable](c Codec[K]) KeyOption {
+	return keyOption(func(s *settings) { s.keyCodec = erase[K]("KeyCodec", c, c == nil) })
+}
+
+// StateCodec is the codec of an operator's state, where its default is not wanted.
+func StateCodec[S any](c Codec[S]) StateOption {
+	return stateOption(func(s *settings) { s.stateCodec = erase[S]("StateCodec", c, c == nil) })
+}
+
+// DeleteWhen deletes a row when done accepts its new value. Nobody sees that value:
+// downstream there is a deletion.
+func DeleteWhen[S any](done func(S) bool) StateOption {
+	return stateOption(func(s *settings) { s.done = erase[S]("DeleteWhen", done, done == nil) })
+}
+
+// erased is the argument of an option for a type T, which the option's family does not
+// tell: so the operator checks it.
+type erased struct {
+	option string
+	of     string // T
+	v      any    // nil where the user gave nil
+}
+
+func erase[T any](option string, v any, isNil bool) *erased {
+	if isNil {
+		v = nil
+	}
+	return &erased{option, typeFor[T](), v}
+}
+
+// unerase returns what e holds, or otherwise where the option was not given.
+func unerase[T, O any](b *Builder, n *node, e *erased, what string, otherwise O) O {
+	if e == nil {
+		return otherwise
+	}
+	if e.v == nil {
+		b.wrong(n, "%s of nil", e.option)
+		return otherwise
+	}
+	v, ok := e.v.(O)
+	if !ok {
+		b.wrong(n, "%s is for %s, but its %s is %s", e.option, e.of, what, typeFor[T]())
+		return otherwise
+	}
+	return v
+}
+
+func keyCodecOf[K any](b *Builder, n *node, s settings, otherwise core.Codec[K]) core.Codec[K] {
+	return unerase[K](b, n, s.keyCodec, "key", otherwise)
+}
+
+func stateCodecOf[S any](b *Builder, n *node, s settings, otherwise core.Codec[S]) core.Codec[S] {
+	return unerase[S](b, n, s.stateCodec, "state", otherwise)
+}
+
+func doneOf[S any](b *Builder, n *node, s settings) func(S) bool {
+	return unerase[S, func(S) bool](b, n, s.done, "state", nil)
+}
+
+func typeFor[T any]() string { return reflect.TypeFor[T]().String() }

@@ -1,0 +1,273 @@
+package topologytest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// Driver runs one or several topologies that share topics.
+type Driver struct {
+	t       testing.TB
+	cfg     Config
+	apps    []*app
+	units   []*unit // in the order of the data
+	topics  map[string]*topic
+	now     core.Time
+	rng     *rand.Rand // nil: nothing is random
+	batches bool       // sends may wait for each other
+	queue   []queued
+	crashes int // records run for the first time since the last crash
+}
+
+// Config says how a Driver runs; its zero is one partition, and a batch and a commit for
+// each record.
+type Config struct {
+	Partitions  int    // of every topic that declares none
+	Batch       int    // records in a batch
+	CommitEvery int    // records
+	CrashAfter  int    // crash and restore after so many records; 0: never
+	Seed        uint64 // of random batches, commits and aborts; 0: nothing is random
+}
+
+// New builds the topologies, fails t with all of Build's mistakes, and starts them.
+func New(t testing.TB, topologies ...*topology.Builder) *Driver {
+	t.Helper()
+	return Config{}.New(t, topologies...)
+}
+
+// New is New with a Config.
+func (c Config) New(t testing.TB, topologies ...*topology.Builder) *Driver {
+	t.Helper()
+	c.Partitions, c.Batch, c.CommitEvery = max(c.Partitions, 1), max(c.Batch, 1), max(c.CommitEvery, 1)
+	d := &Driver{t: t, cfg: c, topics: map[string]*topic{}, now: start}
+	if c.Seed != 0 {
+		d.rng = rand.New(rand.NewPCG(c.Seed, 0))
+	}
+	var plans []*topology.Plan
+	for _, b := range topologies {
+		p, err := b.Build()
+		if err != nil {
+			t.Fatalf("topology %q does not build:\n%v", b.Name(), err)
+		}
+		if slices.ContainsFunc(plans, func(o *topology.Plan) bool { return o.Name() == p.Name() }) {
+			t.Fatalf("two topologies are named %q", p.Name())
+		}
+		plans = append(plans, p)
+	}
+	d.layout(plans)
+	d.batches = (c.Batch > 1 || c.CommitEvery > 1 || c.CrashAfter > 0 || d.rng != nil) && d.ordered()
+	for _, a := range d.apps {
+		a.open()
+	}
+	t.Cleanup(d.finish)
+	return d
+}
+
+// EveryWay runs a scenario as subtests: see the package's documentation. Each must pass.
+func EveryWay(t *testing.T, scenario func(*Driver), topologies ...*topology.Builder) {
+	t.Helper()
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			t.Helper()
+			scenario(way.config.New(t, topologies...))
+		})
+	}
+}
+
+var ways = []struct {
+	name   string
+	config Config
+}{
+	{"one by one", Config{}},
+	{"long batches", Config{Batch: 1000, CommitEvery: 1000}},
+	{"random 1", Config{Seed: 1}},
+	{"random 2", Config{Seed: 2}},
+	{"random 3", Config{Seed: 3}},
+	{"four partitions", Config{Partitions: 4}},
+	{"crash after three", Config{CommitEvery: 2, CrashAfter: 3}},
+	{"random crashes", Config{Seed: 4, CrashAfter: 5}},
+}
+
+// start is when a Driver starts, at 00:00 of a day.
+var start = core.Time(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
+
+// At is a time of the day on which a Driver starts, at 00:00: "10:04", "10:04:30",
+// "10:04:30.250". It panics for anything else.
+func At(clock string) core.Time {
+	for _, layout := range []string{"15:04:05", "15:04"} {
+		if t, err := time.Parse(layout, clock); err == nil {
+			midnight := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+			return start.Add(t.Sub(midnight))
+		}
+	}
+	panic(fmt.Sprintf("topologytest: %q is no time of the day", clock))
+}
+
+// Now is the driver's time: that of the next Send.
+func (d *Driver) Now() core.Time { return d.now }
+
+// Advance moves the clock on and tells it to all topologies. Records sent later carry the
+// new time.
+func (d *Driver) Advance(by time.Duration) {
+	d.t.Helper()
+	d.flush()
+	d.now = d.now.Add(by)
+	for _, a := range d.apps {
+		if !a.runs() {
+			continue
+		}
+		for _, t := range a.tasks {
+			if err := t.core.Tick(d.now); err != nil {
+				d.t.Fatalf("topology %s: %v", a.name(), err)
+			}
+		}
+		a.commit()
+	}
+	d.settle()
+}
+
+// Crash drops all that is not committed and all local state, and restores from the
+// changelogs.
+func (d *Driver) Crash() {
+	d.t.Helper()
+	d.flush()
+	for _, a := range d.apps {
+		a.crash()
+	}
+	d.settle()
+}
+
+// Wipe is Crash that drops the changelogs and offsets too, and all that topologies wrote:
+// everything is made anew from what was sent. A Want after it sees it again.
+func (d *Driver) Wipe() {
+	d.t.Helper()
+	d.flush()
+	for _, tp := range d.topics {
+		tp.wipe()
+	}
+	for _, a := range d.apps {
+		a.wipe()
+	}
+	d.settle()
+}
+
+// Pause stops a topology; Resume lets it catch up.
+func (d *Driver) Pause(name string) {
+	d.t.Helper()
+	a := d.app(name)
+	d.flush()
+	a.paused = true
+}
+
+// Resume undoes Pause.
+func (d *Driver) Resume(name string) {
+	d.t.Helper()
+	a := d.app(name)
+	d.flush()
+	a.paused = false
+	d.settle()
+}
+
+// Stopped is why a topology stopped, or nil. What came before the record that stopped it
+// is committed. A test in which a topology stops, and which does not ask, fails.
+func (d *Driver) Stopped(name string) error {
+	d.t.Helper()
+	a := d.app(name)
+	d.flush()
+	a.asked = true
+	return a.stopped
+}
+
+// Dropped is how many records a node dropped for a reason.
+func (d *Driver) Dropped(node string, why topology.Reason) int {
+	d.t.Helper()
+	d.flush()
+	key, n := dropped{node, why}, int64(0)
+	for _, a := range d.apps {
+		n += a.dropped[key]
+		for _, t := range a.tasks {
+			t.core.Dropped(func(node string, why core.Reason, k int64) {
+				if key == (dropped{node, why}) {
+					n += k
+				}
+			})
+		}
+	}
+	return int(n)
+}
+
+func (d *Driver) app(name string) *app {
+	d.t.Helper()
+	var names []string
+	for _, a := range d.apps {
+		if a.name() == name {
+			return a
+		}
+		names = append(names, a.name())
+	}
+	d.t.Fatalf("no topology is named %q; there are: %s", name, strings.Join(names, ", "))
+	return nil
+}
+
+// finish fails a test in which a topology stopped unnoticed.
+func (d *Driver) finish() {
+	if d.t.Failed() {
+		return
+	}
+	d.flush()
+	for _, a := range d.apps {
+		if a.stopped != nil && !a.asked {
+			d.t.Errorf("topology %s has stopped: %v", a.name(), a.stopped)
+		}
+	}
+}
+
+// queued is a record that was sent and not yet appended.
+type queued struct {
+	to  *topic
+	rec core.RawRecord
+}
+
+// send takes a record of the test.
+func (d *Driver) send(to *topic, r core.RawRecord) {
+	d.t.Helper()
+	if n := len(d.queue); n > 0 && (d.queue[n-1].to != to || d.queue[n-1].rec.Time >= r.Time) {
+		d.flush()
+	}
+	d.queue = append(d.queue, queued{to, r})
+	if !d.batches {
+		d.flush()
+	}
+}
+
+// flush appends what was sent and runs all topologies until they rest.
+func (d *Driver) flush() {
+	d.t.Helper()
+	if len(d.queue) == 0 {
+		return
+	}
+	for _, q := range d.queue {
+		q.to.append(q.rec, q.to.partitionOf(q.rec.Key, int32(len(q.to.log))), true)
+	}
+	d.queue = d.queue[:0]
+	d.settle()
+}
+
+// settle runs all topologies until they rest. What is further up the data's way goes
+// first, each time.
+func (d *Driver) settle() {
+	for i := 0; i < len(d.units); {
+		if d.units[i].run() {
+			i = 0
+			continue
+		}
+		i++
+	}
+}

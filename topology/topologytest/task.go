@@ -1,0 +1,385 @@
+package topologytest
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// app is a topology that runs: all its tasks commit together, as a worker's do.
+type app struct {
+	d       *Driver
+	plan    *topology.Plan
+	tasks   []*task
+	paused  bool
+	stopped error
+	asked   bool // by the test, whether it has stopped
+	careful bool // something failed: record by record from now on
+	ran     int  // records since the last commit
+	sealed  []*core.Commit
+	dropped map[dropped]int64    // by tasks that crashed
+	first   map[seat]core.Offset // by source partition: what was never run before
+}
+
+type dropped struct {
+	node string
+	why  core.Reason
+}
+
+// seat is a source partition.
+type seat struct {
+	task   core.TaskID
+	source int
+}
+
+// task is a core.Task with what it needs around it.
+type task struct {
+	app     *app
+	sub     *topology.Subtopology
+	id      core.TaskID
+	core    *core.Task
+	sources []*source
+	sinks   []*topic
+	stores  []*store
+	// The committed state.
+	next  []core.Offset
+	times []core.Time
+}
+
+// source is one source partition of a task.
+type source struct {
+	topic *topic
+	part  int
+	fed   core.Offset // the next record to feed
+	told  bool        // the task knows that nothing waits behind fed
+}
+
+func (s *source) records() []core.RawRecord {
+	if s.part >= len(s.topic.parts) {
+		return nil // a topic with fewer partitions
+	}
+	return s.topic.parts[s.part]
+}
+
+func (s *source) waiting() int { return len(s.records()) - int(s.fed) }
+
+// store is a table's committed rows: a core.View.
+type store struct {
+	rows      map[string]row
+	changelog *topic
+	source    core.SourceID // the source that is the table's changelog; -1: it has its own
+}
+
+type row struct {
+	value []byte
+	at    core.Time
+}
+
+// Get implements core.View.
+func (s *store) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
+	r, ok := s.rows[string(key)]
+	return append(buf, r.value...), r.at, ok, nil
+}
+
+func (s *store) put(key, value []byte, at core.Time) {
+	if value == nil {
+		delete(s.rows, string(key))
+		return
+	}
+	s.rows[string(key)] = row{bytes.Clone(value), at}
+}
+
+// restore fills the store from the changelog, or from the source up to the committed
+// offset: what lies beyond was not run yet.
+func (s *store) restore(t *task) {
+	s.rows = map[string]row{}
+	var log []core.RawRecord
+	switch {
+	case s.source >= 0:
+		log = t.sources[s.source].records()[:t.next[s.source]]
+	default:
+		log = s.changelog.parts[t.id.Partition]
+	}
+	for _, r := range log {
+		if r.Key != nil {
+			s.put(r.Key, r.Value, r.Time)
+		}
+	}
+}
+
+func (a *app) name() string { return a.plan.Name() }
+func (a *app) runs() bool   { return !a.paused && a.stopped == nil }
+
+// open makes all tasks, from what is committed.
+func (a *app) open() {
+	a.sealed, a.ran = nil, 0
+	for _, t := range a.tasks {
+		if t.next == nil {
+			t.next = make([]core.Offset, len(t.sources))
+		}
+		for _, s := range t.stores {
+			s.restore(t)
+		}
+		t.core = t.sub.NewTask(core.TaskConfig{
+			App: a.name(), ID: t.id, Resume: slices.Clone(t.next), Times: slices.Clone(t.times),
+			View:          func(id core.TableID) core.View { return t.stores[id] },
+			CacheBytes:    a.cacheBytes(),
+			CheckMutation: true,
+		})
+		t.rewind()
+	}
+}
+
+// cacheBytes lets rows be evicted at once, or soon, or never.
+func (a *app) cacheBytes() int {
+	if a.d.rng == nil {
+		return 1 << 20
+	}
+	return []int{0, 300, 1 << 20}[a.d.rng.IntN(3)]
+}
+
+// rewind feeds the task again from what is committed.
+func (t *task) rewind() {
+	for i, s := range t.sources {
+		s.fed, s.told = t.next[i], false
+	}
+}
+
+// crash drops everything but topics and committed offsets.
+func (a *app) crash() {
+	before := make([]map[string]row, 0)
+	for _, t := range a.tasks {
+		t.core.Abort() // what is not committed is not counted either
+		t.core.Dropped(func(node string, why core.Reason, n int64) { a.dropped[dropped{node, why}] += n })
+		for _, s := range t.stores {
+			before = append(before, s.rows)
+		}
+	}
+	a.open()
+	for _, t := range a.tasks {
+		for i, s := range t.stores {
+			// A source has the bytes that somebody else wrote; a changelog must have ours.
+			if was := before[0]; s.source < 0 && !maps.EqualFunc(was, s.rows, func(a, b row) bool { return a.at == b.at && bytes.Equal(a.value, b.value) }) {
+				a.d.t.Fatalf("topologytest: bug: table %s of task %v had %d rows, and after a crash other ones: %v, %v", t.sub.Tables[i].Name, t.id, len(was), was, s.rows)
+			}
+			before = before[1:]
+		}
+	}
+}
+
+// wipe drops offsets and counters too. The topics are empty already.
+func (a *app) wipe() {
+	clear(a.dropped)
+	clear(a.first)
+	a.stopped, a.careful = nil, false
+	for _, t := range a.tasks {
+		t.next, t.times = nil, nil
+	}
+	a.open()
+}
+
+// run runs a unit's tasks until they rest, and reports whether there was anything to do.
+func (u *unit) run() (did bool) {
+	for u.app.runs() {
+		t := u.busy()
+		if t == nil {
+			if did {
+				u.app.commit()
+				if u.busy() != nil && u.app.runs() {
+					continue // the commit has failed, and what it held runs again
+				}
+			}
+			return did
+		}
+		did = true
+		t.feed()
+	}
+	return did
+}
+
+// busy is a task that has something to do.
+func (u *unit) busy() *task {
+	for _, t := range u.tasks {
+		for _, s := range t.sources {
+			if s.waiting() > 0 {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// feed gives the task its next batch.
+func (t *task) feed() {
+	a := t.app
+	if a.careful || a.d.cfg.Batch == 1 && a.d.rng == nil {
+		t.feedOne()
+		return
+	}
+	// The merge takes the oldest record of all: so what waits is told before any is run.
+	var waiting []*source
+	for i, s := range t.sources {
+		if s.waiting() > 0 {
+			if s.told && !t.step(i, 0, false) {
+				return
+			}
+			waiting = append(waiting, s)
+		} else if !s.told && !t.step(i, 0, true) {
+			return
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	s, n := waiting[0], a.d.cfg.Batch
+	if rng := a.d.rng; rng != nil {
+		s, n = waiting[rng.IntN(len(waiting))], 1+rng.IntN(5)
+	}
+	n = min(n, s.waiting())
+	t.step(slices.Index(t.sources, s), n, n == s.waiting())
+}
+
+// feedOne gives the task one record, the one that its merge would take, so that it runs at
+// once.
+func (t *task) feedOne() {
+	best := -1
+	for i, s := range t.sources {
+		if !s.told && !t.step(i, 0, true) {
+			return
+		}
+		if s.waiting() > 0 && (best < 0 || s.records()[s.fed].Time < t.sources[best].records()[t.sources[best].fed].Time) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		t.step(best, 1, true)
+	}
+}
+
+// step feeds n records of a source, and lets the topology do what it does between two
+// steps. It reports false where the task was thrown back.
+func (t *task) step(i, n int, caughtUp bool) bool {
+	a, s := t.app, t.sources[i]
+	before := t.core.Next(nil)
+	b := &core.Batch{Source: core.SourceID(i), Next: s.fed + core.Offset(n), CaughtUp: caughtUp}
+	b.Records = slices.Clone(s.records()[s.fed:b.Next])
+	s.fed, s.told = b.Next, caughtUp
+	if err := t.core.Step(b); err != nil {
+		a.failed(err)
+		return false
+	}
+	for j, next := range t.core.Next(nil) {
+		a.ran += int(next - before[j])
+		if at := (seat{t.id, j}); next > a.first[at] {
+			a.d.crashes += int(next - a.first[at])
+			a.first[at] = next
+		}
+	}
+	return a.between()
+}
+
+// between is what happens between two steps: a commit, or a part of one, or a crash.
+func (a *app) between() bool {
+	ok := true
+	switch rng := a.d.rng; {
+	case a.careful:
+		ok = a.commit()
+	case rng == nil:
+		if a.ran >= a.d.cfg.CommitEvery {
+			ok = a.commit()
+		}
+	case a.sealed == nil:
+		if rng.IntN(3) == 0 {
+			ok = a.seal()
+		}
+	case rng.IntN(3) == 0:
+		a.settle()
+	case rng.IntN(6) == 0:
+		a.abort()
+		return false
+	}
+	if c := a.d.cfg.CrashAfter; ok && c > 0 && a.d.crashes >= c {
+		a.d.crashes = 0
+		for _, a := range a.d.apps {
+			a.crash()
+		}
+		return false
+	}
+	return ok
+}
+
+// failed stops the topology at a record: the second time that it fails, when all that
+// came before is committed.
+func (a *app) failed(err error) {
+	if a.careful {
+		a.stopped = err
+	}
+	a.careful = true
+	a.abort()
+}
+
+// abort throws all tasks back to what is committed.
+func (a *app) abort() {
+	a.sealed, a.ran = nil, 0
+	for _, t := range a.tasks {
+		t.core.Abort()
+		t.rewind()
+	}
+}
+
+// commit commits everything. It reports false where that failed.
+func (a *app) commit() bool {
+	if a.sealed != nil {
+		a.settle()
+	}
+	if !a.seal() {
+		return false
+	}
+	a.settle()
+	return true
+}
+
+// seal takes the commits of all tasks.
+func (a *app) seal() bool {
+	commits := make([]*core.Commit, 0, len(a.tasks))
+	for _, t := range a.tasks {
+		c, err := t.core.Ready()
+		if err != nil {
+			a.failed(err)
+			return false
+		}
+		commits = append(commits, c)
+	}
+	a.sealed, a.ran = commits, 0
+	return true
+}
+
+// settle makes the sealed commits durable: the topics first, then the stores.
+func (a *app) settle() {
+	for i, c := range a.sealed {
+		t := a.tasks[i]
+		if c.Task != t.id {
+			panic(fmt.Sprintf("topologytest: commit of %v for task %v", c.Task, t.id))
+		}
+		for _, o := range c.Outputs {
+			to := t.sinks[o.Sink]
+			r := core.RawRecord{Key: bytes.Clone(o.Key), Value: bytes.Clone(o.Value), Headers: bytes.Clone(o.Headers), Time: o.Time}
+			to.append(r, to.partitionOf(o.Key, t.id.Partition), false)
+		}
+		for _, w := range c.Writes {
+			s := t.stores[w.Table]
+			if s.changelog != nil {
+				r := core.RawRecord{Key: bytes.Clone(w.Key), Value: bytes.Clone(w.Value), Time: w.Time}
+				s.changelog.append(r, t.id.Partition, false)
+			}
+			s.put(w.Key, w.Value, w.Time)
+		}
+		t.next, t.times = slices.Clone(c.Next), slices.Clone(c.Times)
+		t.core.Advance()
+	}
+	a.sealed = nil
+}
