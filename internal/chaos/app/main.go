@@ -1,0 +1,9 @@
+// Command app is the binary that the chaos tests run and kill.
+package main
+
+import (
+	"github.com/seed-81380e12/limpet/internal/chaos"
+	"github.com/seed-81380e12/limpet/shell/cli"
+)
+
+func main() { cli.Main(chaos.CountTopology()) }

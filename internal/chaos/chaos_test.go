@@ -1,0 +1,256 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-81380e12/limpet/internal/kafkatest"
+)
+
+const (
+	partitions = 4
+	customers  = 2000
+	kills      = 12 // of each application, at least
+	joins      = 3  // of a second instance
+)
+
+// TestRealKafkaChaos sends orders through the email service and the counter while their
+// processes are killed with -9, second instances join and leave, and the broker is
+// restarted.
+func TestRealKafkaChaos(t *testing.T) {
+	kafkatest.Require(t)
+	orders := envInt("LIMPET_CHAOS_ORDERS", 200_000)
+	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
+	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_ORDERS=%d", seed, orders)
+	rng := rand.New(rand.NewPCG(seed, 0))
+
+	c := kafkatest.Start(t, kafkatest.Config{})
+	c.CreateTopic(t, "customers", partitions, map[string]string{"cleanup.policy": "compact"})
+	for _, topic := range []string{"orders", "emails", "order-counts"} {
+		c.CreateTopic(t, topic, partitions, nil)
+	}
+	in := newInput(t, c)
+	in.seedCustomers()
+
+	email := newApp(t, c, "./cmd/processor", "run", "email-service", "--app-id", "email-service")
+	count := newApp(t, c, "./internal/chaos/app", "run", "order-count", "--app-id", "order-count")
+	apps := []*app{email, count}
+	for _, a := range apps {
+		a.start(0)
+	}
+	fed := make(chan error, 1)
+	go func() { fed <- in.feed(orders) }()
+
+	killed, joined, restarted := 0, 0, false
+	for feeding := true; feeding || killed < kills*len(apps) || joined < joins*len(apps) || !restarted; {
+		select {
+		case err := <-fed:
+			if err != nil {
+				t.Fatal(err)
+			}
+			feeding = false
+		case <-time.After(time.Duration(200+rng.IntN(1500)) * time.Millisecond):
+		}
+		a := apps[rng.IntN(len(apps))]
+		switch x := rng.IntN(10); {
+		case x < 6:
+			a.kill(0)
+			killed++
+			time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+			a.start(0)
+		case x < 9 && joined < joins*len(apps):
+			a = apps[joined%len(apps)]
+			a.start(1)
+			time.Sleep(time.Duration(1000+rng.IntN(3000)) * time.Millisecond)
+			a.stop(1)
+			joined++
+		case !restarted && in.sent.Load() > int64(orders/3):
+			if err := c.Node(1).Stop(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Node(1).Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.WaitReady(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			restarted = true
+		}
+	}
+	t.Logf("%d kills, %d joins of a second instance, broker restarted: %v", killed, joined, restarted)
+
+	ck := &checker{t: t, c: c, in: in}
+	ck.emails(orders)
+	ck.counts(orders)
+	for _, a := range apps {
+		a.stop(0)
+		a.noWipe()
+	}
+	ck.state(email.dir(0), "email-service", "customers", "customers")
+	ck.state(count.dir(0), "order-count", "seen", "order-count-seen-changelog")
+}
+
+func envInt(name string, def int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return def
+}
+
+// input writes what the applications read, and remembers it.
+type input struct {
+	t    *testing.T
+	cl   *kgo.Client
+	sent atomic.Int64
+}
+
+func newInput(t *testing.T, c *kafkatest.Cluster) *input {
+	return &input{t: t, cl: c.Client(t, kgo.ProducerLinger(5*time.Millisecond))}
+}
+
+func customerID(i int) string { return fmt.Sprintf("c%05d", i) }
+
+func (in *input) customer(i, version int) *kgo.Record {
+	v := fmt.Sprintf(`{"id":%q,"name":"v%d","email":"%s@example.com"}`, customerID(i), version, customerID(i))
+	return &kgo.Record{Topic: "customers", Key: []byte(customerID(i)), Value: []byte(v)}
+}
+
+func (in *input) seedCustomers() {
+	var rs []*kgo.Record
+	for i := range customers {
+		rs = append(rs, in.customer(i, 0))
+	}
+	if err := in.cl.ProduceSync(in.t.Context(), rs...).FirstErr(); err != nil {
+		in.t.Fatal(err)
+	}
+}
+
+// feed writes n orders at a steady pace, and a customer's change now and then.
+func (in *input) feed(n int) error {
+	rng := rand.New(rand.NewPCG(99, 99))
+	ctx := context.Background()
+	for sent := 0; sent < n; {
+		var rs []*kgo.Record
+		for range min(200, n-sent) {
+			v := fmt.Sprintf(`{"orderId":"o%07d","customerId":%q,"sku":"s","quantity":1,"cents":100}`, sent, customerID(rng.IntN(customers)))
+			rs = append(rs, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, "o%07d", sent), Value: []byte(v)})
+			sent++
+		}
+		rs = append(rs, in.customer(rng.IntN(customers), sent))
+		if err := in.cl.ProduceSync(ctx, rs...).FirstErr(); err != nil {
+			return err
+		}
+		in.sent.Store(int64(sent))
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil
+}
+
+// app is an application of one or two instances.
+type app struct {
+	t    *testing.T
+	bin  string
+	args []string
+	root string
+	proc [2]*exec.Cmd
+	logs [2]*bytes.Buffer
+}
+
+func newApp(t *testing.T, c *kafkatest.Cluster, pkg string, args ...string) *app {
+	t.Helper()
+	a := &app{t: t, root: t.TempDir(), args: append(args, "--brokers", strings.Join(c.Brokers(), ","), "--commit-interval", "50ms")}
+	a.bin = filepath.Join(a.root, "bin")
+	build := exec.Command("go", "build", "-o", a.bin, pkg)
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		for i := range a.proc {
+			if a.proc[i] != nil {
+				_ = a.proc[i].Process.Kill()
+				_ = a.proc[i].Wait()
+			}
+		}
+		if t.Failed() {
+			for i, l := range a.logs {
+				if l != nil {
+					t.Logf("%s, instance %d:\n%s", pkg, i, tail(l.String(), 12000))
+				}
+			}
+		}
+	})
+	return a
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+func (a *app) dir(i int) string { return filepath.Join(a.root, fmt.Sprint("state", i)) }
+
+func (a *app) start(i int) {
+	a.t.Helper()
+	if a.logs[i] == nil {
+		a.logs[i] = new(bytes.Buffer)
+	}
+	fmt.Fprintf(a.logs[i], "--- start %s\n", time.Now().Format(time.TimeOnly))
+	a.proc[i] = exec.Command(a.bin, append(a.args, "--state-dir", a.dir(i))...)
+	a.proc[i].Stderr = a.logs[i]
+	a.proc[i].SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := a.proc[i].Start(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// kill ends an instance with -9. That it has ended by itself before is a failure.
+func (a *app) kill(i int) {
+	a.t.Helper()
+	if err := a.proc[i].Process.Kill(); err != nil {
+		a.t.Fatalf("%v was not running any more: %v", a.args, err)
+	}
+	if err := a.proc[i].Wait(); err == nil || a.proc[i].ProcessState.ExitCode() != -1 {
+		a.t.Fatalf("%v had ended by itself: %v", a.args, a.proc[i].ProcessState)
+	}
+	a.proc[i] = nil
+}
+
+// stop ends an instance with SIGTERM; it must leave in good order.
+func (a *app) stop(i int) {
+	a.t.Helper()
+	if err := a.proc[i].Process.Signal(syscall.SIGTERM); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := a.proc[i].Wait(); err != nil {
+		a.t.Fatalf("%v: after SIGTERM: %v", a.args, err)
+	}
+	a.proc[i] = nil
+}
+
+// noWipe fails where a crash has cost the local state.
+func (a *app) noWipe() {
+	for i, l := range a.logs {
+		if l != nil && strings.Contains(l.String(), "local state is dropped") {
+			a.t.Errorf("%v, instance %d: local state was dropped", a.args, i)
+		}
+	}
+}
+
+func decode(t *testing.T, b []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(b, v); err != nil {
+		t.Fatalf("%s: %v", b, err)
+	}
+}

@@ -1,0 +1,231 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// request is one transaction: the sealed generations of a worker's tasks.
+type request struct {
+	parts []part
+	// open asks for InitProducerId before anything else, also where there is nothing to
+	// commit: after the membership was lost.
+	open    bool
+	began   time.Time
+	records int64 // input that the request consumes
+}
+
+// part is one task's share of a request.
+type part struct {
+	task   *task
+	commit *core.Commit
+	ends   []core.Offset // by table: next changelog offset, before and after the commit
+}
+
+// outcome is what became of a request, and what the worker has to do.
+type outcome uint8
+
+const (
+	committed outcome = iota // apply and advance
+	aborted                  // certainly not committed: abort the tasks and feed them again
+	reopen                   // not known: open the tasks at the committed offsets
+	lost                     // the tasks are somebody else's: drop them
+	failed                   // stop
+)
+
+type result struct {
+	*request
+	outcome outcome
+	err     error
+}
+
+// committer makes requests durable. It runs in the CommitSink.
+type committer struct {
+	layout *layout
+	prod   Producer
+	group  Group
+	broker Broker
+	app    string
+
+	batches []subBatches    // by sub-topology; kept from commit to commit for their memory
+	used    []*ProduceBatch // of the request in hand, in order of first use
+	offsets []GroupOffset
+
+	fences  int // in a row
+	purge   map[Partition]core.Offset
+	purged  time.Time
+	warning func(string, ...any)
+}
+
+// subBatches are what a sub-topology's tasks write: by sink or table, then partition.
+type subBatches struct{ sinks, logs [][]ProduceBatch }
+
+// fencesMax is how often in a row the producer may be fenced while the membership lives.
+// Once or twice is a takeover that came late; more is another process with the same id.
+const fencesMax = 5
+
+// purgeEvery is how often records that were read are deleted from repartition topics,
+// as often as Kafka Streams does.
+const purgeEvery = 30 * time.Second
+
+func newCommitter(l *layout, b Broker, p Producer, g Group, warn func(string, ...any)) *committer {
+	c := &committer{layout: l, prod: p, group: g, broker: b, app: l.app, warning: warn, purge: map[Partition]core.Offset{}}
+	batches := func(topic string, partitions int32) []ProduceBatch {
+		bs := make([]ProduceBatch, partitions)
+		for p := range bs {
+			bs[p].Partition = Partition{topic, int32(p)}
+		}
+		return bs
+	}
+	for _, sub := range l.subs {
+		var sb subBatches
+		for _, s := range sub.sinks {
+			sb.sinks = append(sb.sinks, batches(s.topic, s.partitions))
+		}
+		for _, t := range sub.tables {
+			sb.logs = append(sb.logs, batches(t.topic, sub.partitions))
+		}
+		c.batches = append(c.batches, sb)
+	}
+	return c
+}
+
+// commit runs the request's transaction and says what became of it. Whatever the
+// outcome but failed, the producer is ready for the next request.
+func (c *committer) commit(ctx context.Context, r *request) result {
+	if r.open {
+		if err := c.prod.Open(ctx); err != nil {
+			return result{r, failed, err}
+		}
+	}
+	if len(r.parts) == 0 {
+		return result{r, committed, nil}
+	}
+	err := c.transact(ctx, r)
+	if err == nil {
+		c.fences = 0
+		c.purgeRead(ctx, r)
+		return result{r, committed, nil}
+	}
+	return c.recover(ctx, r, err)
+}
+
+func (c *committer) transact(ctx context.Context, r *request) error {
+	c.gather(r)
+	if err := c.prod.Produce(ctx, c.used); err != nil {
+		return err
+	}
+	c.consumed(r)
+	if err := c.prod.SendOffsets(ctx, c.group, c.offsets); err != nil {
+		return err
+	}
+	return c.prod.End(ctx)
+}
+
+// recover brings the producer to where it can begin anew.
+func (c *committer) recover(ctx context.Context, r *request, err error) result {
+	out := failed
+	switch {
+	case errors.Is(err, ErrAborted):
+		if e := c.prod.Abort(ctx); e == nil {
+			return result{r, aborted, err}
+		}
+		out = reopen
+	case errors.Is(err, ErrUnknown):
+		out = reopen
+	case errors.Is(err, ErrFenced):
+		if c.fences++; c.fences > fencesMax {
+			return result{r, failed, fmt.Errorf("%w, %d times in a row: is the same instance running twice? %w", ErrInstanceFenced, c.fences, err)}
+		}
+		out = reopen
+	case errors.Is(err, ErrLost):
+		// Our transaction is still open, and its pending offsets would keep the next owner
+		// from reading the committed ones.
+		out = lost
+	default:
+		_ = c.prod.Abort(ctx) // best effort: what we leave open is aborted by its timeout
+		return result{r, failed, err}
+	}
+	if e := c.prod.Open(ctx); e != nil {
+		return result{r, failed, fmt.Errorf("%w (after: %w)", e, err)}
+	}
+	return result{r, out, err}
+}
+
+// gather sorts outputs and changelog records of the request by partition.
+func (c *committer) gather(r *request) {
+	for _, b := range c.used {
+		b.Records = b.Records[:0]
+	}
+	c.used = c.used[:0]
+	for _, p := range r.parts {
+		id := p.commit.Task
+		to, tables := c.batches[id.Sub], c.layout.subs[id.Sub].tables
+		for i := range p.commit.Outputs {
+			o := &p.commit.Outputs[i]
+			sink := to.sinks[o.Sink]
+			n := id.Partition % int32(len(sink)) // with no key: any, but a replay must choose the same
+			if o.Key != nil {
+				n = HashPartition(o.Key, int32(len(sink)))
+			}
+			c.put(&sink[n], core.RawRecord{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time})
+		}
+		for i := range p.commit.Writes {
+			w := &p.commit.Writes[i]
+			if tables[w.Table].source < 0 { // else its source topic is its changelog
+				c.put(&to.logs[w.Table][id.Partition], core.RawRecord{Key: w.Key, Value: w.Value, Time: w.Time})
+			}
+		}
+	}
+}
+
+func (c *committer) put(b *ProduceBatch, r core.RawRecord) {
+	if len(b.Records) == 0 {
+		c.used = append(c.used, b)
+	}
+	b.Records = append(b.Records, r)
+}
+
+// consumed works out the offsets that the request commits, and where the changelogs end.
+func (c *committer) consumed(r *request) {
+	c.offsets = c.offsets[:0]
+	for _, p := range r.parts {
+		sub, id := c.layout.subs[p.commit.Task.Sub], p.commit.Task
+		for t := range sub.tables {
+			if src := sub.tables[t].source; src >= 0 {
+				p.ends[t] = p.commit.Next[src]
+			} else if b := &c.batches[id.Sub].logs[t][id.Partition]; len(b.Records) > 0 {
+				p.ends[t] = b.Base + core.Offset(len(b.Records))
+			}
+		}
+		for s, next := range p.commit.Next {
+			o := GroupOffset{Partition: Partition{sub.sources[s].topic, id.Partition}, Next: next}
+			if s == 0 { // once for each task
+				o.Metadata = meta{p.commit.Times, p.ends}.encode()
+			}
+			c.offsets = append(c.offsets, o)
+			if sub.sources[s].repartition {
+				c.purge[o.Partition] = next
+			}
+		}
+	}
+}
+
+// purgeRead deletes what was committed as read from repartition topics, now and then.
+// It costs nothing but disk if it fails.
+func (c *committer) purgeRead(ctx context.Context, r *request) {
+	if len(c.purge) == 0 || r.began.Sub(c.purged) < purgeEvery {
+		return
+	}
+	if !c.purged.IsZero() {
+		if err := c.broker.DeleteRecords(ctx, c.purge); err != nil {
+			c.warning("could not delete consumed records of repartition topics", "err", err)
+		}
+		clear(c.purge)
+	}
+	c.purged = r.began
+}

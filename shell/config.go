@@ -1,0 +1,161 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// Config says how Run runs a topology. The zero value of a field is its default;
+// Broker alone is required.
+type Config struct {
+	Broker Broker
+	// AppID names the group, the internal topics and the transactional ids. Default: the
+	// topology's name.
+	AppID string
+	// StateDir is where the state lives: in a folder named after AppID. Empty: in memory,
+	// restored from the changelogs at each start.
+	StateDir string
+	// Store is a store opened by the caller, in place of one in StateDir.
+	Store statestore.DB
+	// Workers is the number of members that this process joins the group with. Each runs
+	// its tasks on a processor of its own. Default 1.
+	Workers int
+
+	// AtLeastOnce gives up transactions: outputs are visible at once, and after a crash
+	// records since the last commit are processed again. Default: exactly once.
+	AtLeastOnce bool
+	// CommitEvery is the time between two commits, while there is something to commit.
+	// Default 100 ms; a transaction costs the brokers several replicated writes, so less
+	// than 10 ms is refused.
+	CommitEvery time.Duration
+	// CommitBytes bounds a commit: with so many bytes of input and output it is made early.
+	// Default 32 MiB.
+	CommitBytes int
+	// BufferBytes bounds what all workers of this process have fetched and not yet
+	// stepped. Default 64 MiB.
+	BufferBytes int
+	// CacheBytes bounds the decoded rows that tables keep. Default 128 MiB.
+	CacheBytes int
+	// HangAfter is how long a user function may take. Then the worker leaves the group and
+	// Run returns an error that names the function. Default 5 minutes.
+	HangAfter time.Duration
+	// CheckMutation finds user functions that change values in place. It is slow.
+	CheckMutation bool
+
+	Logger *slog.Logger // default: slog.Default
+	Events Events
+	// Now is the wall clock. Default: the machine's.
+	Now func() time.Time
+}
+
+// Events are called as things happen, by the worker that they happen in: they must not
+// block. nil means ignore.
+type Events struct {
+	// Restoring tells the progress of a task's restore, about each second.
+	Restoring func(Progress)
+	// Running: the task is restored and processes records.
+	Running func(core.TaskID)
+	// Closed: the task has left this process, or failed.
+	Closed func(core.TaskID)
+	// Committed tells of each commit.
+	Committed func(CommitInfo)
+}
+
+// Progress is how far a restore is.
+type Progress struct {
+	Task        core.TaskID
+	Done, Todo  int64 // offsets, so compacted topics have fewer records
+	PerSecond   float64
+	Remaining   time.Duration // estimated
+	BytesPerSec float64
+}
+
+// CommitInfo tells what a commit held.
+type CommitInfo struct {
+	Worker   int
+	Took     time.Duration
+	Records  int64 // input
+	Outputs  int
+	Rows     int
+	Position map[Partition]core.Offset // of the source partitions that moved: the next offset
+	Stream   map[core.TaskID]core.Time // stream time of the tasks in the commit
+}
+
+// ErrConfig marks a configuration that Run refuses.
+var ErrConfig = errors.New("shell: invalid configuration")
+
+func (c Config) withDefaults(name string) Config {
+	if c.AppID == "" {
+		c.AppID = name
+	}
+	if c.Workers == 0 {
+		c.Workers = 1
+	}
+	if c.CommitEvery == 0 {
+		c.CommitEvery = 100 * time.Millisecond
+	}
+	if c.CommitBytes == 0 {
+		c.CommitBytes = 32 << 20
+	}
+	if c.BufferBytes == 0 {
+		c.BufferBytes = 64 << 20
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 128 << 20
+	}
+	if c.HangAfter == 0 {
+		c.HangAfter = 5 * time.Minute
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	bad := func(f string, a ...any) { errs = append(errs, fmt.Errorf("%w: "+f, append([]any{ErrConfig}, a...)...)) }
+	if c.Broker == nil {
+		bad("Broker is missing")
+	}
+	if err := checkAppID(c.AppID); err != nil {
+		bad("AppID: %v", err)
+	}
+	if c.Workers < 0 || c.Workers > 64*runtime.NumCPU() {
+		bad("Workers is %d", c.Workers)
+	}
+	if c.CommitEvery < 10*time.Millisecond {
+		bad("CommitEvery is %v: less than 10ms spends more on transactions than on records", c.CommitEvery)
+	}
+	for name, n := range map[string]int{"CommitBytes": c.CommitBytes, "BufferBytes": c.BufferBytes, "CacheBytes": c.CacheBytes} {
+		if n < 0 {
+			bad("%s is %d", name, n)
+		}
+	}
+	if c.HangAfter < time.Second {
+		bad("HangAfter is %v: less than 1s", c.HangAfter)
+	}
+	return errors.Join(errs...)
+}
+
+// checkAppID refuses what cannot be part of a topic name or of a folder name.
+func checkAppID(id string) error {
+	if id == "" || id == "." || id == ".." || len(id) > 150 {
+		return fmt.Errorf("%q: needs 1 to 150 characters", id)
+	}
+	for _, r := range id {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-' {
+			return fmt.Errorf("%q: letters, digits, '.', '_' and '-' only", id)
+		}
+	}
+	return nil
+}

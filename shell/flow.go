@@ -1,0 +1,223 @@
+package shell
+
+import (
+	"fmt"
+
+	"github.com/reugn/go-streams"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// Message is a record on its way through a Flow.
+type Message struct {
+	Topic      string
+	Key, Value []byte // nil is null
+	Headers    core.Headers
+	Time       core.Time
+}
+
+// FlowConfig says how a Flow runs. The zero value keeps its state in memory.
+type FlowConfig struct {
+	App   string        // default: the topology's name
+	Store statestore.DB // stays open when the flow ends
+}
+
+// Flow is a topology as a plain go-streams stage, so that any connector can feed it and
+// take what it makes, with no Kafka:
+//
+//	flow, err := shell.NewFlow(plan, shell.FlowConfig{})
+//	...
+//	extension.NewChanSource(in).Via(flow).To(extension.NewChanSink(out))
+//	if err := flow.Err(); err != nil { ... }
+//
+// Elements are Message, or []Message to save hops; what comes out is Message, in the
+// order it was made. A message's Topic says which source takes it. There is one task
+// for each sub-topology, and what goes to a repartition topic goes to its reader at
+// once. Each element is a commit: the state is in the store before its results are
+// sent on. Connectors have no transactions, so a crash may lose the element in hand or,
+// where the connector sends it again, process it twice.
+//
+// go-streams has no errors: on one the flow closes its outlet, takes and drops what
+// still comes in, and tells from Err.
+type Flow struct {
+	in, out chan any
+	tasks   []*flowTask
+	routes  map[string]flowRoute
+	err     error
+}
+
+type flowTask struct {
+	sub   *topology.Subtopology
+	app   string
+	core  *core.Task
+	store statestore.Store
+	point statestore.Checkpoint
+}
+
+type flowRoute struct {
+	task   *flowTask
+	source core.SourceID
+}
+
+// NewFlow starts a flow. It ends when its inlet is closed.
+func NewFlow(plan *topology.Plan, cfg FlowConfig) (*Flow, error) {
+	if cfg.App == "" {
+		cfg.App = plan.Name()
+	}
+	if cfg.Store == nil {
+		cfg.Store = statestore.NewMemory()
+	}
+	f := &Flow{in: make(chan any), out: make(chan any), routes: map[string]flowRoute{}}
+	for _, sub := range plan.Subtopologies() {
+		t, err := openFlowTask(sub, cfg)
+		if err != nil {
+			return nil, err
+		}
+		f.tasks = append(f.tasks, t)
+		for i, s := range sub.Sources {
+			f.routes[s.TopicName(cfg.App)] = flowRoute{t, core.SourceID(i)}
+			// Nothing is waited for: what has not come is not there.
+			if err := t.core.Step(&core.Batch{Source: core.SourceID(i), Next: t.point.Input[i], CaughtUp: true}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	startFlow(f)
+	return f, nil
+}
+
+func openFlowTask(sub *topology.Subtopology, cfg FlowConfig) (*flowTask, error) {
+	id := core.TaskID{Sub: sub.ID}
+	specs := make([]statestore.TableSpec, len(sub.Tables))
+	for i, t := range sub.Tables {
+		specs[i] = statestore.TableSpec{Name: t.Name, Schema: t.Schema}
+	}
+	store, err := cfg.Store.Open(id, specs)
+	if err != nil {
+		return nil, err
+	}
+	t := &flowTask{sub: sub, app: cfg.App, store: store}
+	if t.point, _ = store.Checkpoint(); len(t.point.Input) != len(sub.Sources) {
+		t.point.Input = make([]core.Offset, len(sub.Sources))
+	}
+	t.point.Changelog = make([]core.Offset, len(sub.Tables))
+	t.core = sub.NewTask(core.TaskConfig{App: cfg.App, ID: id, Resume: t.point.Input, Times: t.point.Times, View: store.View, CacheBytes: 16 << 20})
+	return t, nil
+}
+
+// In is of the streams.Flow interface.
+func (f *Flow) In() chan<- any { return f.in }
+
+// Out is of the streams.Flow interface.
+func (f *Flow) Out() <-chan any { return f.out }
+
+// Via is of the streams.Flow interface.
+func (f *Flow) Via(next streams.Flow) streams.Flow {
+	startTransmit(f, next)
+	return next
+}
+
+// To is of the streams.Flow interface: it returns when the sink has taken everything.
+func (f *Flow) To(sink streams.Sink) {
+	transmit(f, sink)
+	sink.AwaitCompletion()
+}
+
+func transmit(from streams.Outlet, to streams.Inlet) {
+	for e := range from.Out() {
+		to.In() <- e
+	}
+	close(to.In())
+}
+
+// Err is why the flow ended, once its outlet is closed; nil after a clean end.
+func (f *Flow) Err() error { return f.err }
+
+// run takes elements until there are no more.
+func (f *Flow) run() {
+	defer close(f.out)
+	for e := range f.in {
+		if f.err != nil {
+			continue // whoever feeds us must not hang
+		}
+		switch m := e.(type) {
+		case Message:
+			f.err = f.take([]Message{m})
+		case []Message:
+			f.err = f.take(m)
+		default:
+			f.err = fmt.Errorf("%w: a Flow takes shell.Message, not %T", ErrConfig, e)
+		}
+	}
+	for _, t := range f.tasks {
+		if err := t.store.Close(); f.err == nil {
+			f.err = err
+		}
+	}
+}
+
+// take steps messages, one after the other, and what they lead to in the sub-topologies
+// behind.
+func (f *Flow) take(ms []Message) error {
+	for i := range ms {
+		r, ok := f.routes[ms[i].Topic]
+		if !ok {
+			return fmt.Errorf("%w: the topology does not read topic %q", ErrConfig, ms[i].Topic)
+		}
+		made, err := r.task.step(r.source, &ms[i])
+		if err != nil {
+			return err
+		}
+		for _, o := range made {
+			if _, inner := f.routes[o.Topic]; inner {
+				if err := f.take([]Message{o}); err != nil {
+					return err
+				}
+				continue
+			}
+			f.out <- o
+		}
+	}
+	return nil
+}
+
+// step is one commit: the message in, its results out.
+func (t *flowTask) step(s core.SourceID, m *Message) ([]Message, error) {
+	at := t.point.Input[s]
+	err := t.core.Step(&core.Batch{
+		Source: s, Next: at + 1, CaughtUp: true,
+		Records: []core.RawRecord{{Key: m.Key, Value: m.Value, Headers: m.Headers.Raw(), Time: m.Time, Offset: at}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.core.Ready()
+	if err != nil {
+		return nil, err
+	}
+	made := make([]Message, len(c.Outputs))
+	for i, o := range c.Outputs { // the commit's memory ends with Advance
+		made[i] = Message{
+			Topic: t.sub.Sinks[o.Sink].TopicName(t.app), Time: o.Time,
+			Key: clone(o.Key), Value: clone(o.Value), Headers: core.HeadersOf(clone(o.Headers)),
+		}
+	}
+	t.point.Input = append(t.point.Input[:0], c.Next...)
+	t.point.Times = append(t.point.Times[:0], c.Times...)
+	if err := t.store.Apply(c.Writes, t.point); err != nil {
+		return nil, err
+	}
+	t.core.Advance()
+	return made, nil
+}
+
+func clone(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}
+
+var _ streams.Flow = (*Flow)(nil)

@@ -1,0 +1,275 @@
+package shell
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// ErrTopic marks a topic that is missing or whose settings do not suit the topology.
+var ErrTopic = errors.New("shell: topic")
+
+// layout is a plan on a cluster: every topic with its real name and partition count.
+type layout struct {
+	app  string
+	subs []*subLayout
+}
+
+type subLayout struct {
+	plan       *topology.Subtopology
+	partitions int32 // and so the number of tasks
+	sources    []sourceLayout
+	sinks      []topicLayout
+	tables     []tableLayout
+}
+
+type topicLayout struct {
+	topic      string
+	partitions int32
+}
+
+type sourceLayout struct {
+	topicLayout
+	repartition bool
+	table       core.TableID // -1: a stream
+}
+
+// tableLayout says where a table is restored from. A table that reads a compacted topic
+// needs no changelog: the topic is one, up to the committed input offset. Any other has
+// a changelog of its own.
+type tableLayout struct {
+	topic  string
+	source core.SourceID // the topic is this source's; -1: it is a changelog
+	// deleteRetention is how long the topic keeps tombstones.
+	deleteRetention time.Duration
+}
+
+// sourceTopics lists the source topics of each sub-topology, as GroupConfig wants them.
+func (l *layout) sourceTopics() [][]string {
+	var all [][]string
+	for _, s := range l.subs {
+		var ts []string
+		for _, src := range s.sources {
+			ts = append(ts, src.topic)
+		}
+		all = append(all, ts)
+	}
+	return all
+}
+
+// newLayout looks at the cluster, creates the internal topics that are missing, and
+// checks those that are there. All that does not suit is reported at once.
+func newLayout(ctx context.Context, b Broker, plan *topology.Plan, app string) (*layout, error) {
+	l := &layout{app: app}
+	var names []string
+	for _, s := range plan.Subtopologies() {
+		for _, src := range s.Sources {
+			names = append(names, src.TopicName(app))
+		}
+		for _, sink := range s.Sinks {
+			names = append(names, sink.TopicName(app))
+		}
+		for _, t := range s.Tables {
+			names = append(names, t.ChangelogTopic(app))
+		}
+	}
+	slices.Sort(names)
+	have, err := b.Topics(ctx, slices.Compact(names)...)
+	if err != nil {
+		return nil, err
+	}
+	c := &checker{have: have, app: app, counts: map[string]int32{}}
+	c.externals(plan)
+	c.repartitions(plan)
+	if len(c.errs) > 0 { // without counts the rest would only repeat what is wrong
+		return nil, errors.Join(c.errs...)
+	}
+	for _, s := range plan.Subtopologies() {
+		l.subs = append(l.subs, c.sub(s))
+	}
+	if len(c.errs) > 0 {
+		return nil, errors.Join(c.errs...)
+	}
+	if len(c.create) > 0 {
+		if err := b.CreateTopics(ctx, c.create); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// checker compares what a plan needs with what the cluster has.
+type checker struct {
+	app    string
+	have   map[string]Topic
+	counts map[string]int32 // partitions of every topic, those to be created too
+	create []Topic
+	errs   []error
+}
+
+func (c *checker) fail(topic, f string, a ...any) {
+	c.errs = append(c.errs, fmt.Errorf("%w %s: %s", ErrTopic, topic, fmt.Sprintf(f, a...)))
+}
+
+// externals checks the topics that are not the topology's own.
+func (c *checker) externals(plan *topology.Plan) {
+	seen := map[string]bool{}
+	need := func(topic string, declared int32) (Topic, bool) {
+		t, ok := c.have[topic]
+		if !ok && !seen[topic] {
+			c.fail(topic, "does not exist. Create it, with as many partitions as the topics that it is joined with")
+		}
+		if ok && declared > 0 && t.Partitions != declared && !seen[topic] {
+			c.fail(topic, "has %d partitions; the topology declares %d", t.Partitions, declared)
+		}
+		seen[topic], c.counts[topic] = true, t.Partitions
+		return t, ok
+	}
+	for _, s := range plan.Subtopologies() {
+		for _, src := range s.Sources {
+			if src.Repartition {
+				continue
+			}
+			t, ok := need(src.Topic, src.Partitions)
+			if !ok {
+				continue
+			}
+			if src.Compacted && !isCompacted(t) {
+				c.fail(src.Topic, "cleanup.policy is %q; the topology declares it compacted: set cleanup.policy=compact", t.Config["cleanup.policy"])
+			}
+			if src.Forever && (t.Config["cleanup.policy"] != "delete" || t.Config["retention.ms"] != "-1" || t.Config["retention.bytes"] != "-1") {
+				c.fail(src.Topic, "cleanup.policy is %q, retention.ms %s, retention.bytes %s; the topology declares that it keeps everything: set delete, -1, -1",
+					t.Config["cleanup.policy"], t.Config["retention.ms"], t.Config["retention.bytes"])
+			}
+		}
+		for _, sink := range s.Sinks {
+			if !sink.Repartition {
+				need(sink.Topic, sink.Partitions)
+			}
+		}
+	}
+}
+
+// repartitions finds the partition counts of the repartition topics: declared, or that
+// of the topics which they are joined with, or the greatest of those that lead to them.
+func (c *checker) repartitions(plan *topology.Plan) {
+	subs := plan.Subtopologies()
+	for again := true; again; { // a repartition topic may lead to another one
+		again = false
+		for _, s := range subs {
+			for _, src := range s.Sources {
+				name := src.TopicName(c.app)
+				if !src.Repartition || c.counts[name] > 0 {
+					continue
+				}
+				n := src.Partitions
+				if n == 0 {
+					n = c.joined(s)
+				}
+				if n == 0 {
+					n = c.leading(subs, name)
+				}
+				if n > 0 {
+					c.counts[name], again = n, true
+				}
+			}
+		}
+	}
+	for _, s := range subs {
+		for _, src := range s.Sources {
+			if name := src.TopicName(c.app); src.Repartition && c.counts[name] > 0 {
+				c.internal(Topic{Name: name, Partitions: c.counts[name], Config: map[string]string{
+					// Deleted by the reader when it has committed, never by age.
+					"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1",
+				}})
+			}
+		}
+	}
+}
+
+func (c *checker) joined(s *topology.Subtopology) (n int32) {
+	for _, src := range s.Sources {
+		n = max(n, c.counts[src.TopicName(c.app)])
+	}
+	return n
+}
+
+func (c *checker) leading(subs []*topology.Subtopology, topic string) (n int32) {
+	for _, s := range subs {
+		for _, sink := range s.Sinks {
+			if sink.TopicName(c.app) == topic {
+				n = max(n, c.joined(s))
+			}
+		}
+	}
+	return n
+}
+
+// internal has a topic created, or checks it where it exists.
+func (c *checker) internal(want Topic) {
+	got, ok := c.have[want.Name]
+	if !ok {
+		c.create = append(c.create, want)
+		return
+	}
+	if got.Partitions != want.Partitions {
+		c.fail(want.Name, "has %d partitions and needs %d: it was made for another partition count of the source topics. Stop the application, reset it, and delete the topic", got.Partitions, want.Partitions)
+	}
+	for k, v := range want.Config {
+		if g := got.Config[k]; g != v {
+			c.fail(want.Name, "%s is %q and must be %q", k, g, v)
+		}
+	}
+}
+
+func (c *checker) sub(s *topology.Subtopology) *subLayout {
+	l := &subLayout{plan: s}
+	for _, src := range s.Sources {
+		name := src.TopicName(c.app)
+		n := c.counts[name]
+		l.sources = append(l.sources, sourceLayout{topicLayout{name, n}, src.Repartition, src.Table})
+		l.partitions = max(l.partitions, n)
+	}
+	for _, src := range l.sources {
+		if src.partitions != l.partitions {
+			c.fail(src.topic, "has %d partitions and is joined with topics of %d: %s", src.partitions, l.partitions, l.counts())
+			break
+		}
+	}
+	for _, sink := range s.Sinks {
+		name := sink.TopicName(c.app)
+		l.sinks = append(l.sinks, topicLayout{name, c.counts[name]})
+	}
+	for _, t := range s.Tables {
+		tl := tableLayout{topic: t.ChangelogTopic(c.app), source: -1, deleteRetention: 24 * time.Hour}
+		if t.Source >= 0 && isCompacted(c.have[l.sources[t.Source].topic]) {
+			tl.topic, tl.source = l.sources[t.Source].topic, t.Source
+		} else {
+			c.internal(Topic{Name: tl.topic, Partitions: l.partitions, Config: map[string]string{"cleanup.policy": "compact"}})
+		}
+		if ms, err := strconv.ParseInt(c.have[tl.topic].Config["delete.retention.ms"], 10, 64); err == nil {
+			tl.deleteRetention = time.Duration(min(ms, int64(1<<62/time.Millisecond))) * time.Millisecond
+		}
+		l.tables = append(l.tables, tl)
+	}
+	return l
+}
+
+func (l *subLayout) counts() string {
+	var parts []string
+	for _, s := range slices.SortedFunc(slices.Values(l.sources), func(a, b sourceLayout) int { return cmp.Compare(a.topic, b.topic) }) {
+		parts = append(parts, fmt.Sprintf("%s has %d", s.topic, s.partitions))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// isCompacted reports whether a topic keeps the last record of every key for ever.
+func isCompacted(t Topic) bool { return t.Config["cleanup.policy"] == "compact" }

@@ -1,0 +1,49 @@
+package shell
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+func TestMeta(t *testing.T) {
+	for _, m := range []meta{
+		{},
+		{times: []core.Time{core.NoTime, core.NoTime}},
+		{times: []core.Time{1_800_000_000_000, -1}, ends: []core.Offset{-1, 0, 1 << 62}},
+	} {
+		got, err := decodeMeta(m.encode())
+		if err != nil || !slices.Equal(got.times, m.times) || !slices.Equal(got.ends, m.ends) {
+			t.Errorf("%v became %v, %v", m, got, err)
+		}
+	}
+	// A broker refuses more than 4096 bytes: a hundred tables must fit.
+	big := meta{times: make([]core.Time, 100), ends: make([]core.Offset, 100)}
+	for i := range big.ends {
+		big.times[i], big.ends[i] = 1_800_000_000_000, 1<<62
+	}
+	if n := len(big.encode()); n > 4096 {
+		t.Errorf("%d bytes", n)
+	}
+}
+
+func FuzzMeta(f *testing.F) {
+	f.Add(meta{times: []core.Time{5, -1}, ends: []core.Offset{-1, 7}}.encode())
+	f.Add("")
+	f.Add("AQ")
+	f.Fuzz(func(t *testing.T, s string) {
+		m, err := decodeMeta(s)
+		if err != nil {
+			if !errors.Is(err, errMeta) {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		again, err := decodeMeta(m.encode())
+		if err != nil || !slices.Equal(again.times, m.times) || !slices.Equal(again.ends, m.ends) {
+			t.Errorf("%q is %v, and then %v, %v", s, m, again, err)
+		}
+	})
+}

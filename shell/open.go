@@ -1,0 +1,222 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// ErrMismatch marks state that does not fit the committed offsets.
+var ErrMismatch = errors.New("shell: state and committed offsets do not match")
+
+// opening is a task on its way to run: its committed offsets are read, and its state
+// is rolled forward to them.
+type opening struct {
+	task   *task
+	id     core.TaskID
+	sub    *subLayout
+	cancel func() // nobody wants the task any more
+
+	// What came of it.
+	core     *core.Task
+	store    statestore.Store
+	point    statestore.Checkpoint
+	restored int64
+	took     time.Duration
+	err      error
+}
+
+func (o *opening) discard() {
+	if o.store != nil {
+		_ = o.store.Close() // what cannot be flushed is restored again
+	}
+	o.store, o.core = nil, nil
+}
+
+// opener opens tasks. It is shared by the workers of a process, and safe for concurrent
+// use.
+type opener struct {
+	cfg    *Config
+	layout *layout
+	db     statestore.DB
+	cache  int // bytes of decoded rows for each table
+}
+
+// openTries is how often committed offsets and changelog are read until they fit: the
+// former owner may commit between the two.
+const openTries = 5
+
+// run opens the task. It returns when that is done, has failed, or nobody wants it.
+func (op *opener) run(ctx context.Context, o *opening) {
+	began := time.Now()
+	for try := 1; ; try++ {
+		o.err = op.open(ctx, o)
+		if o.err == nil {
+			break
+		}
+		o.discard()
+		if !errors.Is(o.err, ErrMismatch) || try == openTries || ctx.Err() != nil {
+			break
+		}
+	}
+	o.took = time.Since(began)
+}
+
+// open reads the committed offsets first and the changelogs' high watermarks second,
+// so that nothing which those offsets stand for is missed; and it restores up to the
+// high watermark, not the last stable offset: a commit whose markers are still being
+// written counts (KAFKA-10167).
+func (op *opener) open(ctx context.Context, o *opening) error {
+	sources := make([]Partition, len(o.sub.sources))
+	for i, s := range o.sub.sources {
+		sources[i] = Partition{s.topic, o.id.Partition}
+	}
+	logs := make([]Partition, len(o.sub.tables))
+	for i, t := range o.sub.tables {
+		logs[i] = Partition{t.topic, o.id.Partition}
+	}
+	offsets, err := op.cfg.Broker.Committed(ctx, op.cfg.AppID, sources)
+	if err != nil {
+		return err
+	}
+	bounds, err := op.cfg.Broker.Bounds(ctx, append(append([]Partition(nil), sources...), logs...))
+	if err != nil {
+		return err
+	}
+	if o.point, err = startPoint(offsets, bounds, sources, len(logs)); err != nil {
+		return err
+	}
+	committedEnds := append([]core.Offset(nil), o.point.Changelog...)
+
+	if o.store, err = op.openStore(ctx, o); err != nil {
+		return err
+	}
+	spans := make([]span, len(logs))
+	for i := range logs {
+		spans[i] = span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End}
+		if src := o.sub.tables[i].source; src >= 0 {
+			spans[i].to = o.point.Input[src] // what lies beyond was not stepped yet
+			spans[i].from = min(spans[i].from, spans[i].to)
+		}
+	}
+	if err := op.resume(o, spans); err != nil {
+		return err
+	}
+	if err := op.restore(ctx, o, spans); err != nil {
+		return err
+	}
+	for i := range spans {
+		// The cross-check: what was restored is what the committed offsets stand for.
+		s := &spans[i]
+		if end := committedEnds[i]; !op.cfg.AtLeastOnce && o.sub.tables[i].source < 0 && end >= 0 && (s.last > end || s.to < end) {
+			return fmt.Errorf("%w: task %v: %v has committed records up to %d of %d, the group's offsets stand for %d",
+				ErrMismatch, o.id, s.Partition, s.last, s.to, end)
+		}
+		o.point.Changelog[i] = spans[i].to
+	}
+	o.point.Wall = core.Time(op.cfg.Now().UnixMilli())
+	if err := o.store.Apply(nil, o.point); err != nil {
+		return err
+	}
+	store := o.store
+	o.core = o.sub.plan.NewTask(core.TaskConfig{
+		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: o.point.Times,
+		View:       store.View,
+		CacheBytes: op.cache, CheckMutation: op.cfg.CheckMutation,
+	})
+	return nil
+}
+
+// startPoint is where the committed offsets say that the task is. A source that has
+// none begins at its first record.
+func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, sources []Partition, tables int) (statestore.Checkpoint, error) {
+	cp := statestore.Checkpoint{Changelog: make([]core.Offset, tables)}
+	for i := range cp.Changelog {
+		cp.Changelog[i] = -1
+	}
+	for i, p := range sources {
+		b, o := bounds[p], offsets[p]
+		_, ok := offsets[p]
+		switch {
+		case !ok:
+			cp.Input = append(cp.Input, b.Start)
+			continue
+		case o.Next < b.Start || o.Next > b.End:
+			return cp, &OffsetError{p, o.Next, b}
+		}
+		cp.Input = append(cp.Input, o.Next)
+		if i > 0 || o.Metadata == "" {
+			continue // set by a tool: there are no times to be had
+		}
+		m, err := decodeMeta(o.Metadata)
+		if err != nil {
+			return cp, fmt.Errorf("%w of %v: does another application use this group?", err, p)
+		}
+		cp.Times = m.times
+		copy(cp.Changelog, m.ends)
+	}
+	return cp, nil
+}
+
+// openStore opens the task's tables. They may still be closing: the task was with
+// another worker of this process.
+func (op *opener) openStore(ctx context.Context, o *opening) (statestore.Store, error) {
+	specs := make([]statestore.TableSpec, len(o.sub.plan.Tables))
+	for i, t := range o.sub.plan.Tables {
+		specs[i] = statestore.TableSpec{Name: t.Name, Schema: t.Schema}
+	}
+	for {
+		st, err := op.db.Open(o.id, specs)
+		if !errors.Is(err, statestore.ErrBusy) {
+			return st, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// resume sets from where each table is restored: from what is on disk, if that can be
+// rolled forward, or else from the beginning of all logs.
+func (op *opener) resume(o *opening, spans []span) error {
+	cp, ok := o.store.Checkpoint()
+	if !ok {
+		return nil
+	}
+	why := ""
+	age := op.cfg.Now().Sub(time.UnixMilli(int64(cp.Wall)))
+	for i := range spans {
+		s := &spans[i]
+		at := core.Offset(-1)
+		if i < len(cp.Changelog) {
+			at = cp.Changelog[i]
+		}
+		switch {
+		case at < 0:
+			at = s.from
+		case at > s.to:
+			why = fmt.Sprintf("it is ahead of %v: at %d, where %d is committed", s.Partition, at, s.to)
+		case at < s.from:
+			why = fmt.Sprintf("%v begins at %d and it is at %d", s.Partition, s.from, at)
+		case at < s.to && age > o.sub.tables[i].deleteRetention:
+			// Rows that were deleted meanwhile would come back to life: their tombstones may
+			// be gone from the topic.
+			why = fmt.Sprintf("it is %v old and %v keeps tombstones for %v", age.Round(time.Second), s.Partition, o.sub.tables[i].deleteRetention)
+		}
+		s.at = at
+	}
+	if why == "" {
+		for i := range spans {
+			spans[i].from = max(spans[i].from, min(spans[i].at, spans[i].to))
+		}
+		return nil
+	}
+	op.cfg.Logger.Warn("local state is dropped and restored in full", "task", o.id.String(), "why", why)
+	return o.store.Reset()
+}

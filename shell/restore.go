@@ -1,0 +1,153 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// span is the part of a changelog that a table is restored from.
+type span struct {
+	Partition
+	table    core.TableID
+	from, to core.Offset
+	at       core.Offset // where the state on disk is
+	last     core.Offset // behind the last record that was restored; -1: none was
+}
+
+// restoreBatch is how many records go to the store at once: large batches make large
+// sorted runs on disk.
+const restoreBatch = 20_000
+
+// restore reads the spans of a task and applies them. The store's checkpoint moves
+// with what is applied, so a restore that is interrupted goes on where it was.
+func (op *opener) restore(ctx context.Context, o *opening, spans []span) error {
+	r := &restorer{op: op, o: o, spans: spans, byLog: map[Partition]int{}, began: time.Now()}
+	left := 0
+	for i := range spans {
+		s := &spans[i]
+		s.last = -1
+		r.point.Changelog = append(r.point.Changelog, s.from)
+		if s.from < s.to {
+			r.byLog[s.Partition] = i
+			r.todo += int64(s.to - s.from)
+			left++
+		}
+	}
+	if left == 0 {
+		return nil
+	}
+	if r.todo >= restoreBatch {
+		o.store.Bulk(true)
+		defer o.store.Bulk(false)
+	}
+	f := op.cfg.Broker.NewFetcher(FetchConfig{Name: "restore " + o.id.String(), PartitionBytes: 4 << 20, BufferBytes: 8 << 20})
+	defer f.Close()
+	for _, i := range r.byLog {
+		f.Add(spans[i].Partition, spans[i].from, int64(i), 0)
+	}
+	for left > 0 {
+		got, err := f.Poll(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range got {
+			done, err := r.take(&got[i])
+			if err != nil {
+				return err
+			}
+			if done {
+				f.Remove(got[i].Partition)
+				left--
+				continue
+			}
+			f.Release(got[i].Partition, got[i].Tag, got[i].Bytes)
+		}
+	}
+	if err := r.flush(); err != nil {
+		return err
+	}
+	o.restored = r.done
+	return nil
+}
+
+type restorer struct {
+	op    *opener
+	o     *opening
+	spans []span
+	byLog map[Partition]int
+	point statestore.Checkpoint
+
+	writes     []core.Write
+	done, todo int64
+	bytes      int64
+	began      time.Time
+	told       time.Time
+}
+
+// take adds what was fetched of one log and reports whether the log is done.
+func (r *restorer) take(f *Fetched) (done bool, err error) {
+	i, ok := r.byLog[f.Partition]
+	if !ok {
+		return false, nil // more of a log that is done
+	}
+	if f.Err != nil { // cut off under our hands: look again at what there is
+		return false, fmt.Errorf("%w: %w", ErrMismatch, f.Err)
+	}
+	s := &r.spans[i]
+	for k := range f.Batch.Records {
+		rec := &f.Batch.Records[k]
+		if rec.Offset >= s.to {
+			break
+		}
+		if rec.Key == nil {
+			continue // a table has no such row
+		}
+		r.writes = append(r.writes, core.Write{Table: s.table, Key: rec.Key, Value: rec.Value, Time: rec.Time})
+		r.bytes += int64(rec.Size())
+		s.last = rec.Offset + 1
+	}
+	next := min(f.Batch.Next, s.to)
+	r.done += int64(next - r.point.Changelog[i])
+	r.point.Changelog[i] = next
+	if done = next == s.to; done {
+		delete(r.byLog, f.Partition)
+	}
+	if len(r.writes) >= restoreBatch {
+		err = r.flush()
+	}
+	r.tell()
+	return done, err
+}
+
+func (r *restorer) flush() error {
+	r.point.Wall = core.Time(r.op.cfg.Now().UnixMilli())
+	err := r.o.store.Apply(r.writes, r.point)
+	clear(r.writes)
+	r.writes = r.writes[:0]
+	return err
+}
+
+// tell reports the progress about each second.
+func (r *restorer) tell() {
+	now := time.Now()
+	if r.told.IsZero() {
+		r.told = now
+	}
+	if now.Sub(r.told) < time.Second {
+		return
+	}
+	r.told = now
+	secs := now.Sub(r.began).Seconds()
+	p := Progress{Task: r.o.id, Done: r.done, Todo: r.todo, PerSecond: float64(r.done) / secs, BytesPerSec: float64(r.bytes) / secs}
+	if p.PerSecond > 0 {
+		p.Remaining = time.Duration(float64(r.todo-r.done) / p.PerSecond * float64(time.Second)).Round(time.Second)
+	}
+	r.op.cfg.Logger.Info("restoring", "task", p.Task.String(), "done", p.Done, "of", p.Todo, "per_second", int64(p.PerSecond), "remaining", p.Remaining.String())
+	if r.op.cfg.Events.Restoring != nil {
+		r.op.cfg.Events.Restoring(p)
+	}
+}

@@ -1,0 +1,316 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reugn/go-streams"
+
+	"github.com/seed-81380e12/limpet/statestore"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// All go statements of the shell are in this file.
+
+// ErrHung marks a user function that did not return in time.
+var ErrHung = errors.New("shell: a user function does not return")
+
+// leaveWithin bounds a clean stop: finish the batch, commit, flush, leave the group.
+const leaveWithin = 25 * time.Second
+
+// Run processes the topology until ctx ends, and then stops in good order: it fetches
+// no more, commits what was stepped, flushes the state and leaves the group. It returns
+// nil after such a stop, and otherwise why it had to stop: for a record that cannot be
+// processed an error that wraps a *core.RecordError, which names task, topic,
+// partition, offset and operator. The broker stays open, as the caller opened it.
+func Run(ctx context.Context, plan *topology.Plan, cfg Config) (err error) {
+	cfg = cfg.withDefaults(plan.Name())
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	layout, err := newLayout(ctx, cfg.Broker, plan, cfg.AppID)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	db, dir, err := openDB(&cfg)
+	if err != nil {
+		return err
+	}
+	hung := false
+	defer func() {
+		if hung || cfg.Store != nil {
+			return // a worker may still be writing; the state is as after a crash
+		}
+		if e := db.Close(); err == nil {
+			err = e
+		}
+	}()
+	instance, err := instanceID(dir)
+	if err != nil {
+		return err
+	}
+	p := &process{cfg: &cfg, layout: layout, opener: newOpener(&cfg, layout, db)}
+	errs := make(chan error, cfg.Workers)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for i := range cfg.Workers {
+		go func() {
+			err := p.worker(ctx, i, fmt.Sprintf("%s-%d", instance, i))
+			cancel() // one ends, all end
+			errs <- err
+		}()
+	}
+	for range cfg.Workers {
+		e := <-errs
+		hung = hung || errors.Is(e, ErrHung)
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// stopped tells a stop that was asked for from a failure.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// openDB opens the state store and returns the folder where it lies; "" is memory.
+func openDB(cfg *Config) (statestore.DB, string, error) {
+	if cfg.Store != nil {
+		return cfg.Store, "", nil
+	}
+	if cfg.StateDir == "" {
+		return statestore.NewMemory(), "", nil
+	}
+	dir := filepath.Join(cfg.StateDir, cfg.AppID)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, "", fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, "db"), App: cfg.AppID, Logger: cfg.Logger})
+	return db, dir, err
+}
+
+func newOpener(cfg *Config, l *layout, db statestore.DB) *opener {
+	tables := 0
+	for _, s := range l.subs {
+		tables += int(s.partitions) * len(s.tables)
+	}
+	return &opener{cfg: cfg, layout: l, db: db, cache: cfg.CacheBytes / max(1, tables)}
+}
+
+// process is what the workers of one process share.
+type process struct {
+	cfg    *Config
+	layout *layout
+	opener *opener
+}
+
+// worker joins the group and runs the member's tasks until ctx ends or it fails.
+func (p *process) worker(ctx context.Context, n int, instance string) error {
+	log := p.cfg.Logger.With("worker", n)
+	// hard ends everything at once; it outlives ctx, whose end begins a clean stop.
+	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
+	defer kill()
+
+	id := p.cfg.AppID + "-" + instance
+	pc := ProducerConfig{TransactionalID: id, Group: p.cfg.AppID}
+	if p.cfg.AtLeastOnce {
+		pc.TransactionalID = ""
+	}
+	prod := p.cfg.Broker.NewProducer(pc)
+	defer func() { _ = prod.Close() }()
+	// Before anything is read: a transaction that this id left open would hold us up.
+	if err := prod.Open(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	group, err := p.cfg.Broker.Join(ctx, GroupConfig{
+		Group: p.cfg.AppID, Instance: instance, TransactionalID: pc.TransactionalID,
+		Sources: p.layout.sourceTopics(), OnDisk: p.opener.db.Tasks,
+	})
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	fetcher := p.cfg.Broker.NewFetcher(p.fetchConfig(n))
+	defer fetcher.Close()
+
+	w := &worker{id: n, cfg: p.cfg, layout: p.layout, log: log, fetch: fetcher, routes: map[Partition]route{}}
+	flow := newTaskFlow(w)
+	w.open = p.openInBackground(hard, flow.opened)
+	failed := make(chan error, 1)
+	flow.failed = func(err error) { failed <- err }
+	wd := new(watchdog)
+	flow.busy = wd.busy
+	source := &FetchSource{fetcher: fetcher, group: group, out: make(chan any)}
+	source.start = func(s *FetchSource) {
+		polling, quit := context.WithCancel(hard)
+		var wg sync.WaitGroup
+		wg.Go(func() { s.poll(polling) })
+		go func() {
+			s.members(hard)
+			quit()
+			wg.Wait()
+			close(s.out)
+		}()
+	}
+	flow.start = func(f *TaskFlow, sink streams.Sink) {
+		go func() {
+			for r := range f.out {
+				sink.In() <- r
+			}
+			close(sink.In())
+		}()
+		go f.loop(hard)
+	}
+	sink := &CommitSink{
+		in: make(chan any), done: make(chan struct{}), to: flow.settled,
+		c: newCommitter(p.layout, p.cfg.Broker, prod, group, log.Warn),
+	}
+	go sink.loop(hard)
+	ended := make(chan struct{})
+	go func() {
+		source.Via(flow).To(sink)
+		close(ended)
+	}()
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case err = <-wd.watch(hard, p.cfg.HangAfter):
+	case <-ended:
+	}
+	leaving, done := context.WithTimeout(hard, leaveWithin)
+	defer done()
+	if errors.Is(err, ErrHung) {
+		done() // its worker answers no revocation
+		_ = group.Close(leaving)
+		return err
+	}
+	if e := group.Close(leaving); e != nil && err == nil {
+		err = e
+	}
+	select {
+	case <-ended:
+	case <-leaving.Done():
+		kill()
+		select {
+		case <-ended:
+			err = errors.Join(err, fmt.Errorf("shell: not stopped within %v", leaveWithin))
+		case <-time.After(leaveWithin / 5):
+			return errors.Join(err, fmt.Errorf("%w: not stopped within %v: %s", ErrHung, leaveWithin, stepping()))
+		}
+	}
+	if err == nil {
+		select {
+		case err = <-failed: // on the way out
+		default:
+		}
+	}
+	return err
+}
+
+func (p *process) fetchConfig(n int) FetchConfig {
+	partitions := 0
+	for _, s := range p.layout.subs {
+		partitions += int(s.partitions) * len(s.sources)
+	}
+	buffer := max(64<<10, p.cfg.BufferBytes/max(1, partitions))
+	return FetchConfig{Name: fmt.Sprint("worker ", n), PartitionBytes: min(1<<20, buffer), BufferBytes: buffer}
+}
+
+// openInBackground returns the worker's port for opening tasks: each in a goroutine of
+// its own, as many at a time as the machine has processors.
+func (p *process) openInBackground(ctx context.Context, opened chan<- *opening) func(*opening) {
+	slots := make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
+	return func(o *opening) {
+		opening, cancel := context.WithCancel(ctx)
+		o.cancel = cancel
+		go func() {
+			defer cancel()
+			select {
+			case slots <- struct{}{}:
+				p.opener.run(opening, o)
+				<-slots
+			case <-opening.Done():
+				o.err = opening.Err()
+			}
+			select {
+			case opened <- o:
+			case <-ctx.Done():
+				o.discard()
+			}
+		}()
+	}
+}
+
+// watchdog notices a worker that does not come back from a user function. sarama has
+// no max.poll.interval: heartbeats go on while a worker hangs.
+type watchdog struct {
+	since atomic.Int64 // when the event in hand was begun, in nanoseconds of time.Time; 0: none
+}
+
+func (d *watchdog) busy(since time.Time) {
+	if since.IsZero() {
+		d.since.Store(0)
+	} else {
+		d.since.Store(since.UnixNano())
+	}
+}
+
+// watch sends an error when the worker has been busy with one event for so long.
+func (d *watchdog) watch(ctx context.Context, limit time.Duration) <-chan error {
+	hung := make(chan error, 1)
+	go func() {
+		every := time.NewTicker(limit / 4)
+		defer every.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-every.C:
+				if s := d.since.Load(); s != 0 && now.Sub(time.Unix(0, s)) > limit {
+					hung <- fmt.Errorf("%w: busy for more than %v in %s", ErrHung, limit, stepping())
+					return
+				}
+			}
+		}
+	}()
+	return hung
+}
+
+// stepping names the function that a task is in, from the stacks of all goroutines:
+// that costs nothing until it is needed.
+func stepping() string {
+	buf := make([]byte, 1<<20)
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if !strings.Contains(g, "limpet/core.(*Task).Step") {
+			continue
+		}
+		lines := strings.Split(g, "\n")
+		// The innermost frame that is called from the core is the user's function.
+		inner := ""
+		for i := 1; i+1 < len(lines); i += 2 {
+			if strings.Contains(lines[i], "limpet/core.") {
+				break
+			}
+			inner = lines[i] + " at " + strings.TrimSpace(lines[i+1])
+		}
+		if inner != "" {
+			return inner
+		}
+	}
+	return "an unknown function"
+}
+
+func startFlow(f *Flow) { go f.run() }
+
+func startTransmit(from streams.Outlet, to streams.Inlet) { go transmit(from, to) }

@@ -1,0 +1,475 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// worker runs the tasks of one member of the group. It is a state machine without
+// goroutines: run.go feeds it events, one at a time, and carries out what it asks for
+// through its three ports below. So a simulator can run it too.
+//
+// The life of a task:
+//
+//	Assigned -> opening -> running -> closing -> closed
+//	               ^          |          its last commit is under way
+//	               +----------+
+//	             a commit with an unknown outcome
+type worker struct {
+	id     int
+	cfg    *Config
+	layout *layout
+	log    *slog.Logger
+	fetch  Fetcher
+	// commit hands a request to the CommitSink; settled comes back for each.
+	commit func(*request)
+	// open begins to open a task in the background; opened comes back for each.
+	open func(*opening)
+
+	tasks  []*task // in order of id: what order tasks are handled in must not be chance
+	routes map[Partition]route
+	tag    int64 // of the last fetch that was begun
+
+	inflight *request
+	began    time.Time     // of the last commit
+	size     int           // bytes of input and output since the last Ready
+	records  int64         // input since the last Ready
+	dirty    bool          // something was stepped since the last Ready
+	urgent   bool          // commit at once: a task is to close
+	err      error         // why the worker stops
+	next     []core.Offset // scratch
+}
+
+type taskState uint8
+
+const (
+	taskOpening taskState = iota
+	taskRunning
+	taskClosing // revoked: what it has done is committed, no more is stepped
+	taskClosed
+)
+
+type task struct {
+	id      core.TaskID
+	sub     *subLayout
+	state   taskState
+	core    *core.Task
+	store   statestore.Store
+	point   statestore.Checkpoint
+	sources []taskSource
+	opening *opening
+	final   bool   // the commit under way is its last
+	done    func() // answers the revocation
+}
+
+// taskSource is one source partition of a task and what was fetched of it.
+type taskSource struct {
+	partition Partition
+	tag       int64
+	held      []heldBatch // delivered and not yet stepped
+}
+
+type heldBatch struct {
+	next  core.Offset
+	bytes int
+}
+
+type route struct {
+	task   *task
+	source core.SourceID
+}
+
+// failure stops the worker: the first one counts.
+func (w *worker) failure(err error) {
+	if w.err == nil {
+		w.err = err
+		w.log.Error("worker stops", "err", err)
+	}
+}
+
+// fetched takes a batch in: the record's way from the log to the task.
+func (w *worker) fetched(f *Fetched) {
+	r, ok := w.routes[f.Partition]
+	if !ok || w.err != nil || r.task.state != taskRunning || r.task.sources[r.source].tag != f.Tag {
+		return // fetched before an abort, a revocation: whoever owns the task reads it again
+	}
+	t, src := r.task, &r.task.sources[r.source]
+	if f.Err != nil {
+		w.failure(w.explain(t, f.Err))
+		return
+	}
+	f.Batch.Source = r.source
+	src.held = append(src.held, heldBatch{f.Batch.Next, f.Bytes})
+	before := t.core.Pending()
+	if err := t.core.Step(&f.Batch); err != nil {
+		w.failure(err)
+		return
+	}
+	w.size += f.Bytes + t.core.Pending() - before
+	w.records += int64(len(f.Batch.Records))
+	w.dirty = true
+	w.next = t.core.Next(w.next[:0])
+	for i, next := range w.next {
+		w.release(&t.sources[i], next)
+	}
+}
+
+// release gives the memory of stepped batches back to the fetcher.
+func (w *worker) release(s *taskSource, next core.Offset) {
+	n, bytes := 0, 0
+	for n < len(s.held) && s.held[n].next <= next {
+		bytes += s.held[n].bytes
+		n++
+	}
+	if n > 0 {
+		s.held = append(s.held[:0], s.held[n:]...)
+		w.fetch.Release(s.partition, s.tag, bytes)
+	}
+}
+
+// explain says what to do about an offset that the broker no longer has. To jump
+// would be to lose records in silence.
+func (w *worker) explain(t *task, err error) error {
+	var oe *OffsetError
+	if !errors.As(err, &oe) {
+		return err
+	}
+	return fmt.Errorf("task %v: %w: records were deleted before they were read (retention?) or the topic was made anew; to go on from what is there, stop the application and reset the group's offsets of %s",
+		t.id, err, oe.Topic)
+}
+
+// due is when the next commit should begin; ok = false: there is nothing to commit, or
+// another one is under way.
+func (w *worker) due() (at time.Time, ok bool) {
+	switch {
+	case w.inflight != nil || w.err != nil:
+		return at, false
+	case w.urgent || w.dirty && w.size >= w.cfg.CommitBytes:
+		return w.began, true // at once
+	}
+	return w.began.Add(w.cfg.CommitEvery), w.dirty
+}
+
+// full says that no more input may be taken until the commit under way is settled: the
+// generation behind it is full.
+func (w *worker) full() bool { return w.inflight != nil && w.size >= w.cfg.CommitBytes }
+
+// begin seals what all tasks have done and hands it over as one transaction.
+func (w *worker) begin(now time.Time) {
+	w.began, w.dirty, w.urgent, w.size = now, false, false, 0
+	r := &request{began: now, records: w.records}
+	w.records = 0
+	var idle []*task
+	for _, t := range w.tasks {
+		if t.state != taskRunning && t.state != taskClosing {
+			continue
+		}
+		c, err := t.core.Ready()
+		if err != nil {
+			w.failure(err)
+			return // what was sealed is never sent
+		}
+		t.final = t.state == taskClosing
+		if c.Empty() {
+			idle = append(idle, t)
+			continue
+		}
+		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog)})
+	}
+	for _, t := range idle {
+		t.core.Advance()
+		if t.final {
+			w.close(t)
+		}
+	}
+	if len(r.parts) == 0 {
+		return
+	}
+	w.inflight = r
+	w.commit(r)
+}
+
+// settled takes what became of a request.
+func (w *worker) settled(now time.Time, res result) {
+	if res.request == w.inflight {
+		w.inflight = nil
+	}
+	switch res.outcome {
+	case committed:
+		w.apply(now, res.request)
+	case aborted:
+		w.log.Warn("transaction aborted, records are processed again", "err", res.err)
+		for _, t := range w.live() {
+			t.core.Abort()
+			w.seek(t)
+		}
+		w.size, w.dirty, w.records = 0, false, 0
+	case reopen:
+		w.log.Warn("outcome of the transaction unknown, tasks are opened again", "err", res.err)
+		for _, t := range w.live() {
+			w.reopen(t)
+		}
+		w.size, w.dirty, w.records = 0, false, 0
+	case lost:
+		w.log.Warn("membership lost, tasks are dropped", "err", res.err)
+		w.dropAll()
+	case failed:
+		w.failure(res.err)
+	}
+	w.closeFinished()
+}
+
+// live returns the tasks that process records.
+func (w *worker) live() []*task {
+	var ts []*task
+	for _, t := range w.tasks {
+		if t.state == taskRunning || t.state == taskClosing {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// apply makes a committed request the committed state: first the store, then the task.
+func (w *worker) apply(now time.Time, r *request) {
+	info := CommitInfo{Worker: w.id, Took: now.Sub(r.began), Records: r.records}
+	for _, p := range r.parts {
+		t := p.task
+		if t.state != taskRunning && t.state != taskClosing {
+			continue // dropped meanwhile; the changelog has it
+		}
+		next := p.commit.Next
+		if w.cfg.Events.Committed != nil {
+			info.add(t, p.commit)
+		}
+		t.point = statestore.Checkpoint{
+			Changelog: p.ends, Input: append(t.point.Input[:0], next...),
+			Times: append(t.point.Times[:0], p.commit.Times...), Wall: core.Time(now.UnixMilli()),
+		}
+		if err := t.store.Apply(p.commit.Writes, t.point); err != nil {
+			w.failure(fmt.Errorf("task %v: %w", t.id, err))
+			return
+		}
+		t.core.Advance()
+	}
+	if w.cfg.Events.Committed != nil && len(r.parts) > 0 {
+		w.cfg.Events.Committed(info)
+	}
+}
+
+func (i *CommitInfo) add(t *task, c *core.Commit) {
+	if i.Position == nil {
+		i.Position, i.Stream = map[Partition]core.Offset{}, map[core.TaskID]core.Time{}
+	}
+	i.Outputs += len(c.Outputs)
+	i.Rows += len(c.Writes)
+	i.Stream[t.id] = c.Times[0]
+	for s, next := range c.Next {
+		if t.point.Input[s] != next {
+			i.Position[t.sources[s].partition] = next
+		}
+	}
+}
+
+// seek fetches a task's sources anew from where the task is.
+func (w *worker) seek(t *task) {
+	for i, next := range t.core.Next(nil) {
+		s := &t.sources[i]
+		w.tag++
+		s.tag, s.held = w.tag, s.held[:0]
+		// Streams are read before tables in the same fetch: an update that was committed
+		// before a record was written is then never overtaken by it.
+		priority := int64(0)
+		if t.sub.sources[i].table >= 0 {
+			priority = 1
+		}
+		w.fetch.Add(s.partition, next, s.tag, priority)
+	}
+}
+
+// assigned begins to open a task.
+func (w *worker) assigned(id core.TaskID) {
+	if int(id.Sub) >= len(w.layout.subs) {
+		w.failure(fmt.Errorf("%w: task %v of another topology was assigned: all members of group %s must run the same one", ErrConfig, id, w.layout.app))
+		return
+	}
+	t := &task{id: id, sub: w.layout.subs[id.Sub]}
+	for _, s := range t.sub.sources {
+		t.sources = append(t.sources, taskSource{partition: Partition{s.topic, id.Partition}})
+	}
+	i, _ := slices.BinarySearchFunc(w.tasks, id, func(t *task, id core.TaskID) int {
+		switch {
+		case t.id.Less(id):
+			return -1
+		case id.Less(t.id):
+			return 1
+		}
+		return 0
+	})
+	w.tasks = slices.Insert(w.tasks, i, t)
+	if i+1 < len(w.tasks) && w.tasks[i+1].id == id {
+		return // an opening of the same task, which was lost meanwhile, has to end first
+	}
+	w.startOpening(t)
+}
+
+func (w *worker) startOpening(t *task) {
+	t.state = taskOpening
+	t.opening = &opening{task: t, id: t.id, sub: t.sub, cancel: func() {}}
+	w.open(t.opening)
+}
+
+// opened takes an opened task, or why it could not be opened.
+func (w *worker) opened(o *opening) {
+	t := o.task
+	if t.state != taskOpening { // revoked or lost meanwhile
+		o.discard()
+		t.opening = nil
+		w.answer(t)
+		if again := w.find(t.id); again != nil && again.state == taskOpening && again.opening == nil {
+			w.startOpening(again)
+		}
+		return
+	}
+	t.opening = nil
+	if o.err != nil {
+		w.failure(fmt.Errorf("task %v: %w", t.id, w.explain(t, o.err)))
+		return
+	}
+	t.core, t.store, t.point, t.state = o.core, o.store, o.point, taskRunning
+	for i := range t.sources {
+		w.routes[t.sources[i].partition] = route{t, core.SourceID(i)}
+	}
+	w.seek(t)
+	w.log.Info("task runs", "task", t.id.String(), "restored", o.restored, "took", o.took.Round(time.Millisecond))
+	if w.cfg.Events.Running != nil {
+		w.cfg.Events.Running(t.id)
+	}
+}
+
+// reopen opens a running task again at what the broker says is committed.
+func (w *worker) reopen(t *task) {
+	if t.state == taskClosing {
+		w.close(t)
+		return
+	}
+	w.stop(t)
+	w.startOpening(t)
+}
+
+// revoked commits what the task has done and closes it.
+func (w *worker) revoked(id core.TaskID, done func()) {
+	t := w.find(id)
+	if t == nil {
+		done() // dropped before
+		return
+	}
+	t.done = done
+	switch t.state {
+	case taskOpening:
+		if t.opening != nil {
+			t.opening.cancel() // answered when the opening has ended
+		}
+		t.state = taskClosed
+		if t.opening == nil {
+			w.answer(t)
+		}
+	case taskRunning:
+		t.state = taskClosing
+		w.urgent = true
+	}
+	w.closeFinished()
+}
+
+// lostMembership drops all tasks: others own them. The transaction under way, if any,
+// will fail; whatever is open must be aborted, since its offsets hold the others up.
+func (w *worker) lostMembership() {
+	w.dropAll()
+	if w.inflight == nil {
+		w.inflight = &request{open: true, began: w.began}
+		w.commit(w.inflight)
+	}
+}
+
+func (w *worker) dropAll() {
+	for _, t := range slices.Clone(w.tasks) {
+		switch t.state {
+		case taskOpening:
+			if t.opening != nil {
+				t.opening.cancel()
+			}
+			t.state = taskClosed
+			if t.opening == nil {
+				w.answer(t)
+			}
+		case taskRunning, taskClosing:
+			w.close(t)
+		}
+	}
+	w.size, w.dirty, w.records, w.urgent = 0, false, 0, false
+}
+
+// closeFinished closes the tasks whose last commit is done, and, when the worker has
+// failed, all that are revoked: what they have done is not committed.
+func (w *worker) closeFinished() {
+	for _, t := range slices.Clone(w.tasks) {
+		if t.state == taskClosing && (t.final && w.inflight == nil || w.err != nil && w.inflight == nil) {
+			w.close(t)
+		}
+	}
+	for _, t := range w.tasks {
+		if t.state == taskClosing {
+			w.urgent = true // it was sealed before it was revoked: once more
+		}
+	}
+}
+
+// close ends a running task.
+func (w *worker) close(t *task) {
+	w.stop(t)
+	t.state = taskClosed
+	w.answer(t)
+	if w.cfg.Events.Closed != nil {
+		w.cfg.Events.Closed(t.id)
+	}
+}
+
+// stop takes a task's state and routes away.
+func (w *worker) stop(t *task) {
+	for i := range t.sources {
+		delete(w.routes, t.sources[i].partition)
+		w.fetch.Remove(t.sources[i].partition)
+		t.sources[i].held = nil
+	}
+	if err := t.store.Close(); err != nil {
+		w.failure(fmt.Errorf("task %v: %w", t.id, err))
+	}
+	t.store, t.core = nil, nil
+}
+
+// answer removes a closed task and tells the group that the next owner may begin.
+func (w *worker) answer(t *task) {
+	w.tasks = slices.DeleteFunc(w.tasks, func(o *task) bool { return o == t })
+	if t.done != nil {
+		t.done()
+		t.done = nil
+	}
+}
+
+func (w *worker) find(id core.TaskID) *task {
+	for _, t := range w.tasks {
+		if t.id == id && t.state != taskClosed {
+			return t
+		}
+	}
+	return nil
+}
+
+// idle reports whether the worker has nothing left to do.
+func (w *worker) idle() bool { return len(w.tasks) == 0 && w.inflight == nil }
