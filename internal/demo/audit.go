@@ -1,0 +1,199 @@
+package demo
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Report is what an audit counted. It prints as one line.
+type Report struct {
+	InputName, OutputName string // what is counted: "orders", "emails"
+
+	Inputs, Outputs int64
+	Missing         int64 // inputs without an output
+	Duplicated      int64 // outputs beyond an input's first
+	OutOfOrder      int64 // outputs that stand before one of an earlier input
+	Wrong           int64 // outputs that are not what input and table make
+
+	Examples []string // the first few of each kind, in words
+}
+
+func (r *Report) String() string {
+	return fmt.Sprintf("%s=%d %s=%d missing=%d duplicated=%d out_of_order=%d wrong=%d",
+		r.InputName, r.Inputs, r.OutputName, r.Outputs, r.Missing, r.Duplicated, r.OutOfOrder, r.Wrong)
+}
+
+// Clean reports that there was something to count, and nothing to complain about.
+func (r *Report) Clean() bool {
+	return r.Inputs > 0 && r.Outputs > 0 && r.Missing == 0 && r.Duplicated == 0 && r.OutOfOrder == 0 && r.Wrong == 0
+}
+
+// examplesMax is how many cases of each kind a report has in words.
+const examplesMax = 3
+
+func (r *Report) count(n *int64, f string, a ...any) {
+	if *n++; *n <= examplesMax {
+		r.Examples = append(r.Examples, fmt.Sprintf(f, a...))
+	}
+}
+
+// JoinAudit checks what a topology made of a stream that is rekeyed and joined with a
+// table: each input has exactly one output, in order, made of the row that the input's
+// key had at that point of the merged input.
+//
+// Which point that is was a decision of the run: task p merges partition p of the
+// rekeyed stream with partition p of the table, each in the order of its offsets, and
+// how the two interleave depends on what had come when. But there must have been one
+// interleaving. So in each partition, going through the outputs in their order (which
+// is that of the rekeyed stream), the position in the table must never go back, and
+// each output must be made of the row that its key had at that position.
+//
+// The choice was not free altogether: an update that was acknowledged before an input
+// was sent, with a lower timestamp, comes first. That is bound, in Input.
+//
+// Add all rows, each partition in order; then all inputs; then all outputs, each
+// partition in order.
+type JoinAudit[In, Row any, Out comparable] struct {
+	make     func(In, Row) Out
+	rows     map[string]*history[Row]
+	inputs   map[string]*audited[In]
+	position map[int32]int64 // by partition: the table's next offset
+	lanes    map[lane]*laneEnd
+	report   Report
+}
+
+// history is all that a key of the table ever was.
+type history[Row any] struct {
+	partition int32
+	versions  []version[Row]
+}
+
+type version[Row any] struct {
+	offset int64
+	row    *Row // nil: deleted
+}
+
+type audited[In any] struct {
+	in        In
+	key       string
+	partition int32
+	offset    int64
+	bound     int64
+	outputs   int
+}
+
+// lane is what keeps its order: the inputs of one key in one partition.
+type lane struct {
+	partition int32
+	key       string
+}
+
+type laneEnd struct {
+	partition int32 // of the outputs
+	offset    int64 // greatest, of the inputs
+}
+
+// NewJoinAudit returns an audit of what made should have made. The names are for the
+// report.
+func NewJoinAudit[In, Row any, Out comparable](inputs, outputs string, made func(In, Row) Out) *JoinAudit[In, Row, Out] {
+	return &JoinAudit[In, Row, Out]{
+		make: made, rows: map[string]*history[Row]{}, inputs: map[string]*audited[In]{},
+		position: map[int32]int64{}, lanes: map[lane]*laneEnd{},
+		report: Report{InputName: inputs, OutputName: outputs},
+	}
+}
+
+// Row adds a record of the table's topic; nil deletes the row.
+func (a *JoinAudit[In, Row, Out]) Row(partition int32, offset int64, key string, row *Row) {
+	h, ok := a.rows[key]
+	if !ok {
+		h = &history[Row]{partition: partition}
+		a.rows[key] = h
+	}
+	h.versions = append(h.versions, version[Row]{offset, row})
+}
+
+// Input adds a record of the stream. key is the one it is joined by. All records of the
+// table's partition below bound come before it.
+func (a *JoinAudit[In, Row, Out]) Input(partition int32, offset int64, id, key string, in In, bound int64) error {
+	a.report.Inputs++
+	if _, ok := a.inputs[id]; ok {
+		return fmt.Errorf("demo: %s %q was sent twice: the feeder is broken", a.report.InputName, id)
+	}
+	a.inputs[id] = &audited[In]{in: in, key: key, partition: partition, offset: offset, bound: bound}
+	return nil
+}
+
+// Output adds a record of the output. id is the input that it says it is of.
+func (a *JoinAudit[In, Row, Out]) Output(partition int32, offset int64, id, key string, out Out) {
+	r := &a.report
+	r.Outputs++
+	where := fmt.Sprintf("%s/%d@%d", r.OutputName, partition, offset)
+	in, ok := a.inputs[id]
+	if !ok {
+		r.count(&r.Wrong, "%s: is of %q, which is not among the %s", where, id, r.InputName)
+		return
+	}
+	if in.outputs++; in.outputs > 1 {
+		r.count(&r.Duplicated, "%s: %q again", where, id)
+		return // order and content are judged by the first
+	}
+	l := lane{in.partition, in.key}
+	if end, ok := a.lanes[l]; !ok {
+		a.lanes[l] = &laneEnd{partition, in.offset}
+	} else {
+		if in.offset < end.offset || partition != end.partition {
+			r.count(&r.OutOfOrder, "%s: %q, sent at %s/%d@%d, stands behind the one sent at @%d", where, id, r.InputName, in.partition, in.offset, end.offset)
+		}
+		end.offset = max(end.offset, in.offset)
+	}
+	if why := a.check(partition, key, in, out); why != "" {
+		r.count(&r.Wrong, "%s: %q: %s", where, id, why)
+	}
+}
+
+// check says what is wrong with an output, and moves the partition's position.
+func (a *JoinAudit[In, Row, Out]) check(partition int32, key string, in *audited[In], out Out) string {
+	h, ok := a.rows[in.key]
+	switch {
+	case key != in.key:
+		return fmt.Sprintf("has the key %q, not %q", key, in.key)
+	case !ok:
+		return fmt.Sprintf("key %q has no row", in.key)
+	case partition != h.partition:
+		return fmt.Sprintf("is in another partition than the row of %q, %d", in.key, h.partition)
+	}
+	at := max(a.position[partition], in.bound)
+	matches := []string(nil)
+	for i, v := range h.versions {
+		if v.row == nil || a.make(in.in, *v.row) != out {
+			continue
+		}
+		// The row is this version while the table's next offset is in (v.offset, until].
+		from, until := max(at, v.offset+1), int64(1)<<62
+		if i+1 < len(h.versions) {
+			until = h.versions[i+1].offset
+		}
+		if from <= until { // the lowest that fits: whatever comes later is only freer
+			a.position[partition] = from
+			return ""
+		}
+		matches = append(matches, fmt.Sprintf("@%d up to @%d", v.offset, until))
+	}
+	if matches == nil {
+		return fmt.Sprintf("is made of no version of the row of %q: %v", in.key, out)
+	}
+	return fmt.Sprintf("is made of the row of %q that was valid from %s; the table was at @%d (%d at least)",
+		in.key, strings.Join(matches, ", "), at, in.bound)
+}
+
+// Report counts what is missing and returns everything.
+func (a *JoinAudit[In, Row, Out]) Report() *Report {
+	r := &a.report
+	for id, in := range a.inputs { // which are told as examples is chance, how many is not
+		if in.outputs == 0 {
+			r.count(&r.Missing, "%s/%d@%d: %q has none of the %s", r.InputName, in.partition, in.offset, id, r.OutputName)
+		}
+	}
+	return r
+}

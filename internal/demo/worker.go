@@ -1,0 +1,173 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-81380e12/limpet/shell"
+	"github.com/seed-81380e12/limpet/shell/cli"
+	"github.com/seed-81380e12/limpet/shell/kafka"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// worker is the topology at work.
+type worker interface {
+	// done gets the one error that the worker ends with.
+	done() <-chan error
+	// calm ends the crashes.
+	calm()
+	// stop asks it to end in good order.
+	stop()
+	crashes() int64
+}
+
+// here is a worker in this process.
+type here struct {
+	ended  chan error
+	cancel context.CancelFunc
+}
+
+func startHere(plan *topology.Plan, b *broker, stateDir string, log *slog.Logger) (worker, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	kb, err := kafka.Open(ctx, kafka.Config{Brokers: []string{b.addr}, Logger: log})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	w := &here{ended: make(chan error, 1), cancel: cancel}
+	go func() {
+		err := shell.Run(ctx, plan, shell.Config{Broker: kb, StateDir: stateDir, Logger: log})
+		w.ended <- errors.Join(err, kb.Close())
+	}()
+	return w, nil
+}
+
+func (w *here) done() <-chan error { return w.ended }
+func (w *here) calm()              {}
+func (w *here) stop()              { w.cancel() }
+func (w *here) crashes() int64     { return 0 }
+
+// child is a worker in a process of its own, killed now and then and started again at
+// once.
+type child struct {
+	command  func() *exec.Cmd
+	every    time.Duration
+	ended    chan error
+	quiet    chan struct{}
+	stopping chan struct{}
+	killed   atomic.Int64
+	last     lastLines
+	calmOnce func()
+	stopOnce func()
+}
+
+// stopWithin is how long a worker may take to end in good order.
+const stopWithin = 40 * time.Second
+
+func startChild(name, stateDir string, b *broker, o cli.DemoOptions, logs io.Writer) worker {
+	w := &child{every: o.CrashEvery, ended: make(chan error, 1), quiet: make(chan struct{}), stopping: make(chan struct{})}
+	w.calmOnce, w.stopOnce = sync.OnceFunc(func() { close(w.quiet) }), sync.OnceFunc(func() { close(w.stopping) })
+	w.command = func() *exec.Cmd {
+		cmd := exec.Command(o.Program, "run", name, "--brokers", b.addr, "--state-dir", stateDir, "--log-level", o.LogLevel)
+		cmd.Stderr = io.MultiWriter(logs, &w.last)
+		for _, e := range os.Environ() { // the settings of somebody's real Kafka are not for us
+			if !strings.HasPrefix(e, "LIMPET_") {
+				cmd.Env = append(cmd.Env, e)
+			}
+		}
+		detach(cmd)
+		return cmd
+	}
+	go func() {
+		// The system kills the child when the thread that started it ends: ours stays.
+		runtime.LockOSThread()
+		w.ended <- w.supervise()
+	}()
+	return w
+}
+
+func (w *child) done() <-chan error { return w.ended }
+func (w *child) calm()              { w.calmOnce() }
+func (w *child) stop()              { w.stopOnce() }
+func (w *child) crashes() int64     { return w.killed.Load() }
+
+func (w *child) supervise() error {
+	for {
+		cmd := w.command()
+		if err := cmd.Start(); err != nil {
+			return fmt.Errorf("starting the worker: %w", err)
+		}
+		exited := make(chan error, 1)
+		go func() { exited <- cmd.Wait() }()
+		crash := time.NewTimer(w.every)
+		select {
+		case <-crash.C:
+			_ = cmd.Process.Kill()
+			<-exited
+			w.killed.Add(1)
+			continue
+		case err := <-exited:
+			return w.died(err)
+		case <-w.stopping:
+		case <-w.quiet:
+		}
+		crash.Stop()
+		select {
+		case err := <-exited:
+			return w.died(err)
+		case <-w.stopping:
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-exited:
+			if err != nil {
+				return w.died(err)
+			}
+			return nil
+		case <-time.After(stopWithin):
+			_ = cmd.Process.Kill()
+			return fmt.Errorf("the worker did not stop within %v", stopWithin)
+		}
+	}
+}
+
+func (w *child) died(err error) error {
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	return fmt.Errorf("the worker ended by itself: %w\n%s", err, w.last.String())
+}
+
+// lastLines keeps the end of what is written to it.
+type lastLines struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+func (l *lastLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = append(l.buf, p...)
+	if n := len(l.buf) - 4096; n > 0 {
+		l.buf = bytes.Clone(l.buf[n:])
+	}
+	return len(p), nil
+}
+
+func (l *lastLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.TrimSpace(string(l.buf))
+}

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// resolved resolves the settings of run.
+func resolved(t *testing.T, args, env []string, file string) (*runSettings, *settings, error) {
+	t.Helper()
+	s, r := newSettings(), &runSettings{}
+	r.register(s)
+	if err := s.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	name := ""
+	if file != "" {
+		name = filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, s, s.resolve(env, name)
+}
+
+func TestPrecedence(t *testing.T) {
+	const file = "commit-interval: 30ms\nworkers: 3\nbrokers: [f1:1, f2:2]\ncheck-mutation: true\n"
+	env := []string{"LIMPET_COMMIT_INTERVAL=20ms", "LIMPET_WORKERS=2", "LIMPETX=1", "PATH=/bin"}
+	tests := []struct {
+		name      string
+		args, env []string
+		file      string
+		interval  time.Duration
+		workers   int
+		brokers   string
+	}{
+		{"defaults", nil, nil, "", 100 * time.Millisecond, 1, ""},
+		{"file over default", nil, nil, file, 30 * time.Millisecond, 3, "f1:1,f2:2"},
+		{"environment over file", nil, env, file, 20 * time.Millisecond, 2, "f1:1,f2:2"},
+		{"flag over environment", []string{"--commit-interval=10ms", "--brokers=a:1,b:2"}, env, file, 10 * time.Millisecond, 2, "a:1,b:2"},
+		{"flag over file", []string{"--workers=9"}, nil, file, 30 * time.Millisecond, 9, "f1:1,f2:2"},
+		{"flag that says the default", []string{"--workers=1"}, env, file, 20 * time.Millisecond, 1, "f1:1,f2:2"},
+		{"list in the environment", nil, []string{"LIMPET_BROKERS=e:1,e:2"}, file, 30 * time.Millisecond, 3, "e:1,e:2"},
+		{"list as text in the file", nil, nil, "brokers: x:1,y:2\n", 100 * time.Millisecond, 1, "x:1,y:2"},
+		{"empty file", nil, nil, "# nothing\n", 100 * time.Millisecond, 1, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, _, err := resolved(t, tt.args, tt.env, tt.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(r.kafka.brokers, ","); r.commitInterval != tt.interval || r.workers != tt.workers || got != tt.brokers {
+				t.Errorf("got %v, %d, %s; want %v, %d, %s", r.commitInterval, r.workers, got, tt.interval, tt.workers, tt.brokers)
+			}
+		})
+	}
+}
+
+func TestSettingsAreRefused(t *testing.T) {
+	tests := []struct {
+		name string
+		env  []string
+		file string
+		want []string // all in the error
+	}{
+		{"unknown key", nil, "workers: 2\nbroker: a:1\n", []string{"line 2", `unknown key "broker"`, `did you mean "brokers"`}},
+		{"unknown keys, all of them", nil, "foo: 1\nwhatever: 2\n", []string{`"foo"`, `"whatever"`}},
+		{"config inside the file", nil, "config: other.yaml\n", []string{`unknown key "config"`}},
+		{"twice", nil, "workers: 2\nworkers: 3\n", []string{"line 2", "set in line 1"}},
+		{"not a number", nil, "workers: many\n", []string{"line 1", "workers", `"many" is not a number`}},
+		{"not a duration", []string{"LIMPET_COMMIT_INTERVAL=10"}, "", []string{"LIMPET_COMMIT_INTERVAL", "is not a duration"}},
+		{"not a word", []string{"LIMPET_STORE=rocks"}, "", []string{"LIMPET_STORE", "pebble, memory"}},
+		{"not a bool", []string{"LIMPET_TLS=perhaps"}, "", []string{"LIMPET_TLS", "neither true nor false"}},
+		{"no value", nil, "workers:\n", []string{"workers", "has no value"}},
+		{"nested", nil, "workers: {a: 1}\n", []string{"workers", "plain value"}},
+		{"list of lists", nil, "brokers: [[a]]\n", []string{"brokers", "plain values"}},
+		{"a list at the top", nil, "- a\n", []string{"brokers: localhost:9092"}},
+		{"several at once", []string{"LIMPET_STORE=rocks"}, "workers: x\nfoo: 1\n", []string{"LIMPET_STORE", "workers", `"foo"`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := resolved(t, nil, tt.env, tt.file)
+			if !errors.Is(err, errSettings) || exitCode(err) != exitInvalid {
+				t.Fatalf("got %v", err)
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q is not in: %v", w, err)
+				}
+			}
+		})
+	}
+	s := newSettings()
+	if err := s.resolve(nil, "/does/not/exist.yaml"); exitCode(err) != exitInvalid {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	tests := []struct {
+		args string
+		want string
+		code int
+	}{
+		{"--brokers=a:1 --state-dir=/x", "", exitOK},
+		{"--brokers=a:1 --store=memory", "", exitOK},
+		{"--brokers=a:1 --store=memory --sasl-mechanism=plain --sasl-username=u --sasl-password=p", "", exitOK},
+		{"--state-dir=/x", "--brokers is missing", exitUsage},
+		{"--brokers=a:1", "--state-dir is missing", exitUsage},
+		{"--brokers=a --state-dir=/x", `"a" has no port`, exitInvalid},
+		{"--brokers=a:1 --state-dir=/x --store=memory", "leave one out", exitInvalid},
+		{"--brokers=a:1 --state-dir=/x --tls-cert=c", "go together", exitInvalid},
+		{"--brokers=a:1 --state-dir=/x --sasl-username=u", "sasl-mechanism is missing", exitInvalid},
+		{"--brokers=a:1 --state-dir=/x --sasl-mechanism=plain --sasl-password=p", "sasl-username is missing", exitInvalid},
+		{"--brokers=a:1 --state-dir=/x --sasl-mechanism=plain --sasl-username=u", "LIMPET_SASL_PASSWORD", exitInvalid},
+	}
+	for _, tt := range tests {
+		r, _, err := resolved(t, strings.Fields(tt.args), nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = r.check(); exitCode(err) != tt.code || tt.want != "" && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %d, %v; want %d, %s", tt.args, exitCode(err), err, tt.code, tt.want)
+		}
+	}
+}
+
+func TestPassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("from file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name      string
+		args, env []string
+		yaml      string
+		want      string
+		fails     bool
+	}{
+		{"flag", []string{"--sasl-password=p"}, nil, "", "p", false},
+		{"environment", nil, []string{"LIMPET_SASL_PASSWORD=e"}, "", "e", false},
+		{"configuration", nil, nil, "sasl-password: c\n", "c", false},
+		{"file", nil, nil, "sasl-password-file: " + file, "from file", false},
+		{"file by flag over the environment", []string{"--sasl-password-file=" + file}, []string{"LIMPET_SASL_PASSWORD=e"}, "", "from file", false},
+		{"environment over a file of the configuration", nil, []string{"LIMPET_SASL_PASSWORD=e"}, "sasl-password-file: " + file, "e", false},
+		{"both in one place", nil, []string{"LIMPET_SASL_PASSWORD=e", "LIMPET_SASL_PASSWORD_FILE=" + file}, "", "", true},
+		{"no such file", []string{"--sasl-password-file=/does/not/exist"}, nil, "", "", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, s, err := resolved(t, tt.args, tt.env, tt.yaml)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = r.kafka.readPassword(s)
+			if tt.fails {
+				if exitCode(err) != exitInvalid {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			if err != nil || r.kafka.password.reveal() != tt.want {
+				t.Errorf("got %q, %v; want %q", r.kafka.password.reveal(), err, tt.want)
+			}
+		})
+	}
+}
+
+func TestFileErrorsDoNotQuoteTheFile(t *testing.T) {
+	for _, file := range []string{
+		"sasl-password: *hunter2\n", "sasl-password: @hunter2\n", "sasl-password: \"hunter2\n", "sasl-password: [hunter2]: x\n", "a: b\n  sasl-password: hunter2\n",
+		"sasl-password: {hunter2: hunter2}\n", "sasl-password: [[hunter2]]\n", "sasl-password: !!int hunter2\nworkers: x\n", "sasl-password: hunter2\nsasl-password: hunter2\n",
+	} {
+		_, _, err := resolved(t, nil, nil, file)
+		if err == nil || exitCode(err) != exitInvalid || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+}
+
+func TestTypos(t *testing.T) {
+	_, s, _ := resolved(t, nil, nil, "")
+	got := s.typos([]string{"LIMPET_BROKER=x", "LIMPET_BROKERS=x", "LIMPET_SERVICE_HOST=x", "LIMPET_KAFKA=1", "OTHER=1"})
+	if want := []string{"LIMPET_BROKER is not read; LIMPET_BROKERS would be"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
