@@ -1,15 +1,399 @@
 package topology
 
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
 // Format is a way to draw a plan.
 type Format int
 
 // The formats of Describe.
 const (
-	AsText Format = iota
-	AsDot
-	AsMermaid
-	AsJSON
+	AsText    Format = iota // a tree for each sub-topology, for terminals
+	AsDot                   // Graphviz
+	AsMermaid               // a flowchart, for Markdown
+	AsJSON                  // a Description
 )
 
 // Describe draws the plan.
-func (p *Plan) Describe(f Format) string { return "" }
+func (p *Plan) Describe(f Format) string {
+	switch f {
+	case AsDot:
+		return p.picture().dot(p.name)
+	case AsMermaid:
+		return p.picture().mermaid()
+	case AsJSON:
+		b, err := json.MarshalIndent(p.Description(), "", "  ")
+		if err != nil {
+			panic("topology: " + err.Error()) // strings and numbers only
+		}
+		return string(b) + "\n"
+	}
+	return p.text()
+}
+
+// Description is a plan as data: what Describe writes as JSON. Members may be added, none
+// is renamed or taken away. Internal topics are named as with the topology's name for the
+// application id.
+type Description struct {
+	Name          string                   `json:"name"`
+	Subtopologies []SubtopologyDescription `json:"subtopologies"`
+}
+
+// SubtopologyDescription is one sub-topology of a Description.
+type SubtopologyDescription struct {
+	ID            int32               `json:"id"`
+	Sources       []SourceDescription `json:"sources"`
+	Sinks         []SinkDescription   `json:"sinks"`
+	Tables        []TableDescription  `json:"tables"`
+	Copartitioned [][]string          `json:"copartitioned"` // topics that need equal partition counts
+	Nodes         []NodeDescription   `json:"nodes"`         // in the order in which they were made
+}
+
+// SourceDescription is a topic that is read.
+type SourceDescription struct {
+	Topic       string `json:"topic"`
+	Repartition bool   `json:"repartition,omitempty"`
+	Table       string `json:"table,omitempty"` // that the topic is read as
+	Partitions  int32  `json:"partitions,omitempty"`
+	Compacted   bool   `json:"compacted,omitempty"`
+	Forever     bool   `json:"forever,omitempty"`
+}
+
+// SinkDescription is a topic that is written.
+type SinkDescription struct {
+	Topic       string `json:"topic"`
+	Repartition bool   `json:"repartition,omitempty"`
+	Partitions  int32  `json:"partitions,omitempty"`
+}
+
+// TableDescription is a table with rows of its own.
+type TableDescription struct {
+	Name      string `json:"name"`
+	Schema    string `json:"schema"`
+	Changelog string `json:"changelog"` // a topic; for one that reads a compacted topic, that one
+}
+
+// NodeDescription is an operator, a source or a sink.
+type NodeDescription struct {
+	ID        int      `json:"id"`
+	Kind      string   `json:"kind"`
+	Name      string   `json:"name"`
+	Functions []string `json:"functions,omitempty"`
+	From      []int    `json:"from,omitempty"`  // whose records it takes
+	Reads     []int    `json:"reads,omitempty"` // the tables whose rows it looks up
+	// Repartition is the topic that its records go through, into another sub-topology.
+	Repartition string `json:"repartition,omitempty"`
+}
+
+// Description is the plan as data.
+func (p *Plan) Description() Description {
+	d := Description{Name: p.name}
+	part, _ := components(p.nodes, p.cut)
+	for _, s := range p.subs {
+		sd := SubtopologyDescription{
+			ID: s.ID, Sources: []SourceDescription{}, Sinks: []SinkDescription{}, Tables: []TableDescription{},
+			Copartitioned: [][]string{}, Nodes: []NodeDescription{},
+		}
+		for _, src := range s.Sources {
+			x := SourceDescription{
+				Topic: src.TopicName(p.name), Repartition: src.Repartition, Partitions: src.Partitions,
+				Compacted: src.Compacted, Forever: src.Forever,
+			}
+			if src.Table >= 0 {
+				x.Table = s.Tables[src.Table].Name
+			}
+			sd.Sources = append(sd.Sources, x)
+		}
+		for _, sink := range s.Sinks {
+			sd.Sinks = append(sd.Sinks, SinkDescription{sink.TopicName(p.name), sink.Repartition, sink.Partitions})
+		}
+		for _, t := range s.Tables {
+			sd.Tables = append(sd.Tables, TableDescription{t.Name, t.Schema, s.changelog(t)})
+		}
+		for _, g := range s.Copartitioned {
+			sd.Copartitioned = append(sd.Copartitioned, s.topics(g))
+		}
+		for _, n := range p.nodes {
+			if part[2*n.id] != int(s.ID) {
+				continue
+			}
+			nd := NodeDescription{ID: n.id, Kind: n.kind, Name: n.name, Functions: n.funcs, From: ids(n.ins), Reads: ids(n.reads)}
+			if p.cut[n.id] {
+				nd.Repartition = repartitionTopic(p.name, n.name)
+			}
+			sd.Nodes = append(sd.Nodes, nd)
+		}
+		d.Subtopologies = append(d.Subtopologies, sd)
+	}
+	return d
+}
+
+// changelog is the topic that restores t.
+func (s *Subtopology) changelog(t TableSpec) string {
+	if t.Source >= 0 && s.Sources[t.Source].Compacted {
+		return s.Sources[t.Source].Topic
+	}
+	return t.ChangelogTopic(s.plan.name)
+}
+
+func (s *Subtopology) topics(ids []core.SourceID) (names []string) {
+	for _, id := range ids {
+		names = append(names, s.Sources[id].TopicName(s.plan.name))
+	}
+	return names
+}
+
+func ids(nodes []*node) (ids []int) {
+	for _, n := range nodes {
+		ids = append(ids, n.id)
+	}
+	return ids
+}
+
+// text draws a tree for each sub-topology, from its sources down.
+func (p *Plan) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "topology %s\n", p.name)
+	for _, s := range p.subs {
+		fmt.Fprintf(&b, "\nsub-topology %d\n", s.ID)
+		w := textWriter{b: &b, p: p, seen: map[*node]bool{}}
+		for _, n := range s.sourceNodes {
+			if p.cut[n.id] {
+				fmt.Fprintf(&b, "  topic %s\n", repartitionTopic(p.name, n.name))
+			} else {
+				fmt.Fprintf(&b, "  %s\n", w.line(n))
+				w.seen[n] = true
+			}
+			w.below(n, "  ")
+		}
+		for _, t := range s.Tables {
+			how := "changelog"
+			if s.changelog(t) != t.ChangelogTopic(p.name) {
+				how = "restored from topic"
+			}
+			fmt.Fprintf(&b, "  * table %s: %s, %s %s\n", t.Name, t.Schema, how, s.changelog(t))
+		}
+		for _, g := range s.Copartitioned {
+			fmt.Fprintf(&b, "  * equal partition counts: %s\n", strings.Join(s.topics(g), ", "))
+		}
+	}
+	return b.String()
+}
+
+type textWriter struct {
+	b    *strings.Builder
+	p    *Plan
+	seen map[*node]bool
+}
+
+// below draws what takes n's records.
+func (w *textWriter) below(n *node, indent string) {
+	for i, s := range n.subs {
+		bar, more := "├─ ", "│  "
+		if i == len(n.subs)-1 {
+			bar, more = "└─ ", "   "
+		}
+		if w.seen[s] {
+			fmt.Fprintf(w.b, "%s%s%s (see above)\n", indent, bar, s.describe())
+			continue
+		}
+		w.seen[s] = true
+		fmt.Fprintf(w.b, "%s%s%s\n", indent, bar, w.line(s))
+		if w.p.cut[s.id] {
+			fmt.Fprintf(w.b, "%s%s└─ to topic %s\n", indent, more, repartitionTopic(w.p.name, s.name))
+			continue
+		}
+		w.below(s, indent+more)
+	}
+}
+
+func (w *textWriter) line(n *node) string {
+	switch {
+	case n.kind == "sink":
+		return "to topic " + n.topic
+	case n.topic != "":
+		return fmt.Sprintf("topic %s as %s: %s -> %s", n.topic, n.kind, n.key.schema, n.value.schema)
+	}
+	line := n.kind
+	if n.name != n.kind {
+		line += " " + n.name
+	}
+	for i, t := range n.reads {
+		line += [2]string{" with ", ", "}[min(i, 1)] + t.name
+	}
+	if len(n.funcs) > 0 {
+		line += ": " + strings.Join(n.funcs, ", ")
+	}
+	return line
+}
+
+// picture is a plan as a graph: topics stand outside of the sub-topologies and tie them
+// together; streams of topics and sinks are not drawn.
+type picture struct {
+	boxes []box
+	edges []edge
+}
+
+type shape uint8
+
+const (
+	operator shape = iota
+	topicBox
+	tableBox
+)
+
+type box struct {
+	id    string
+	lines []string
+	shape shape
+	sub   int // -1: a topic
+}
+
+type edge struct {
+	from, to string
+	lookup   bool
+}
+
+func (p *Plan) picture() *picture {
+	pic := &picture{}
+	part, _ := components(p.nodes, p.cut)
+	topics := map[string]string{} // name to id
+	topic := func(name string) string {
+		if topics[name] == "" {
+			topics[name] = fmt.Sprintf("t%d", len(topics))
+			pic.boxes = append(pic.boxes, box{topics[name], []string{name}, topicBox, -1})
+		}
+		return topics[name]
+	}
+	join := func(from, to string, lookup bool) {
+		if e := (edge{from, to, lookup}); !slices.Contains(pic.edges, e) {
+			pic.edges = append(pic.edges, e)
+		}
+	}
+	in := func(n *node) string {
+		if n.kind == "sink" {
+			return topic(n.topic)
+		}
+		return fmt.Sprintf("n%d", n.id)
+	}
+	out := func(n *node) string {
+		switch {
+		case n.kind == "stream":
+			return topic(n.topic)
+		case p.cut[n.id]:
+			return topic(repartitionTopic(p.name, n.name))
+		}
+		return in(n)
+	}
+	for _, n := range p.nodes {
+		if n.kind != "stream" && n.kind != "sink" {
+			b := box{id: in(n), lines: []string{n.name}, sub: part[2*n.id]}
+			if n.name != n.kind {
+				b.lines = append(b.lines, n.kind)
+			}
+			b.lines = append(b.lines, n.funcs...)
+			if n.state != nil {
+				b.shape = tableBox
+			}
+			pic.boxes = append(pic.boxes, b)
+		}
+		switch {
+		case n.kind == "table":
+			join(topic(n.topic), in(n), false)
+		case p.cut[n.id]:
+			join(in(n), out(n), false)
+		}
+		for _, s := range n.subs {
+			join(out(n), in(s), false)
+		}
+		for _, t := range n.reads {
+			join(out(t), in(n), true)
+		}
+	}
+	return pic
+}
+
+func (pic *picture) dot(name string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR\n  node [fontname=\"Helvetica\" fontsize=11 shape=box style=rounded]\n", name)
+	write := func(x box, indent string) {
+		shapes := [...]string{operator: "", topicBox: " shape=cds style=filled fillcolor=lightgrey", tableBox: " shape=cylinder style=solid"}
+		fmt.Fprintf(&b, "%s%s [label=%q%s]\n", indent, x.id, strings.Join(x.lines, "\n"), shapes[x.shape])
+	}
+	pic.each(func(sub int, boxes []box) {
+		if sub < 0 {
+			for _, x := range boxes {
+				write(x, "  ")
+			}
+			return
+		}
+		fmt.Fprintf(&b, "  subgraph cluster_%d {\n    label=\"sub-topology %d\"\n", sub, sub)
+		for _, x := range boxes {
+			write(x, "    ")
+		}
+		b.WriteString("  }\n")
+	})
+	for _, e := range pic.edges {
+		style := ""
+		if e.lookup {
+			style = " [style=dashed]"
+		}
+		fmt.Fprintf(&b, "  %s -> %s%s\n", e.from, e.to, style)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+func (pic *picture) mermaid() string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	write := func(x box, indent string) {
+		brackets := [...][2]string{operator: {"[", "]"}, topicBox: {"[[", "]]"}, tableBox: {"[(", ")]"}}[x.shape]
+		label := strings.ReplaceAll(strings.Join(x.lines, "<br/>"), `"`, "#quot;")
+		fmt.Fprintf(&b, "%s%s%s\"%s\"%s\n", indent, x.id, brackets[0], label, brackets[1])
+	}
+	pic.each(func(sub int, boxes []box) {
+		if sub < 0 {
+			for _, x := range boxes {
+				write(x, "  ")
+			}
+			return
+		}
+		fmt.Fprintf(&b, "  subgraph s%d [\"sub-topology %d\"]\n", sub, sub)
+		for _, x := range boxes {
+			write(x, "    ")
+		}
+		b.WriteString("  end\n")
+	})
+	for _, e := range pic.edges {
+		arrow := "-->"
+		if e.lookup {
+			arrow = "-.->"
+		}
+		fmt.Fprintf(&b, "  %s %s %s\n", e.from, arrow, e.to)
+	}
+	return b.String()
+}
+
+// each calls f with the boxes of each sub-topology; the topics come first, as -1.
+func (pic *picture) each(f func(sub int, boxes []box)) {
+	last := -1
+	for _, x := range pic.boxes {
+		last = max(last, x.sub)
+	}
+	for sub := -1; sub <= last; sub++ {
+		var boxes []box
+		for _, x := range pic.boxes {
+			if x.sub == sub {
+				boxes = append(boxes, x)
+			}
+		}
+		f(sub, boxes)
+	}
+}
