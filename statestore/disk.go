@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,7 +45,7 @@ func newDisk(fs vfs.FS, where string, log *slog.Logger) *disk {
 	return &disk{FS: fs, where: where, log: log, stop: make(chan struct{}), changed: make(chan struct{})}
 }
 
-// err returns what is wrong with the disk now, or nil.
+// err returns why nothing can be written now, or nil.
 func (d *disk) err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,9 +54,18 @@ func (d *disk) err() error {
 		return fmt.Errorf("%w; the process must be started again", d.fatal)
 	case d.flush != nil:
 		return d.flush
-	default:
+	case errors.Is(d.compact, ErrCorrupt):
 		return d.compact
 	}
+	return nil
+}
+
+// compactErr returns why compaction failed when it was last tried. That may be long ago:
+// Pebble leaves alone for a while what it could not compact, and writing can go on.
+func (d *disk) compactErr() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.compact
 }
 
 // change returns a channel that is closed when err may have changed since.
@@ -74,9 +84,9 @@ func (d *disk) note(place *error, err error) {
 		return
 	}
 	if err != nil && *place == nil {
-		d.log.Error("state store cannot write", "error", err)
+		d.log.Error("state store fails to write", "error", err)
 	} else if err == nil {
-		d.log.Info("state store can write again")
+		d.log.Info("state store writes again")
 	}
 	*place = err
 	close(d.changed)
@@ -90,14 +100,27 @@ func wrapDisk(where string, err error) error {
 		return nil
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrFull), errors.Is(err, ErrIO), errors.Is(err, ErrClosed):
 		return err
-	case errors.Is(err, pebble.ErrCorruption):
-		return fmt.Errorf("%w: %s: %w: delete the directory; the rows are read again from the changelogs", ErrCorrupt, where, err)
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, where, oneLine{err}, startAnew)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: %s: %w", ErrFull, where, err)
+		return fmt.Errorf("%w: %s: %w", ErrFull, where, oneLine{err})
 	default:
-		return fmt.Errorf("%w: %s: %w", ErrIO, where, err)
+		return fmt.Errorf("%w: %s: %w", ErrIO, where, oneLine{err})
 	}
 }
+
+const startAnew = "delete the directory; the rows are read again from the changelogs"
+
+// oneLine is an error whose text has no line breaks; Pebble's have.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string {
+	lines := strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' })
+	lines = slices.DeleteFunc(lines, func(s string) bool { return s == "<corruption detail carrier>" })
+	return strings.Join(slices.Compact(lines), "; ")
+}
+
+func (e oneLine) Unwrap() error { return e.error }
 
 // listener hears of the errors of Pebble's own goroutines.
 func (d *disk) listener() *pebble.EventListener {
@@ -115,7 +138,7 @@ func (d *disk) listener() *pebble.EventListener {
 			}
 		},
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			d.note(&d.fatal, fmt.Errorf("%w: %s: %s: delete the directory; the rows are read again from the changelogs", ErrCorrupt, d.where, i))
+			d.note(&d.fatal, fmt.Errorf("%w: %s: %s: %s", ErrCorrupt, d.where, i, startAnew))
 		},
 	}
 }

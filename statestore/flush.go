@@ -97,7 +97,7 @@ func (f *flusher) do(db *pebbleDB, j *job) {
 	close(j.done)
 }
 
-// throttle waits while compaction is far behind.
+// throttle waits while compaction is far behind, unless that is because it fails.
 func (f *flusher) throttle(db *pebbleDB) error {
 	for {
 		changed := db.disk.change()
@@ -107,10 +107,14 @@ func (f *flusher) throttle(db *pebbleDB) error {
 		if db.pdb.Metrics().Levels[0].Sublevels < maxSublevels {
 			return nil
 		}
+		if err := db.disk.compactErr(); err != nil {
+			if _, err2 := db.pdb.AsyncFlush(); err2 != nil { // makes Pebble look for compactions
+				return wrapDisk(db.cfg.Dir, err2)
+			}
+			return err
+		}
 		select {
 		case <-changed:
-		case <-db.disk.stop:
-			return ErrClosed
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

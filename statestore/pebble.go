@@ -58,7 +58,7 @@ type bugs struct {
 	noDiskFlush    bool // Flush leaves the rows in Pebble's memory
 	resetKeepsRows bool // Reset drops the checkpoint only
 	staleIterator  bool // an iterator is used beyond a flush
-	unsortedScan   bool // Scan leaves out what is in memory
+	diskScan       bool // Scan leaves out what is in memory
 }
 
 const (
@@ -78,6 +78,8 @@ const (
 	// compaction: each of them is one more place to look for every read.
 	maxSublevels = 24
 )
+
+var discard = slog.New(slog.DiscardHandler)
 
 func (c *PebbleConfig) setDefaults() error {
 	if c.Dir == "" || c.App == "" {
@@ -102,7 +104,7 @@ func (c *PebbleConfig) setDefaults() error {
 		c.FS = vfs.Default
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = discard
 	}
 	if c.memTableBytes == 0 {
 		c.memTableBytes = defaultMemTable
@@ -192,7 +194,7 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 func openFiles(dir string, o *pebble.Options) (pdb *pebble.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			pdb, err = nil, fmt.Errorf("%w: %s: %v: delete the directory; the rows are read again from the changelogs", ErrCorrupt, dir, p)
+			pdb, err = nil, fmt.Errorf("%w: %s: %v: %s", ErrCorrupt, dir, p, startAnew)
 		}
 	}()
 	if pdb, err = pebble.Open(dir, o); err == nil {
@@ -201,13 +203,13 @@ func openFiles(dir string, o *pebble.Options) (pdb *pebble.DB, err error) {
 	switch {
 	case errors.Is(err, pebble.ErrDBNotPristine):
 		return nil, fmt.Errorf("%w: %s: %w", ErrForeign, dir, err)
-	case errors.Is(err, os.ErrNotExist), strings.Contains(err.Error(), "does not exist"):
-		err = errors.Join(pebble.ErrCorruption, err) // a file that the manifest names
+	case errors.Is(err, os.ErrNotExist): // a file that the manifest names
+		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLine{err}, startAnew)
 	case strings.Contains(err.Error(), "format version"), strings.Contains(err.Error(), "format major version"):
 		return nil, fmt.Errorf("%w: %s: %w: run the program that wrote it, or delete the directory (the rows are read again from the changelogs)",
 			ErrVersion, dir, err)
-	case !errors.Is(err, syscall.ENOSPC) && !isSyscall(err):
-		err = errors.Join(pebble.ErrCorruption, err) // not the system's: so it is the content
+	case !isSyscall(err): // not the system's: so it is the content
+		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLine{err}, startAnew)
 	}
 	return nil, wrapDisk(dir, err)
 }
@@ -234,6 +236,11 @@ func checkDir(fs vfs.FS, dir string) error {
 		return wrapDisk(dir, err)
 	}
 	slices.Sort(names)
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".sst") }) &&
+		!slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "marker.manifest.") }) {
+		// Pebble would take it for a new one, and delete the rows.
+		return fmt.Errorf("%w: %s: rows without a manifest: %s", ErrCorrupt, dir, startAnew)
+	}
 	for _, n := range names {
 		if !ours.MatchString(n) {
 			return fmt.Errorf("%w: %s holds %q, which is none of its files: name an empty directory, or one that does not exist yet",
@@ -278,7 +285,10 @@ func (db *pebbleDB) load() error {
 		return wrapDisk(db.cfg.Dir, err)
 	}
 	err = db.loadFrom(it)
-	return errors.Join(err, wrapDisk(db.cfg.Dir, it.Close()))
+	if err2 := it.Close(); err == nil {
+		err = wrapDisk(db.cfg.Dir, err2)
+	}
+	return err
 }
 
 func (db *pebbleDB) loadFrom(it *pebble.Iterator) error {

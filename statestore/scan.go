@@ -2,7 +2,6 @@ package statestore
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,7 +24,7 @@ func (s *pebbleStore) Scan(table core.TableID, lo, hi []byte, f func(key, value 
 		k := r.key()
 		return bytes.Compare(k, lo) >= 0 && (hi == nil || bytes.Compare(k, hi) < 0)
 	}
-	if s.db.cfg.plant.unsortedScan {
+	if s.db.cfg.plant.diskScan {
 		within = func(row) bool { return false }
 	}
 	s.runs[0] = t.active.sorted(s.runs[0], within)
@@ -38,7 +37,11 @@ func (s *pebbleStore) Scan(table core.TableID, lo, hi []byte, f func(key, value 
 	if err != nil {
 		return s.wrap(err)
 	}
-	defer func() { err = errors.Join(err, s.wrap(it.Close())) }()
+	defer func() {
+		if err2 := it.Close(); err == nil {
+			err = s.wrap(err2)
+		}
+	}()
 	m := merged{
 		runs: [2]run{{t.active, s.runs[0]}, {t.frozen, s.runs[1]}},
 		it:   it, strip: len(t.prefix),

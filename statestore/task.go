@@ -3,7 +3,6 @@ package statestore
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -79,7 +78,10 @@ func (s *pebbleStore) loadCheckpoint() error {
 	default:
 		found, err = parseCheckpoint(it.Value())
 	}
-	if err = errors.Join(err, it.Close()); err != nil {
+	if err2 := it.Close(); err == nil {
+		err = err2
+	}
+	if err != nil {
 		return s.wrap(err)
 	}
 	if found == nil {
@@ -163,7 +165,8 @@ func (t *pebbleTable) load(h, slot uint32, key []byte) (row, error) {
 	s.keyBuf = append(append(s.keyBuf[:0], t.prefix...), key...)
 	if !s.it.SeekPrefixGE(s.keyBuf) || !bytes.Equal(s.it.Key(), s.keyBuf) {
 		if err := s.it.Error(); err != nil {
-			return nil, errors.Join(s.wrap(err), s.endReads())
+			_ = s.endReads() // it would say the same
+			return nil, s.wrap(err)
 		}
 		if s.room() {
 			t.active.fill(h, slot, key, nil, 0, true)
@@ -172,7 +175,8 @@ func (t *pebbleTable) load(h, slot uint32, key []byte) (row, error) {
 	}
 	b, err := s.it.ValueAndErr()
 	if err != nil {
-		return nil, errors.Join(s.wrap(err), s.endReads())
+		_ = s.endReads()
+		return nil, s.wrap(err)
 	}
 	value, at, err := parseRow(b)
 	if err != nil {
@@ -238,6 +242,9 @@ func (s *pebbleStore) Apply(writes []core.Write, cp Checkpoint) error {
 	size, err := checkApply(s.id, s.specs, writes, &cp)
 	if err != nil {
 		return err
+	}
+	if s.db.cfg.plant.newCheckpoint && s.hasCp {
+		s.cp.set(&cp)
 	}
 	if err := s.prepare(size + len(writes)*(rowHead+stampLen+16)); err != nil {
 		return err
@@ -353,6 +360,11 @@ func (s *pebbleStore) freeze(durable bool) error {
 	s.inJob = s.records
 	s.flushed = s.cp.Wall
 	s.submit(j)
+	if s.db.cfg.plant.forgetFrozen {
+		for _, t := range s.tables {
+			t.frozen = newTable(&s.db.pool)
+		}
+	}
 	return nil
 }
 
