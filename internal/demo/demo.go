@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -90,11 +89,11 @@ func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 		return err
 	}
 	if o.StateDir == "" || o.DataDir == "" {
-		dir, err := os.MkdirTemp("", "limpet-demo-")
+		dir, remove, err := tempDir()
 		if err != nil {
 			return err
 		}
-		defer func() { _ = os.RemoveAll(dir) }()
+		defer remove()
 		for name, d := range map[string]*string{"state": &o.StateDir, "data": &o.DataDir} {
 			if *d == "" {
 				*d = filepath.Join(dir, name)

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// canLock: a lock tells who lives.
+const canLock = true
+
 // lock takes a lock that the system gives back when the process ends, however it ends.
 func lock(name string) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)

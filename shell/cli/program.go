@@ -66,8 +66,8 @@ func (p Program) Run(ctx context.Context, args []string, streams IO) int {
 	if !s.started { // cobra's own errors are all about the command line
 		err = usageError{err}
 	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return exitOK // stopped as asked, before there was anything to stop
+	if stopped(ctx, err) {
+		return exitOK
 	}
 	code := exitCode(err)
 	if !s.reported {
@@ -78,6 +78,10 @@ func (p Program) Run(ctx context.Context, args []string, streams IO) int {
 	}
 	return code
 }
+
+// stopped tells a stop that was asked for, before there was anything to stop, from a
+// failure.
+func stopped(ctx context.Context, err error) bool { return ctx.Err() != nil && errors.Is(err, ctx.Err()) }
 
 // session is one run of a program.
 type session struct {

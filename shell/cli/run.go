@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/shell/kafka"
+	"github.com/seed-81380e12/limpet/topology"
 )
 
 // The guarantees.
@@ -76,6 +78,16 @@ func (r *runSettings) shell(b shell.Broker, log *slog.Logger) shell.Config {
 	}
 }
 
+// run connects, and runs the topology until ctx ends.
+func (r *runSettings) run(ctx context.Context, plan *topology.Plan, kc kafka.Config, log *slog.Logger) error {
+	broker, err := kafka.Open(ctx, kc)
+	if err != nil {
+		return err
+	}
+	err = shell.Run(ctx, plan, r.shell(broker, log))
+	return errors.Join(err, broker.Close())
+}
+
 func (s *session) runCommand() *cobra.Command {
 	flags, set, file := newSettings(), &runSettings{}, ""
 	set.register(flags)
@@ -130,17 +142,8 @@ LIMPET_APP_ID, app-id. Flags win over the environment, and that over the file.`,
 			if err != nil {
 				return err
 			}
-			ctx := cmd.Context()
 			log.Info("starting", append([]any{"topology", plan.Name(), "store", set.store, "guarantee", set.guarantee, "workers", set.workers}, set.kafka.attrs()...)...)
-			broker, err := kafka.Open(ctx, kc)
-			if err != nil {
-				return err
-			}
-			err = shell.Run(ctx, plan, set.shell(broker, log))
-			if e := broker.Close(); err == nil && e != nil {
-				err = e
-			}
-			if err != nil {
+			if err := set.run(cmd.Context(), plan, kc, log); err != nil && !stopped(cmd.Context(), err) {
 				s.reported = true
 				log.Error("stopped", "err", err)
 				return err
