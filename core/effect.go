@@ -58,11 +58,16 @@ func (c *Commit) took(source SourceID, n int64) {
 		return
 	}
 	c.moved = true
-	if d := c.Decisions; len(d) > 0 && d[len(d)-1].Source == source && source != Ticked {
+	if d := c.Decisions; len(d) > 0 && d[len(d)-1].Source == source {
 		d[len(d)-1].N += n
 		return
 	}
 	c.Decisions = append(c.Decisions, Decision{source, n})
+}
+
+func (c *Commit) tick(now Time) {
+	c.moved = true
+	c.Decisions = append(c.Decisions, Decision{Ticked, int64(now)})
 }
 
 func (c *Commit) reset() {
@@ -78,16 +83,26 @@ type arena struct {
 	chunks [][]byte // len is what is used
 	cur    int
 	size   int
+	most   int // of the slices so far, the longest, up to arenaSkip
 }
 
 const (
 	arenaChunk = 64 << 10
 	// arenaKeep bounds what an arena holds on to after a burst.
 	arenaKeep = 64
+	// arenaSkip is how much of a chunk's end may be left free, so that a codec finds room
+	// for what it appends and need not allocate at the end of each chunk.
+	arenaSkip = arenaChunk / 16
 )
 
-// tail is the free end of the current chunk, with length 0, to append to.
+// tail is the free end of a chunk, with length 0, to append to.
 func (a *arena) tail() []byte {
+	if a.cur < len(a.chunks) {
+		if c := a.chunks[a.cur]; cap(c)-len(c) >= a.most {
+			return c[len(c):]
+		}
+		a.cur++
+	}
 	if a.cur == len(a.chunks) {
 		a.chunks = append(a.chunks, make([]byte, 0, arenaChunk))
 	}
@@ -102,6 +117,7 @@ func (a *arena) keep(b []byte) []byte {
 		return nil
 	}
 	a.size += len(b)
+	a.most = max(a.most, min(len(b), arenaSkip))
 	c := a.chunks[a.cur]
 	if len(b) > cap(c)-len(c) { // append has moved it to memory of its own
 		if len(b) > arenaChunk/4 {

@@ -253,6 +253,7 @@ func (t *Table[K, V]) abort() {
 			}
 		}
 	}
+	clear(t.raws)
 	t.dirty, t.sealed, t.raws = t.dirty[:0], t.sealed[:0], t.raws[:0]
 	t.forget()
 }

@@ -114,13 +114,15 @@ func (t *Task) stop(err error) error {
 }
 
 // Tick tells the task the wall clock's time. It is an input like a record: the task
-// has no other clock. A time before the last tick is taken as that one.
+// has no other clock. A time that is not behind the last tick's is nothing new.
 func (t *Task) Tick(now Time) error {
 	if t.failed != nil {
 		return t.failed
 	}
-	t.times.wall = max(t.times.wall, now)
-	t.tx.c.took(Ticked, int64(t.times.wall))
+	if now > t.times.wall {
+		t.times.wall = now
+		t.tx.c.tick(now)
+	}
 	return nil
 }
 
@@ -143,10 +145,11 @@ func (t *Task) Ready() (c *Commit, err error) {
 	}
 	t.tx.offset = noOffset // whichever records made the rows: a failure is of none of them
 	defer func() {
-		if t.recovered(&err); err != nil {
+		if err != nil {
 			c = nil
 		}
 	}()
+	defer t.recovered(&err)
 	for _, tb := range t.tables {
 		if tb.seal(&t.tx, c); t.tx.err != nil {
 			return nil, t.stop(t.tx.err)

@@ -1,0 +1,185 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// str is the codec of strings; a value that begins with "bad" does not decode, one that
+// begins with "null" is written as null, and "unwritable" is not written.
+type str struct{}
+
+func (str) Append(b []byte, s string) ([]byte, error) {
+	switch {
+	case s == "unwritable":
+		return nil, fmt.Errorf("%q cannot be written", s)
+	case strings.HasPrefix(s, "null"):
+		return nil, nil
+	case s == "panic in codec":
+		panic(s)
+	}
+	return append(b, s...), nil
+}
+
+func (str) Decode(b []byte) (string, error) {
+	if bytes.HasPrefix(b, []byte("bad")) {
+		return "", fmt.Errorf("%q is bad", b)
+	}
+	return string(b), nil
+}
+
+// optStr is str with null.
+type optStr struct{}
+
+func (optStr) DecodesNull() {}
+
+func (optStr) Append(b []byte, s Opt[string]) ([]byte, error) {
+	if !s.OK {
+		return nil, nil
+	}
+	return append(b, s.Value...), nil
+}
+
+func (optStr) Decode(b []byte) (Opt[string], error) { return Opt[string]{string(b), b != nil}, nil }
+
+// list is a codec of slices, whose values can be changed in place.
+type list struct{}
+
+func (list) Append(b []byte, l []string) ([]byte, error) {
+	return append(b, strings.Join(l, ",")...), nil
+}
+
+func (list) Decode(b []byte) ([]string, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	return strings.Split(string(b), ","), nil
+}
+
+// memView is the committed state of one table.
+type memView struct {
+	rows map[string]memRow
+	err  error // of Get, if any
+}
+
+type memRow struct {
+	value string
+	at    Time
+}
+
+func (v *memView) Get(key, buf []byte) ([]byte, Time, bool, error) {
+	if v.err != nil {
+		return nil, 0, false, v.err
+	}
+	r, ok := v.rows[string(key)]
+	return append(buf, r.value...), r.at, ok, nil
+}
+
+func (v *memView) apply(w Write) {
+	if w.Value == nil {
+		delete(v.rows, string(w.Key))
+		return
+	}
+	v.rows[string(w.Key)] = memRow{string(w.Value), w.Time}
+}
+
+// String lists the rows by key.
+func (v *memView) String() string {
+	var lines []string
+	for k, r := range v.rows {
+		lines = append(lines, fmt.Sprintf("%q -> %q @%d\n", k, r.value, r.at))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// world is what lies around a task: it makes commits durable.
+type world struct {
+	make    func(*Task) // attaches sources and tables
+	cfg     TaskConfig
+	views   []*memView
+	task    *Task
+	outputs []string // of all commits, as text
+	next    []Offset
+}
+
+func newWorld(cfg TaskConfig, make func(*Task)) *world {
+	w := &world{make: make, cfg: cfg}
+	w.cfg.App = "app"
+	w.open()
+	return w
+}
+
+// open makes the task from what is durable.
+func (w *world) open() {
+	cfg := w.cfg
+	cfg.Resume = w.next
+	cfg.View = func(id TableID) View {
+		for int(id) >= len(w.views) {
+			w.views = append(w.views, &memView{rows: map[string]memRow{}})
+		}
+		return w.views[id]
+	}
+	w.task = NewTask(cfg)
+	w.make(w.task)
+	if w.next == nil {
+		w.next = make([]Offset, len(w.task.sources))
+	}
+}
+
+// settle makes a commit durable.
+func (w *world) settle(c *Commit) {
+	for _, line := range strings.Split(c.String(), "\n") {
+		if strings.HasPrefix(line, "  out ") {
+			w.outputs = append(w.outputs, line[2:])
+		}
+	}
+	for _, wr := range c.Writes {
+		w.views[wr.Table].apply(wr)
+	}
+	w.next = slices.Clone(c.Next)
+	w.cfg.Times = slices.Clone(c.Times)
+	w.task.Advance()
+}
+
+// state is everything durable, as text.
+func (w *world) state() string {
+	var b strings.Builder
+	for _, o := range w.outputs {
+		b.WriteString(o + "\n")
+	}
+	for i, v := range w.views {
+		fmt.Fprintf(&b, "table %d\n%v", i, v)
+	}
+	fmt.Fprintf(&b, "next %v times %v\n", w.next, w.cfg.Times)
+	return b.String()
+}
+
+// chain is a task with all operators that keep state in it: a table, a stream that is
+// joined with it, folded and split, and rekeyed within the task.
+func chain(t *Task) {
+	customers := NewTable(t, "customers", str{}, str{})
+	counts := NewTable(t, "counts", str{}, str{})
+	seen := NewTable(t, "seen", str{}, list{})
+	joined := Sink(t, 0, "joined", str{}, str{})
+	changes := TableSink(t, 1, "changes", str{}, str{})
+	longest := Sink(t, 2, "emitted", str{}, str{})
+	TableSource(t, "customers", customers, FilterTable(t.Node("filter", ""), func(s string) bool { return len(s) != 1 }, changes))
+	Source(t, "orders", str{}, str{}, Fan(
+		LeftJoin(t.Node("join", ""), customers.Get, func(v string, c Opt[string]) string { return v + "+" + c.Or("?") }, joined),
+		Aggregate(t.Node("counts", ""), counts, nil, func(a, v string) string { return a + v[:min(1, len(v))] },
+			func(a string) bool { return len(a) > 3 }, changes),
+		Process(t.Node("seen", ""), seen, func(s []string, v string, out *Out[string]) []string {
+			if v == "reset" {
+				return nil
+			}
+			out.Emit(v + "#" + out.ID())
+			if len(s) > 2 {
+				out.EmitAt(7, strings.Join(s, ";"))
+			}
+			return append(s[:len(s):len(s)], v)
+		}, func(s []string) bool { return len(s) == 0 }, longest, nil),
+	))
+}
