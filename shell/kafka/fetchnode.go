@@ -1,0 +1,370 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+)
+
+// fetchNode fetches from one broker.
+type fetchNode struct {
+	f    *fetcher
+	id   int32
+	kick chan struct{} // there may be something to fetch
+
+	// Guarded by the fetcher's mu.
+	parts []*fetchPart // by priority
+	conn  *conn
+
+	// The goroutine's own.
+	asked  []asked
+	buf    []byte // the request
+	name   []byte // a topic in the response
+	txns   []aborted
+	dec    decoder
+	broken int // connections in a row
+}
+
+// asked is what a request says of one partition.
+type asked struct {
+	*fetchPart
+	from core.Offset
+	max  int
+	got  reply
+}
+
+// reply is what the response says of it.
+type reply struct {
+	answered bool
+	code     code
+	stable   core.Offset // last stable offset
+	start    core.Offset
+	replica  int32
+	empty    bool // no byte of records
+	decoded
+	err error
+}
+
+const (
+	// requestBytes bounds a response. It stays below the brokers' fetch.max.bytes (55 MiB),
+	// so that the last partitions of a request get their share.
+	requestBytes = 50 << 20
+	// askMin is what a partition is asked for at least, where many share requestBytes.
+	askMin = 64 << 10
+	// askMax bounds how far it grows for the sake of one large batch.
+	askMax = 64 << 20
+	// replicaFor is how long a follower is read from before the leader is asked again.
+	replicaFor = 5 * time.Minute
+	// fullWait is how long a poll is held while a partition has no room.
+	fullWait = 10 * time.Millisecond
+)
+
+func (n *fetchNode) run() {
+	defer n.dec.inflater.close()
+	defer n.hangUp()
+	for {
+		wait, ok := n.choose()
+		if !ok {
+			return
+		}
+		if len(n.asked) == 0 {
+			select { // nothing to fetch, or no room for it
+			case <-n.kick:
+			case <-n.f.done:
+				return
+			}
+			continue
+		}
+		if err := n.poll(wait); err != nil {
+			n.hangUp()
+			n.f.mu.Lock()
+			for _, x := range append([]*fetchPart(nil), n.parts...) {
+				n.f.lose(x, err)
+			}
+			n.f.mu.Unlock()
+			select {
+			case <-n.f.done:
+				return
+			default:
+			}
+			n.f.b.cfg.Logger.Debug("kafka fetch failed", "fetcher", n.f.cfg.Name, "broker", n.id, "err", err)
+			// Once may be a connection that was idle for too long. The partitions may find
+			// another leader meanwhile.
+			if n.broken++; n.broken > 1 && sleep(n.f.ctx, min(50*time.Millisecond<<min(n.broken, 4), 500*time.Millisecond)) != nil {
+				return
+			}
+			continue
+		}
+		n.broken = 0
+		n.settle()
+	}
+}
+
+// choose fills asked with the partitions that have room; ok = false: closed.
+func (n *fetchNode) choose() (wait time.Duration, ok bool) {
+	n.f.mu.Lock()
+	defer n.f.mu.Unlock()
+	if n.f.closed {
+		return 0, false
+	}
+	wait = n.f.b.cfg.FetchWait
+	n.asked = n.asked[:0]
+	for _, x := range n.parts {
+		// With nothing out it is fetched, however small the buffer: a merge may wait for it.
+		if x.out > 0 && x.out >= n.f.cfg.BufferBytes {
+			wait = min(wait, fullWait)
+			continue
+		}
+		n.asked = append(n.asked, asked{fetchPart: x, from: x.next, max: x.ask})
+	}
+	share := max(askMin, requestBytes/max(1, len(n.asked)))
+	for i := range n.asked {
+		x := &n.asked[i]
+		if !x.known {
+			wait = 0
+		}
+		if x.max <= n.f.cfg.PartitionBytes { // not grown for a large batch
+			x.max = min(x.max, share)
+		}
+	}
+	return wait, true
+}
+
+// interrupt ends the poll under way. The caller holds the fetcher's mu.
+func (n *fetchNode) interrupt() {
+	if n.conn != nil {
+		n.conn.interrupt()
+	}
+}
+
+func (n *fetchNode) hangUp() {
+	n.f.mu.Lock()
+	c := n.conn
+	n.conn = nil
+	n.f.mu.Unlock()
+	if c != nil {
+		c.close()
+	}
+}
+
+func (n *fetchNode) connect() (*conn, error) {
+	if n.conn != nil { // written by this goroutine only
+		return n.conn, nil
+	}
+	addr, ok := n.f.b.cluster.addr(n.id)
+	if !ok {
+		return nil, fmt.Errorf("kafka: broker %d is not known", n.id)
+	}
+	c, err := n.f.b.dialContext(n.f.ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	n.f.mu.Lock()
+	defer n.f.mu.Unlock()
+	if n.f.closed {
+		c.close()
+		return nil, errClosed
+	}
+	n.conn = c
+	return c, nil
+}
+
+// poll sends one request and reads its response into asked.
+func (n *fetchNode) poll(wait time.Duration) error {
+	c, err := n.connect()
+	if err != nil {
+		return err
+	}
+	n.encode(c, wait)
+	if err := c.send(n.buf); err != nil {
+		return err
+	}
+	var r frame
+	if err := c.receive(&r, wait); err != nil {
+		return err
+	}
+	r.int32() // throttle time: the broker has waited for it
+	if k := code(r.int16()); k != sarama.ErrNoError {
+		return &answer{"Fetch", k}
+	}
+	r.int32() // session: none
+	at := 0
+	for topics := r.length(); topics > 0 && r.err == nil; topics-- {
+		n.name = r.text(n.name)
+		for parts := r.length(); parts > 0 && r.err == nil; parts-- {
+			id := r.int32()
+			x := n.find(&at, id)
+			n.partition(&r, x)
+		}
+		r.tags()
+	}
+	return r.finish()
+}
+
+// encode builds a Fetch request, version 12.
+func (n *fetchNode) encode(c *conn, wait time.Duration) {
+	be := binary.BigEndian
+	b := c.begin(n.buf, keyFetch, verFetch)
+	b = be.AppendUint32(b, 0xffffffff) // we are no replica
+	b = be.AppendUint32(b, uint32(wait.Milliseconds()))
+	b = be.AppendUint32(b, 1) // byte is enough to answer
+	total := 0
+	for i := range n.asked {
+		total += n.asked[i].max
+	}
+	b = be.AppendUint32(b, uint32(min(max(total, requestBytes), 1<<30)))
+	b = append(b, 1)                   // read_committed
+	b = be.AppendUint32(b, 0)          // no session,
+	b = be.AppendUint32(b, 0xffffffff) // and none wanted
+	// A topic comes again where the order wants it; brokers keep the order of partitions.
+	groups := 0
+	for i := range n.asked {
+		if i == 0 || n.asked[i].Topic != n.asked[i-1].Topic {
+			groups++
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(groups)+1)
+	for i := 0; i < len(n.asked); {
+		end := i + 1
+		for end < len(n.asked) && n.asked[end].Topic == n.asked[i].Topic {
+			end++
+		}
+		b = appendString(b, n.asked[i].Topic)
+		b = binary.AppendUvarint(b, uint64(end-i)+1)
+		for ; i < end; i++ {
+			x := &n.asked[i]
+			b = be.AppendUint32(b, uint32(x.ID))
+			b = be.AppendUint32(b, 0xffffffff) // leader epoch: any
+			b = be.AppendUint64(b, uint64(x.from))
+			b = be.AppendUint32(b, 0xffffffff) // epoch of the last record: not known
+			b = be.AppendUint64(b, 0xffffffffffffffff)
+			b = be.AppendUint32(b, uint32(x.max))
+			b = append(b, 0)
+		}
+		b = append(b, 0)
+	}
+	b = append(b, 1) // no forgotten topics
+	b = appendString(b, n.f.b.cfg.RackID)
+	n.buf = append(b, 0)
+}
+
+// find looks for a partition of the response, topic n.name, beginning at *at: brokers
+// answer in the order of the request, more or less.
+func (n *fetchNode) find(at *int, id int32) *asked {
+	for range n.asked {
+		x := &n.asked[*at]
+		if *at++; *at == len(n.asked) {
+			*at = 0
+		}
+		if x.ID == id && x.Topic == string(n.name) {
+			return x
+		}
+	}
+	return nil
+}
+
+// partition reads one partition's part of the response. x is nil if nobody asked.
+func (n *fetchNode) partition(r *frame, x *asked) {
+	var got reply
+	got.answered = true
+	got.code = code(r.int16())
+	r.int64() // high watermark: what counts is the last stable offset
+	got.stable = core.Offset(r.int64())
+	got.start = core.Offset(r.int64())
+	n.txns = n.txns[:0]
+	for k := r.length(); k > 0 && r.err == nil; k-- {
+		n.txns = append(n.txns, aborted{r.int64(), r.int64()})
+		r.tags()
+	}
+	got.replica = r.int32()
+	raw := r.bytes(r.length())
+	r.tags()
+	if x == nil || r.err != nil {
+		return
+	}
+	if got.empty = len(raw) == 0; got.code == sarama.ErrNoError {
+		got.decoded, got.err = n.dec.decode(raw, x.from, n.txns)
+	}
+	x.got = got
+}
+
+// settle hands what came to the fetcher. What was added anew, removed or moved since
+// the request was made is dropped.
+func (n *fetchNode) settle() {
+	f := n.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range n.asked {
+		a := &n.asked[i]
+		x, got := a.fetchPart, &a.got
+		if !got.answered || f.parts[x.Partition] != x || x.node != n || x.failed {
+			continue
+		}
+		switch {
+		case got.err != nil:
+			f.fail(x, fmt.Errorf("%v at %d: %w", x.Partition, a.from, got.err))
+		case got.code == sarama.ErrOffsetOutOfRange && x.replica >= 0:
+			f.lose(x, &answer{"Fetch of " + x.String(), got.code}) // ask the leader
+		case got.code == sarama.ErrOffsetOutOfRange:
+			f.displace(x)
+			x.failed = true // until it is looked into
+			f.wg.Go(func() { f.outOfRange(x) })
+		case got.code != sarama.ErrNoError:
+			err := &answer{"Fetch of " + x.String(), got.code}
+			if denied(got.code) {
+				f.fail(x, fatal(err.req, err.code))
+				continue
+			}
+			f.lose(x, err)
+		case got.replica >= 0 && got.replica != n.id && x.replica < 0:
+			n.follow(x, got.replica)
+		default:
+			n.deliver(x, got)
+		}
+	}
+	clear(n.asked) // let go of the records
+}
+
+// follow moves a partition to the follower that the leader named.
+func (n *fetchNode) follow(x *fetchPart, id int32) {
+	if _, ok := n.f.b.cluster.addr(id); !ok {
+		return
+	}
+	n.f.displace(x)
+	x.replica, x.replicaUntil = id, time.Now().Add(replicaFor)
+	n.f.place(x, id)
+}
+
+func (n *fetchNode) deliver(x *fetchPart, got *reply) {
+	f := n.f
+	x.since, x.lastErr = time.Time{}, nil
+	progress := got.next > x.next
+	caught := got.next >= got.stable
+	told := x.caught
+	x.next, x.known, x.caught = got.next, true, caught
+	switch {
+	case progress:
+		x.ask = f.cfg.PartitionBytes
+	case !caught && x.ask < askMax:
+		// There is more, and it did not come: the next batch is larger than what was asked
+		// for, and only the first partition of a response gets one whole all the same.
+		x.ask *= 2
+	}
+	if x.replica >= 0 && time.Now().After(x.replicaUntil) {
+		f.lose(x, nil)
+		x.since, x.notBefore = time.Time{}, time.Time{}
+	}
+	if !progress && (!caught || told) {
+		return
+	}
+	x.out += got.bytes
+	f.push(shell.Fetched{
+		Partition: x.Partition, Tag: x.tag, Bytes: got.bytes,
+		Batch: core.Batch{Records: got.records, Next: got.next, CaughtUp: caught},
+	})
+}

@@ -1,0 +1,451 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+)
+
+// group is a membership: sarama's ConsumerGroup joins, beats and rejoins, our strategy
+// assigns, and what sarama says of single partitions (claims) becomes what the port says
+// of tasks. No records come through it: its partitions are paused.
+//
+// # Claims and tasks
+//
+// sarama calls ConsumeClaim for each partition, in a goroutine of its own, and ends it by
+// closing the claim's channel. A task begins with its last claim and ends with its first.
+// All beginnings and ends go through one lock, which keeps their order: beginning and end
+// of a claim can lie milliseconds apart, and reversed they would leave two owners.
+//
+//	claims of a task:   none -> some -> all: Assigned -> one ends: Revoked -> ... -> none
+//	                                                        each waits for Done
+//
+// A ConsumeClaim returns when the worker has answered the Revoked: only then does the
+// member join again, and the next owner gets the task.
+//
+// # The end of a session
+//
+// A session lasts over cooperative rebalances. It ends when the membership is lost (the
+// worker is told Lost, before the Revoked of the tasks), when a claim could not be opened,
+// or at Close. All claims end then, and Consume joins anew.
+type group struct {
+	b       *Broker
+	cfg     shell.GroupConfig
+	topics  []string
+	subOf   map[string]int32
+	sarama  sarama.ConsumerGroup
+	kafka   *coordinator // for LeaveGroup
+	strat   *strategy
+	ctx     context.Context
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	closing sync.Once
+	ended   chan struct{} // Close is done
+
+	mu      sync.Mutex
+	session sarama.ConsumerGroupSession // the last one; nil: none yet
+	cancel  context.CancelCauseFunc     // of the Consume under way
+	lost    sarama.ConsumerGroupSession // that Lost was told of
+	fatal   error                       // why the group cannot go on
+	parts   map[string]int32            // partitions of each topic
+	tasks   map[core.TaskID]*claimed
+	queue   []shell.GroupEvent
+	more    chan struct{} // the queue has something
+	events  chan shell.GroupEvent
+	giveUp  chan struct{} // closed: nobody waits for answers any more
+}
+
+// claimed are the claims of a task.
+type claimed struct {
+	topics   []string // that have begun and not ended
+	assigned bool
+	done     chan struct{} // closed when the last Revoked was answered
+}
+
+// Join joins the group. It returns at once; what becomes of it comes through Events.
+func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, error) {
+	g := &group{
+		b: b, cfg: cfg, subOf: map[string]int32{}, tasks: map[core.TaskID]*claimed{}, parts: map[string]int32{},
+		kafka:  b.cluster.coordinator(sarama.CoordinatorGroup, cfg.Group),
+		events: make(chan shell.GroupEvent), more: make(chan struct{}, 1), ended: make(chan struct{}), giveUp: make(chan struct{}),
+	}
+	for sub, names := range cfg.Sources {
+		for _, t := range names {
+			g.subOf[t] = int32(sub)
+			g.topics = append(g.topics, t)
+		}
+	}
+	if len(g.topics) == 0 {
+		return nil, errors.New("kafka: a group needs source topics")
+	}
+	g.strat = &strategy{id: cfg.TransactionalID, sources: cfg.Sources, onDisk: cfg.OnDisk, assigned: g.learn}
+	if cfg.TransactionalID != "" {
+		g.strat.fence, g.strat.ongoing = g.fence, g.ongoing
+	}
+	sc := g.config()
+	var err error
+	o := newOutage(b.cfg.RetryFor)
+	for {
+		if g.sarama, err = await(ctx, func() (sarama.ConsumerGroup, error) {
+			return sarama.NewConsumerGroup(b.cfg.Brokers, cfg.Group, sc)
+		}); err == nil {
+			break
+		}
+		var conf sarama.ConfigurationError
+		if errors.As(err, &conf) {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		if err := b.again(ctx, o, err); err != nil {
+			return nil, err
+		}
+	}
+	g.ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
+	g.wg.Go(g.run)
+	g.wg.Go(g.watch)
+	go g.pump()
+	return g, nil
+}
+
+// config is the group client's. It reads nothing but its claims' existence.
+func (g *group) config() *sarama.Config {
+	c, _ := g.b.sarama("group")
+	cfg := &g.b.cfg
+	// A JoinGroup is answered when all members have joined.
+	c.Net.ReadTimeout = cfg.RebalanceTimeout + ioTimeout
+	c.Metadata.Retry.Max, c.Metadata.Retry.Backoff = 10, 50*time.Millisecond
+	c.Metadata.RefreshFrequency = time.Minute // how soon the leader sees new partitions
+	c.ChannelBufferSize = 1
+	c.Consumer.Fetch.Default, c.Consumer.Fetch.Max, c.Consumer.Fetch.Min = 1, 1, 1
+	c.Consumer.Fetch.MaxBytes = 1
+	c.Consumer.MaxWaitTime = 500 * time.Millisecond
+	// ReadCommitted would ask for stable offsets when a claim begins, and one transaction
+	// that a dead member left open would end the session, with all tasks, over and over.
+	// The worker reads the offsets itself.
+	c.Consumer.IsolationLevel = sarama.ReadUncommitted
+	c.Consumer.Offsets.AutoCommit.Enable = false
+	c.Consumer.Offsets.Initial = sarama.OffsetOldest
+	c.Consumer.Return.Errors = true
+	// Nothing is read here, and nothing committed: a claim at an offset that is gone must
+	// begin all the same, so that the worker can say which offset it is. Without this it
+	// would end the session, over and over.
+	c.Consumer.Group.ResetInvalidOffsets = true
+	c.Consumer.Group.Session.Timeout = cfg.SessionTimeout
+	c.Consumer.Group.Heartbeat.Interval = cfg.HeartbeatInterval
+	c.Consumer.Group.Rebalance.Timeout = cfg.RebalanceTimeout
+	c.Consumer.Group.Rebalance.Retry.Backoff = 100 * time.Millisecond // 2 s would make joins that long
+	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strat}
+	c.Consumer.Group.InstanceId = g.cfg.Instance
+	return c
+}
+
+// run joins again and again, until Close or a fatal error.
+func (g *group) run() {
+	o := newOutage(g.b.cfg.RetryFor)
+	for {
+		ctx, cancel := context.WithCancelCause(g.ctx)
+		g.mu.Lock()
+		g.cancel = cancel
+		before := g.session
+		g.mu.Unlock()
+		err := g.sarama.Consume(ctx, g.topics, g)
+		cancel(nil)
+		if errors.Is(err, sarama.ErrClosedConsumerGroup) || g.ctx.Err() != nil {
+			return
+		}
+		g.mu.Lock()
+		if g.session != before {
+			o = newOutage(g.b.cfg.RetryFor) // it was in the group
+		}
+		fatal := g.fatal
+		g.mu.Unlock()
+		if fatal == nil {
+			fatal = hopeless(err)
+		}
+		if fatal == nil && err != nil {
+			g.b.cfg.Logger.Debug("kafka group: joining again", "group", g.cfg.Group, "err", err)
+		}
+		if fatal == nil && o.wait(g.ctx, 100*time.Millisecond, err) != nil && g.ctx.Err() == nil {
+			fatal = fmt.Errorf("%w: group %s could not be joined for %v: %w", shell.ErrUnreachable, g.cfg.Group, g.b.cfg.RetryFor, err)
+		}
+		if fatal != nil {
+			g.mu.Lock()
+			g.fatal = fatal
+			g.push(shell.GroupEvent{Kind: shell.Failed, Err: fatal})
+			g.mu.Unlock()
+			return
+		}
+	}
+}
+
+// hopeless names the errors of a join that trying again does not change; nil: it may.
+func hopeless(err error) error {
+	var k code
+	if err == nil || !errors.As(err, &k) {
+		if refused(err) {
+			return fmt.Errorf("%w: %w", shell.ErrUnreachable, err)
+		}
+		return nil
+	}
+	switch k {
+	case sarama.ErrFencedInstancedId:
+	case sarama.ErrInconsistentGroupProtocol:
+		return fmt.Errorf("kafka: %w: members of this group assign partitions in another way than %s: is it another application's group, or another version's?", &answer{"JoinGroup", k}, protocolName)
+	case sarama.ErrInvalidSessionTimeout:
+		return fmt.Errorf("%w: SessionTimeout is not between the brokers' group.min.session.timeout.ms (6 s) and group.max.session.timeout.ms: %w", ErrConfig, &answer{"JoinGroup", k})
+	case sarama.ErrGroupMaxSizeReached, sarama.ErrInvalidGroupId:
+	default:
+		if !denied(k) {
+			return nil
+		}
+	}
+	return fatal("JoinGroup", k)
+}
+
+// watch reads sarama's errors, which it would drop otherwise.
+func (g *group) watch() {
+	for err := range g.sarama.Errors() {
+		g.b.cfg.Logger.Debug("kafka group", "group", g.cfg.Group, "err", err)
+	}
+}
+
+// learn takes what the leader says of the topics.
+func (g *group) learn(a assignment) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for t, n := range a.Parts {
+		g.parts[t] = n
+	}
+}
+
+// Setup begins a session.
+func (g *group) Setup(s sarama.ConsumerGroupSession) error {
+	g.mu.Lock()
+	g.session = s
+	known := len(g.parts) > 0
+	g.mu.Unlock()
+	if known {
+		return nil
+	}
+	// The leader assigns in another way: while members are upgraded.
+	m, err := g.b.cluster.refresh(s.Context(), g.topics...)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range m.Topics {
+		g.parts[t.Name] = int32(len(t.Partitions))
+	}
+	return nil
+}
+
+// Cleanup ends a session.
+func (g *group) Cleanup(s sarama.ConsumerGroupSession) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tellLost(s)
+	return nil
+}
+
+// ConsumeClaim lasts as long as a partition is this member's.
+func (g *group) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	topic, p := c.Topic(), c.Partition()
+	g.sarama.Pause(map[string][]int32{topic: {p}})
+	t := core.TaskID{Sub: g.subOf[topic], Partition: p}
+	g.begin(s, t, topic)
+	for open := true; open; {
+		select {
+		case _, open = <-c.Messages(): // what slips through before the pause
+		case <-s.Context().Done():
+			open = false
+		}
+	}
+	if done := g.end(s, t, topic); done != nil {
+		select {
+		case <-done:
+		case <-g.giveUp:
+		}
+	}
+	return nil
+}
+
+// begin counts a claim in.
+func (g *group) begin(s sarama.ConsumerGroupSession, t core.TaskID, topic string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	x := g.tasks[t]
+	if x == nil {
+		x = &claimed{}
+		g.tasks[t] = x
+	}
+	x.topics = append(x.topics, topic)
+	need := 0
+	for _, name := range g.cfg.Sources[t.Sub] {
+		if t.Partition < g.parts[name] {
+			need++
+		}
+	}
+	if len(x.topics) < need || x.assigned || s.Context().Err() != nil {
+		return
+	}
+	x.assigned = true
+	g.push(shell.GroupEvent{Kind: shell.Assigned, Task: t})
+}
+
+// end counts a claim out. It returns what to wait for; nil: nothing.
+func (g *group) end(s sarama.ConsumerGroupSession, t core.TaskID, topic string) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tellLost(s)
+	x := g.tasks[t]
+	x.topics = slices.DeleteFunc(x.topics, func(n string) bool { return n == topic })
+	if x.assigned {
+		x.assigned = false
+		done := make(chan struct{})
+		x.done = done
+		g.push(shell.GroupEvent{Kind: shell.Revoked, Task: t, Done: sync.OnceFunc(func() { close(done) })})
+	}
+	if len(x.topics) == 0 {
+		delete(g.tasks, t)
+	}
+	return x.done
+}
+
+// tellLost tells the worker, once, if session s has ended because the group goes on
+// without this member. The caller holds mu.
+func (g *group) tellLost(s sarama.ConsumerGroupSession) {
+	cause := context.Cause(s.Context())
+	if cause == nil || g.lost == s {
+		return
+	}
+	switch {
+	case errors.Is(cause, sarama.ErrFencedInstancedId):
+		g.fatal = fatal("Heartbeat", sarama.ErrFencedInstancedId)
+	case errors.Is(cause, sarama.ErrUnknownMemberId), errors.Is(cause, sarama.ErrIllegalGeneration), errors.Is(cause, shell.ErrLost):
+	default:
+		// Closed, a claim that could not be opened, a coordinator that did not answer: the
+		// broker decides whether the tasks can still commit.
+		return
+	}
+	g.lost = s
+	g.push(shell.GroupEvent{Kind: shell.Lost, Err: cause})
+}
+
+// push appends an event. The caller holds mu.
+func (g *group) push(e shell.GroupEvent) {
+	g.queue = append(g.queue, e)
+	signal(g.more)
+}
+
+// pump hands the events out, in their order, and closes the channel behind the last.
+func (g *group) pump() {
+	defer close(g.events)
+	for {
+		g.mu.Lock()
+		q := g.queue
+		g.queue = nil
+		g.mu.Unlock()
+		for _, e := range q {
+			select {
+			case g.events <- e:
+			case <-g.giveUp:
+				return
+			}
+		}
+		if len(q) > 0 {
+			continue
+		}
+		select {
+		case <-g.more:
+		case <-g.ended:
+			g.mu.Lock()
+			empty := len(g.queue) == 0
+			g.mu.Unlock()
+			if empty {
+				return
+			}
+		}
+	}
+}
+
+// Events delivers assignments and revocations in their order.
+func (g *group) Events() <-chan shell.GroupEvent { return g.events }
+
+// Close revokes all tasks and leaves the group.
+func (g *group) Close(ctx context.Context) error {
+	var err error
+	g.closing.Do(func() {
+		closed := make(chan error, 1)
+		go func() {
+			e := g.sarama.Close() // ends the claims, waits for them
+			g.stop()
+			g.wg.Wait()
+			closed <- e
+		}()
+		select {
+		case err = <-closed:
+		case <-ctx.Done():
+			err = ctx.Err()
+			close(g.giveUp)
+			select {
+			case <-closed:
+			case <-time.After(2 * time.Second): // it waits for a broker
+			}
+		}
+		if e := g.leaveGroup(); err == nil {
+			err = e
+		}
+		g.kafka.close()
+		close(g.ended)
+	})
+	return err
+}
+
+// leaveGroup makes a static member's tasks move at once: sarama leaves that to the
+// session timeout.
+func (g *group) leaveGroup() error {
+	g.mu.Lock()
+	s, fatal := g.session, g.fatal
+	g.mu.Unlock()
+	if s == nil || g.cfg.Instance == "" || errors.Is(fatal, shell.ErrInstanceFenced) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	member, reason := s.MemberID(), "the member is closed"
+	_, err := call(ctx, g.kafka, "LeaveGroup", newOutage(2*time.Second), func(br *sarama.Broker) (struct{}, code, error) {
+		r, err := br.LeaveGroup(&sarama.LeaveGroupRequest{
+			Version: 5, GroupId: g.cfg.Group, MemberId: member,
+			Members: []sarama.MemberIdentity{{MemberId: member, GroupInstanceId: &g.cfg.Instance, Reason: &reason}},
+		})
+		if err != nil {
+			return struct{}{}, 0, err
+		}
+		return struct{}{}, r.Err, nil
+	})
+	var a *answer
+	if errors.As(err, &a) && a.code == sarama.ErrUnknownMemberId {
+		return nil // gone already
+	}
+	return words(err)
+}
+
+// rejoin ends the session: the group goes on without this member, or is about to.
+func (g *group) rejoin(cause error) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cancel != nil {
+		g.cancel(cause)
+	}
+}

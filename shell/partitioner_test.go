@@ -1,0 +1,25 @@
+package shell
+
+import "testing"
+
+// The vectors are those of Kafka's own UtilsTest.
+func TestMurmur2(t *testing.T) {
+	for key, want := range map[string]int32{
+		"21":                         -973932308,
+		"foobar":                     -790332482,
+		"a-little-bit-long-string":   -985981536,
+		"a-little-bit-longer-string": -1486304829,
+		"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"abc": 479470107,
+	} {
+		if got := murmur2([]byte(key)); got != want {
+			t.Errorf("murmur2(%q) = %d, want %d", key, got, want)
+		}
+	}
+	if got := HashPartition([]byte("21"), 10); got != (-973932308&0x7fffffff)%10 {
+		t.Errorf("partition of a negative hash: %d", got)
+	}
+	if n := testing.AllocsPerRun(100, func() { HashPartition([]byte("a-little-bit-long-string"), 7) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
