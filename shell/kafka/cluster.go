@@ -407,8 +407,8 @@ func call[T any](ctx context.Context, k *coordinator, req string, o *outage, f f
 func words(err error) error {
 	var a *answer
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, shell.ErrLost), errors.Is(err, shell.ErrAborted), errors.Is(err, shell.ErrUnreachable):
+		return err // said already
 	case timedOut(err):
 		return fmt.Errorf("%w: %w", shell.ErrUnreachable, err)
 	case errors.As(err, &a):

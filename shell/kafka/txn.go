@@ -261,11 +261,19 @@ func (p *producer) sendOffsets(ctx context.Context, member *group, offsets []she
 		}
 		err := p.commitOffsets(ctx, s, offsets, o)
 		var a *answer
-		if errors.As(err, &a) && !timedOut(err) && (a.code == sarama.ErrIllegalGeneration || a.code == sarama.ErrRebalanceInProgress) {
+		if !errors.As(err, &a) || timedOut(err) {
+			return err
+		}
+		switch a.code {
+		case sarama.ErrIllegalGeneration, sarama.ErrRebalanceInProgress:
 			// The group has moved on, and this member with it, as soon as it has its answer:
 			// same transaction, new generation.
 			if err = s.moved(ctx, o, err); err == nil {
 				continue
+			}
+		case sarama.ErrFencedInstancedId:
+			if member.state().member != s.member { // the other one is ourselves, joined anew
+				return fmt.Errorf("%w: %w", shell.ErrLost, err)
 			}
 		}
 		return err

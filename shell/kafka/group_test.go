@@ -1,0 +1,299 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+)
+
+// member is a worker without work: it holds tasks and answers.
+type member struct {
+	shell.Group
+	t      testing.TB
+	events chan shell.GroupEvent // a copy of what came
+	ended  chan struct{}
+
+	mu    sync.Mutex
+	tasks map[core.TaskID]bool
+	hold  func(core.TaskID) // before a Revoked is answered
+}
+
+var testSources = [][]string{{"orders"}, {"customers", "by-customer"}}
+
+func join(t testing.TB, b *Broker, instance string) *member {
+	t.Helper()
+	cfg := shell.GroupConfig{Group: "app", Instance: instance, TransactionalID: "app-" + instance, Sources: testSources}
+	g, err := b.Join(t.Context(), cfg)
+	must(t, err)
+	m := &member{Group: g, t: t, tasks: map[core.TaskID]bool{}, events: make(chan shell.GroupEvent, 1000), ended: make(chan struct{})}
+	go m.loop()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = m.Close(ctx)
+	})
+	return m
+}
+
+func (m *member) loop() {
+	defer close(m.ended)
+	for e := range m.Events() {
+		m.mu.Lock()
+		hold := m.hold
+		switch e.Kind {
+		case shell.Assigned:
+			if m.tasks[e.Task] {
+				m.t.Errorf("%v assigned twice", e.Task)
+			}
+			m.tasks[e.Task] = true
+		case shell.Revoked:
+			if !m.tasks[e.Task] {
+				m.t.Errorf("%v revoked, and was not assigned", e.Task)
+			}
+		case shell.Lost, shell.Failed:
+		}
+		m.mu.Unlock()
+		if e.Kind == shell.Revoked {
+			if hold != nil {
+				hold(e.Task)
+			}
+			m.mu.Lock()
+			delete(m.tasks, e.Task)
+			m.mu.Unlock()
+			e.Done()
+		}
+		m.events <- e
+	}
+}
+
+func (m *member) has() []core.TaskID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(m.tasks), byTask)
+}
+
+// balanced waits until the members hold all tasks, evenly; no two ever hold the same.
+func balanced(t testing.TB, all int, ms ...*member) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		held, ok := map[core.TaskID]int{}, true
+		for _, m := range ms {
+			ts := m.has()
+			ok = ok && (len(ts) == all/len(ms) || len(ts) == (all+len(ms)-1)/len(ms))
+			for _, task := range ts {
+				held[task]++
+			}
+		}
+		if ok && len(held) == all {
+			break
+		}
+		if time.Now().After(deadline) {
+			for i, m := range ms {
+				t.Logf("member %d: %v", i, m.has())
+			}
+			t.Fatal("not balanced")
+		}
+	}
+}
+
+// owners fails the test when two members hold a task at the same time.
+func owners(t testing.TB, stop <-chan struct{}, ms func() []*member) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		// A task that was seen with one is looked for with that one again, after the others:
+		// it may have moved in between.
+		seen := map[core.TaskID]*member{}
+		for _, m := range ms() {
+			for _, task := range m.has() {
+				if o := seen[task]; o != nil && slices.Contains(o.has(), task) && slices.Contains(m.has(), task) {
+					t.Errorf("%v has two owners", task)
+				}
+				seen[task] = m
+			}
+		}
+	}
+}
+
+func groupTopics(t testing.TB, b *Broker) {
+	t.Helper()
+	topics(t, b, 3, "orders")
+	topics(t, b, 4, "customers", "by-customer")
+}
+
+func TestGroup(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	var mu sync.Mutex
+	var ms []*member
+	stop := make(chan struct{})
+	defer close(stop)
+	go owners(t, stop, func() []*member {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(ms)
+	})
+	add := func(name string) *member {
+		m := join(t, b, name)
+		mu.Lock()
+		ms = append(ms, m)
+		mu.Unlock()
+		return m
+	}
+	m1 := add("a")
+	balanced(t, 7, m1)
+	m2 := add("b")
+	balanced(t, 7, m1, m2)
+	m3 := add("c")
+	balanced(t, 7, m1, m2, m3)
+	kept := m2.has()
+	must(t, m1.Close(limit(t, 10*time.Second)))
+	<-m1.ended // its events are over
+	if len(m1.has()) != 0 {
+		t.Fatal("closed with tasks")
+	}
+	balanced(t, 7, m2, m3)
+	for _, task := range kept {
+		if !slices.Contains(m2.has(), task) {
+			t.Fatalf("%v moved without need", task)
+		}
+	}
+	for len(m2.events) > 0 { // of tasks that stay nothing is heard
+		e := <-m2.events
+		if e.Kind == shell.Revoked && slices.Contains(kept, e.Task) {
+			t.Fatalf("%+v", e)
+		}
+	}
+}
+
+// The next owner waits until the former one has answered.
+func TestRevokedWaits(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	m1 := join(t, b, "a")
+	balanced(t, 7, m1)
+	holding, let := make(chan struct{}, 10), make(chan struct{})
+	m1.mu.Lock()
+	m1.hold = func(core.TaskID) { holding <- struct{}{}; <-let }
+	m1.mu.Unlock()
+	m2 := join(t, b, "b")
+	<-holding
+	time.Sleep(300 * time.Millisecond)
+	if len(m2.has()) != 0 {
+		t.Fatalf("%v while the former owner has not answered", m2.has())
+	}
+	close(let)
+	balanced(t, 7, m1, m2)
+}
+
+func TestGroupTransactions(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	topics(t, b, 1, "out")
+	ctx := limit(t, 30*time.Second)
+	p := b.NewProducer(shell.ProducerConfig{TransactionalID: "app-a", Group: "app"})
+	defer p.Close()
+	must(t, p.Open(ctx))
+	m1 := join(t, b, "a")
+	balanced(t, 7, m1)
+	batch := &shell.ProduceBatch{Partition: tp("out", 0), Records: records(2, "%d")}
+	send := func(part shell.Partition, next core.Offset) error {
+		if err := p.Produce(ctx, []*shell.ProduceBatch{batch}); err != nil {
+			return err
+		}
+		if err := p.SendOffsets(ctx, m1.Group, []shell.GroupOffset{{Partition: part, Next: next}}); err != nil {
+			return err
+		}
+		return p.End(ctx)
+	}
+	must(t, send(tp("orders", 0), 1))
+	// Rebalances while transactions run: they wait for the new generation.
+	m2 := join(t, b, "b")
+	stays := core.TaskID{Sub: -1}
+	for i := range core.Offset(40) {
+		task := m1.has()[0]
+		if stays.Sub < 0 {
+			stays = task
+		}
+		must(t, send(tp(testSources[task.Sub][0], task.Partition), 2+i))
+		time.Sleep(5 * time.Millisecond)
+	}
+	balanced(t, 7, m1, m2)
+	// Somebody else's partition is refused here: the broker would take it.
+	foreign := m2.has()[0]
+	err := send(tp(testSources[foreign.Sub][0], foreign.Partition), 5)
+	if !errors.Is(err, shell.ErrLost) {
+		t.Fatal(err)
+	}
+	// After ErrLost the member joins anew, by itself.
+	must(t, p.Open(ctx))
+	for e := range m1.events {
+		if e.Kind == shell.Lost {
+			break
+		}
+	}
+	balanced(t, 7, m1, m2)
+	task := m1.has()[0]
+	must(t, send(tp(testSources[task.Sub][0], task.Partition), 6))
+	// A member that the broker does not know.
+	g := m1.Group.(*group)
+	s := g.state()
+	if err := p.Produce(ctx, []*shell.ProduceBatch{batch}); err != nil {
+		t.Fatal(err)
+	}
+	s.member, s.instance = "nobody", nil
+	err = words(p.(*producer).commitOffsets(ctx, s, []shell.GroupOffset{{Partition: tp("orders", 0), Next: 9}}, newOutage(time.Second)))
+	if !errors.Is(err, shell.ErrLost) {
+		t.Fatal(err)
+	}
+	must(t, p.Abort(ctx))
+}
+
+// A static member that another process replaces says so, and stops.
+func TestInstanceFenced(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	m1 := join(t, b, "a")
+	balanced(t, 7, m1)
+	m2 := join(t, b, "a")
+	for e := range m1.events {
+		if e.Kind == shell.Failed {
+			if !errors.Is(e.Err, shell.ErrInstanceFenced) {
+				t.Fatal(e.Err)
+			}
+			break
+		}
+	}
+	balanced(t, 7, m2)
+	must(t, m1.Close(limit(t, 5*time.Second)))
+	time.Sleep(300 * time.Millisecond)
+	balanced(t, 7, m2) // closing the fenced one did not throw the other one out
+}
+
+func TestHopeless(t *testing.T) {
+	if err := hopeless(sarama.ErrGroupAuthorizationFailed); !errors.Is(err, shell.ErrUnreachable) {
+		t.Error(err)
+	}
+	if err := hopeless(sarama.ErrFencedInstancedId); !errors.Is(err, shell.ErrInstanceFenced) {
+		t.Error(err)
+	}
+	if err := hopeless(sarama.ErrRebalanceInProgress); err != nil {
+		t.Error(err)
+	}
+}
