@@ -12,15 +12,13 @@ import (
 
 // TopicHandle sends to a topic and reads from it.
 type TopicHandle[K comparable, V any] struct {
-	d      *Driver
-	topic  *topic
-	kc     topology.Codec[K]
-	vc     topology.Codec[V]
-	pos    int // in the topic's log
-	resets int
+	d     *Driver
+	topic *topic
+	kc    topology.Codec[K]
+	vc    topology.Codec[V]
 }
 
-// Topic opens a topic of the driver.
+// Topic opens a topic of the driver. What was read through one handle is read for all.
 func Topic[K comparable, V any](d *Driver, t topology.Topic[K, V]) *TopicHandle[K, V] {
 	d.t.Helper()
 	tp := d.topics[t.Name()]
@@ -85,11 +83,8 @@ func (h *TopicHandle[K, V]) key(key K) []byte {
 func (h *TopicHandle[K, V]) Records() []core.Record[K, V] {
 	h.d.t.Helper()
 	h.d.flush()
-	if h.resets != h.topic.resets {
-		h.pos, h.resets = 0, h.topic.resets
-	}
 	var rs []core.Record[K, V]
-	for _, e := range h.topic.log[h.pos:] {
+	for _, e := range h.topic.log[h.topic.read:] {
 		if e.sent {
 			continue
 		}
@@ -108,7 +103,7 @@ func (h *TopicHandle[K, V]) Records() []core.Record[K, V] {
 		}
 		rs = append(rs, r)
 	}
-	h.pos = len(h.topic.log)
+	h.topic.read = len(h.topic.log)
 	return rs
 }
 

@@ -13,7 +13,7 @@ type topic struct {
 	internal bool
 	parts    [][]core.RawRecord
 	log      []entry // all records in the order in which they were appended
-	resets   int     // how often the topic was wiped
+	read     int     // how far the test has read the log
 }
 
 // entry names a record of a topic.
@@ -41,13 +41,13 @@ func (tp *topic) partitionOf(key []byte, n int32) int32 {
 // wipe keeps what the test has sent.
 func (tp *topic) wipe() {
 	old, log := tp.parts, tp.log
+	tp.read = 0
 	tp.parts, tp.log = make([][]core.RawRecord, len(old)), nil
 	for _, e := range log {
 		if e.sent {
 			tp.append(old[e.part][e.at], int32(e.part), true)
 		}
 	}
-	tp.resets++
 }
 
 // murmur2 is the hash of Kafka's Java client.
