@@ -287,25 +287,29 @@ func (d *watchdog) watch(ctx context.Context, limit time.Duration) <-chan error 
 	return hung
 }
 
-// stepping names the function that a task is in, from the stacks of all goroutines:
-// that costs nothing until it is needed.
+// stepping names the functions that a task is in, the innermost first, from the stacks
+// of all goroutines: that costs nothing until it is needed.
 func stepping() string {
 	buf := make([]byte, 1<<20)
 	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 		if !strings.Contains(g, "limpet/core.(*Task).Step") {
 			continue
 		}
+		var frames []string
 		lines := strings.Split(g, "\n")
-		// The innermost frame that is called from the core is the user's function.
-		inner := ""
 		for i := 1; i+1 < len(lines); i += 2 {
-			if strings.Contains(lines[i], "limpet/core.") {
+			// What the core calls is the user's. The operators' closures carry the name of
+			// where they are instantiated.
+			if strings.Contains(lines[i], "limpet/core.") || strings.Contains(lines[i], "limpet/topology.") {
 				break
 			}
-			inner = lines[i] + " at " + strings.TrimSpace(lines[i+1])
+			name, _, _ := strings.Cut(lines[i], "(0x")
+			name, _, _ = strings.Cut(name, "({")
+			at, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +")
+			frames = append(frames, name+" at "+at)
 		}
-		if inner != "" {
-			return inner
+		if len(frames) > 0 {
+			return strings.Join(frames, ", called by ")
 		}
 	}
 	return "an unknown function"

@@ -1,0 +1,232 @@
+package shell_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+)
+
+func build(t testing.TB, b *topology.Builder) *topology.Plan {
+	t.Helper()
+	plan, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+func send(t testing.TB, addrs []string, rs ...*kgo.Record) {
+	t.Helper()
+	// Small batches, as they are: a broker hands out whole ones, however little it is asked for.
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(32<<10), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.ProduceSync(t.Context(), rs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stopsWith runs until Run returns by itself.
+func stopsWith(t testing.TB, cfg shell.Config, plan *topology.Plan) error {
+	t.Helper()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	ended := make(chan error, 1)
+	go func() { ended <- shell.Run(t.Context(), plan, cfg) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(30 * time.Second):
+		t.Fatal("Run did not return")
+		return nil
+	}
+}
+
+// TestPoison wants everything before a bad record done, nothing of it, and an error
+// that says where it is.
+func TestPoison(t *testing.T) {
+	numbers := topology.NewTopic("words", codec.String, codec.Int64)
+	for _, c := range []struct {
+		name string
+		bad  []byte
+		f    func(int64) int64
+		is   error
+		text string
+	}{
+		{"undecodable", []byte("seven"), func(n int64) int64 { return n }, core.ErrDecode, "value"},
+		{"panic", []byte{0, 0, 0, 0, 0, 0, 0, 13}, func(n int64) int64 {
+			if n == 13 {
+				panic("thirteen")
+			}
+			return n
+		}, core.ErrPanic, "thirteen"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addrs := newCluster(t)
+			b := topology.New("poison")
+			topology.Map(numbers.Stream(b), c.f).To(counts)
+			good := []byte{0, 0, 0, 0, 0, 0, 0, 1}
+			send(t, addrs,
+				&kgo.Record{Topic: "words", Partition: 2, Key: []byte("a"), Value: good},
+				&kgo.Record{Topic: "words", Partition: 2, Key: []byte("b"), Value: c.bad})
+			err := stopsWith(t, shell.Config{Broker: openBroker(t, addrs), CommitEvery: 10 * time.Millisecond}, build(t, b))
+			var re *core.RecordError
+			if !errors.As(err, &re) || !errors.Is(err, c.is) {
+				t.Fatalf("got %v, want a RecordError of %v", err, c.is)
+			}
+			if want := (core.TaskID{Partition: 2}); re.Task != want || re.Topic != "words" || re.Offset != 1 {
+				t.Errorf("got task %v, topic %s, offset %d", re.Task, re.Topic, re.Offset)
+			}
+			for _, part := range []string{"0_2", "words", "partition 2", "offset 1", c.text} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+// TestHang wants a function that does not return to be named.
+func TestHang(t *testing.T) {
+	addrs := newCluster(t)
+	release := make(chan struct{})
+	defer close(release)
+	b := topology.New("hang")
+	topology.Map(words.Stream(b), func(w string) string { return waitFor(release, w) }).To(words2)
+	plan := build(t, b)
+	send(t, addrs, &kgo.Record{Topic: "words", Value: []byte("x"), Key: []byte("k")})
+	err := stopsWith(t, shell.Config{Broker: openBroker(t, addrs), HangAfter: time.Second}, plan)
+	if !errors.Is(err, shell.ErrHung) || !strings.Contains(err.Error(), "waitFor") {
+		t.Fatalf("got %v, want ErrHung naming waitFor", err)
+	}
+}
+
+var words2 = topology.NewTopic("counts", codec.String, codec.String)
+
+//go:noinline
+func waitFor(release chan struct{}, w string) string {
+	<-release
+	return w
+}
+
+// TestSlow wants a slow function to slow the fetch down: what is fetched and not yet
+// stepped stays within its bound, however much there is.
+func TestSlow(t *testing.T) {
+	addrs := newCluster(t)
+	var rs []*kgo.Record
+	for i := range 400 {
+		rs = append(rs, &kgo.Record{Topic: "words", Partition: int32(i % partitions), Key: fmt.Append(nil, i), Value: make([]byte, 20<<10)})
+	}
+	send(t, addrs, rs...)
+	b := topology.New("slow")
+	var seen atomic.Int64
+	topology.Map(words.Stream(b), func(w string) string {
+		seen.Add(1)
+		time.Sleep(5 * time.Millisecond)
+		return "x"
+	}).To(words2)
+	hb := &heldBroker{Broker: openBroker(t, addrs)}
+	const bound = 300 << 10
+	stop := start(t, shell.Config{Broker: hb, BufferBytes: bound, CommitEvery: 50 * time.Millisecond}, build(t, b))
+	for deadline := time.Now().Add(20 * time.Second); seen.Load() < 400 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if seen.Load() < 400 {
+		t.Fatalf("%d of 400 records were stepped", seen.Load())
+	}
+	// Each partition may hold its share and one fetch more.
+	if most := hb.most.Load(); most == 0 || most > 2*bound+partitions*(64<<10) {
+		t.Errorf("%d bytes were held at a time, the bound is %d", most, bound)
+	}
+}
+
+// heldBroker watches what was fetched and not given back.
+type heldBroker struct {
+	shell.Broker
+	held, most atomic.Int64
+}
+
+func (b *heldBroker) NewFetcher(cfg shell.FetchConfig) shell.Fetcher {
+	return &heldFetcher{Fetcher: b.Broker.NewFetcher(cfg), b: b}
+}
+
+type heldFetcher struct {
+	shell.Fetcher
+	b *heldBroker
+}
+
+func (f *heldFetcher) Poll(ctx context.Context) ([]shell.Fetched, error) {
+	got, err := f.Fetcher.Poll(ctx)
+	for i := range got {
+		n := f.b.held.Add(int64(got[i].Bytes))
+		for m := f.b.most.Load(); n > m && !f.b.most.CompareAndSwap(m, n); m = f.b.most.Load() {
+		}
+	}
+	return got, err
+}
+
+func (f *heldFetcher) Release(p shell.Partition, tag int64, bytes int) {
+	f.b.held.Add(-int64(bytes))
+	f.Fetcher.Release(p, tag, bytes)
+}
+
+// TestAtLeastOnce loses nothing while commits fail, and may repeat.
+func TestAtLeastOnce(t *testing.T) {
+	addrs := newCluster(t)
+	b := topology.New("alo")
+	words.Stream(b).To(words2)
+	fb := &faultyBroker{Broker: openBroker(t, addrs), rng: rand.New(rand.NewPCG(7, 7)), per1000: 100, kinds: []string{"aborted"}}
+	stop := start(t, shell.Config{Broker: fb, AtLeastOnce: true, CommitEvery: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}, build(t, b))
+	want := map[string]bool{}
+	for i := range 50 {
+		var rs []*kgo.Record
+		for j := range 20 {
+			w := fmt.Sprint(i, "-", j)
+			want[w] = true
+			rs = append(rs, &kgo.Record{Topic: "words", Partition: int32(j % partitions), Key: []byte(w), Value: []byte(w)})
+		}
+		send(t, addrs, rs...)
+		time.Sleep(10 * time.Millisecond)
+	}
+	fb.off()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics("counts"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	n := 0
+	for deadline := time.Now().Add(30 * time.Second); len(want) > 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d words are missing", len(want))
+		}
+		cl.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
+			n++
+			delete(want, string(r.Value))
+		})
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if fb.hit["aborted"] == 0 {
+		t.Error("no fault was injected")
+	}
+	t.Logf("%d records written for 1000, %v", n, fb.hit)
+}
