@@ -118,7 +118,16 @@ func (b *Builder) wrong(n *node, format string, args ...any) {
 	b.mistakes = append(b.mistakes, mistake{n.id, n.String() + ": " + fmt.Sprintf(format, args...)})
 }
 
-func (n *node) String() string { return fmt.Sprintf("%s %q", n.kind, n.name) }
+// String is the node's kind and what tells it from others of that kind.
+func (n *node) String() string {
+	switch {
+	case n.named || n.name != n.kind:
+		return fmt.Sprintf("%s %q", n.kind, n.name)
+	case len(n.funcs) > 0:
+		return n.kind + " " + n.funcs[0]
+	}
+	return n.kind
+}
 
 // add appends a node behind ins. A node that was not given a name is called by its kind.
 func (b *Builder) add(kind, name string, ins ...*node) *node {

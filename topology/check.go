@@ -147,21 +147,13 @@ func (c *checker) ends() {
 		case n.table:
 			c.wrong(n, "leads nowhere, and keeps no rows of its own: join it, write it with To, or take it away")
 		case n.kind == "yes" || n.kind == "no":
-			c.wrong(n, "of %s leads nowhere: write it with To, or use Filter where only one half is wanted", n.ins[0].describe())
+			c.wrong(n, "of %s leads nowhere: write it with To, or use Filter where only one half is wanted", n.ins[0])
 		case n.kind == "process":
 			c.wrong(n, "what it emits leads nowhere: write it with To, or use Aggregate where nothing is emitted")
 		default:
 			c.wrong(n, "leads nowhere: write it with To, or take it away")
 		}
 	}
-}
-
-// describe is the node's kind and what tells it from others of that kind.
-func (n *node) describe() string {
-	if n.named || len(n.funcs) == 0 {
-		return n.String()
-	}
-	return n.kind + " " + n.funcs[0]
 }
 
 // loops finds processors that feed themselves with no topic in between.
@@ -224,7 +216,7 @@ func (c *checker) together() {
 		for _, s := range srcs[min(1, len(srcs)):] {
 			if first := srcs[0]; !first.key.same(s.key) {
 				c.wrong(n, "%s and %s encode keys differently, as %s and as %s, so records of one key lie in different partitions: declare both with the same key codec, or rekey one with KeyBy or Repartition and KeyCodec",
-					first.describe(), s.describe(), first.key.schema, s.key.schema)
+					first, s, first.key.schema, s.key.schema)
 				break
 			}
 		}
@@ -232,7 +224,7 @@ func (c *checker) together() {
 		differ, count := false, int32(0)
 		for _, s := range srcs {
 			if p := c.declared(s); p > 0 {
-				counts = append(counts, fmt.Sprintf("%s has %d", s.describe(), p))
+				counts = append(counts, fmt.Sprintf("%v has %d", s, p))
 				differ, count = differ || count > 0 && p != count, p
 			}
 		}

@@ -28,11 +28,14 @@ func (p *Plan) Describe(f Format) string {
 	case AsMermaid:
 		return p.picture().mermaid()
 	case AsJSON:
-		b, err := json.MarshalIndent(p.Description(), "", "  ")
-		if err != nil {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(p.Description()); err != nil {
 			panic("topology: " + err.Error()) // strings and numbers only
 		}
-		return string(b) + "\n"
+		return b.String()
 	}
 	return p.text()
 }
@@ -200,7 +203,7 @@ func (w *textWriter) below(n *node, indent string) {
 			bar, more = "└─ ", "   "
 		}
 		if w.seen[s] {
-			fmt.Fprintf(w.b, "%s%s%s (see above)\n", indent, bar, s.describe())
+			fmt.Fprintf(w.b, "%s%s%s (see above)\n", indent, bar, s)
 			continue
 		}
 		w.seen[s] = true

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"math"
 	"reflect"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -121,7 +122,7 @@ func Named(name string) Option { return anyOption(func(s *settings) { s.name = n
 
 // Partitions declares the number of partitions.
 func Partitions(n int) PartitionsOption {
-	p := int32(min(max(n, -1), 1<<20))
+	p := int32(min(max(n, math.MinInt32), math.MaxInt32))
 	return partitionsOption(func(s *settings) { s.partitions = &p })
 }
 

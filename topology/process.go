@@ -190,7 +190,7 @@ func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, 
 		case f.Type.Kind() == reflect.Struct:
 			ps.find(b, hub, v.Field(i), at, prefix+f.Name+".")
 		default:
-			b.wrong(hub, "field %s%s of its ports is a %v, no port: what a step keeps belongs in its state, where it is committed", prefix, f.Name, f.Type)
+			b.wrong(hub, "field %s%s of its ports is of type %v and no port: what a step keeps belongs in its state, where it is committed", prefix, f.Name, f.Type)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func (l *losses) of(t reflect.Type, path string) error {
 	}
 	switch t.Kind() {
 	case reflect.Interface:
-		return fmt.Errorf("%s is an interface (%s): which type a value had is lost in JSON", path, typeName(t))
+		return fmt.Errorf("%s is an interface: which type a value had is lost in JSON", path)
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
 		return fmt.Errorf("%s is a %s, which JSON does not have", path, t.Kind())
 	case reflect.Pointer, reflect.Slice, reflect.Array:
