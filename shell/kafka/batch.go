@@ -87,15 +87,15 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted) (out deco
 			d.aborted = append(d.aborted, txns[0].producer)
 			txns = txns[1:]
 		}
+		attrs, producer := b.attributes(), b.producer()
+		if attrs&attrControl != 0 && abortMarker(b[headBytes:]) {
+			d.aborted = slices.DeleteFunc(d.aborted, func(p int64) bool { return p == producer })
+		}
 		if core.Offset(last) < from {
 			continue
 		}
 		out.next = core.Offset(last) + 1
-		attrs, producer := b.attributes(), b.producer()
 		if attrs&attrControl != 0 {
-			if abortMarker(b[headBytes:]) {
-				d.aborted = slices.DeleteFunc(d.aborted, func(p int64) bool { return p == producer })
-			}
 			continue
 		}
 		if attrs&attrTxn != 0 && slices.Contains(d.aborted, producer) || b.count() == 0 {
@@ -235,6 +235,11 @@ func (r *reader) varint() int64 {
 }
 
 func (r *reader) longVarint() int64 {
+	if r.at+1 < len(r.b) && r.b[r.at+1] < 0x80 { // two: lengths from 64 on
+		u := uint64(r.b[r.at]&0x7f) | uint64(r.b[r.at+1])<<7
+		r.at += 2
+		return int64(u>>1) ^ -int64(u&1)
+	}
 	v, n := binary.Varint(r.b[min(r.at, len(r.b)):])
 	if n <= 0 {
 		r.bad = true
