@@ -32,76 +32,117 @@ const (
 // processes are killed with -9, second instances join and leave, and the broker is
 // restarted.
 func TestRealKafkaChaos(t *testing.T) {
-	kafkatest.Require(t)
-	orders := envInt("LIMPET_CHAOS_ORDERS", 200_000)
-	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
-	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_ORDERS=%d", seed, orders)
-	rng := rand.New(rand.NewPCG(seed, 0))
-
-	c := kafkatest.Start(t, kafkatest.Config{})
-	c.CreateTopic(t, "customers", partitions, map[string]string{"cleanup.policy": "compact"})
-	for _, topic := range []string{"orders", "emails", "order-counts"} {
-		c.CreateTopic(t, topic, partitions, nil)
-	}
-	in := newInput(t, c)
-	in.seedCustomers()
-
-	email := newApp(t, c, "./cmd/processor", "run", "email-service", "--app-id", "email-service")
-	count := newApp(t, c, "./internal/chaos/app", "run", "order-count", "--app-id", "order-count")
-	apps := []*app{email, count}
-	for _, a := range apps {
-		a.start(0)
-	}
-	fed := make(chan error, 1)
-	go func() { fed <- in.feed(orders) }()
-
-	killed, joined, restarted := 0, 0, false
-	for feeding := true; feeding || killed < kills*len(apps) || joined < joins*len(apps) || !restarted; {
-		select {
-		case err := <-fed:
-			if err != nil {
-				t.Fatal(err)
-			}
-			feeding = false
-		case <-time.After(time.Duration(200+rng.IntN(1500)) * time.Millisecond):
-		}
-		a := apps[rng.IntN(len(apps))]
-		switch x := rng.IntN(10); {
-		case x < 6:
-			a.kill(0)
-			killed++
-			time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
-			a.start(0)
-		case x < 9 && joined < joins*len(apps):
-			a = apps[joined%len(apps)]
-			a.start(1)
-			time.Sleep(time.Duration(1000+rng.IntN(3000)) * time.Millisecond)
-			a.stop(1)
-			joined++
-		case !restarted && in.sent.Load() > int64(orders/3):
-			if err := c.Node(1).Stop(); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Node(1).Start(); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.WaitReady(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			restarted = true
+	w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000), "exactly-once")
+	w.run(kills, joins, true)
+	for name, rep := range map[string]report{"emails": w.check.emails(w.orders), "order-counts": w.check.counts(w.orders)} {
+		if t.Logf("%s: %v", name, rep); !rep.ok() {
+			t.Errorf("%s: not exactly once, in order: %v", name, rep)
 		}
 	}
-	t.Logf("%d kills, %d joins of a second instance, broker restarted: %v", killed, joined, restarted)
-
-	ck := &checker{t: t, c: c, in: in}
-	ck.emails(orders)
-	ck.counts(orders)
-	for _, a := range apps {
+	for _, a := range w.apps {
 		a.stop(0)
 		a.noWipe()
 	}
-	ck.state(email.dir(0), "email-service", "customers", "customers")
-	ck.state(count.dir(0), "order-count", "seen", "order-count-seen-changelog")
+	w.check.state(w.apps[0].dir(0), "email-service", "customers", "customers")
+	w.check.state(w.apps[1].dir(0), "order-count", "seen", "order-count-seen-changelog")
+}
+
+// TestRealKafkaChaosSees proves that the check can fail: with at least once, kills must
+// show as doubled orders. None may be missing then either.
+func TestRealKafkaChaosSees(t *testing.T) {
+	w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000)/10, "at-least-once")
+	w.run(kills, 0, false)
+	rep, counts := w.check.emails(w.orders), w.check.counts(w.orders)
+	t.Logf("emails: %v; order-counts: %v", rep, counts)
+	if rep.doubled == 0 && counts.doubled == 0 {
+		t.Error("at least once, with kills, and nothing came twice: the check is blind")
+	}
+	if rep.missing+counts.missing > 0 {
+		t.Error("at least once has lost something")
+	}
+}
+
+// world is a cluster, what goes in, and the applications.
+type world struct {
+	t      *testing.T
+	c      *kafkatest.Cluster
+	rng    *rand.Rand
+	in     *input
+	orders int
+	apps   []*app
+	check  *checker
+}
+
+func newWorld(t *testing.T, orders int, guarantee string) *world {
+	kafkatest.Require(t)
+	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
+	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_ORDERS=%d", seed, orders)
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 0)), orders: orders, c: kafkatest.Start(t, kafkatest.Config{})}
+	w.c.CreateTopic(t, "customers", partitions, map[string]string{"cleanup.policy": "compact"})
+	for _, topic := range []string{"orders", "emails", "order-counts"} {
+		w.c.CreateTopic(t, topic, partitions, nil)
+	}
+	w.in = newInput(t, w.c)
+	w.in.seedCustomers()
+	w.check = &checker{t: t, c: w.c, in: w.in}
+	w.apps = []*app{
+		newApp(t, w.c, "./cmd/processor", "run", "email-service", "--app-id", "email-service", "--guarantee", guarantee),
+		newApp(t, w.c, "./internal/chaos/app", "run", "order-count", "--app-id", "order-count", "--guarantee", guarantee),
+	}
+	return w
+}
+
+// run feeds all orders while it does harm, for each application so many kills and joins
+// of a second instance at least.
+func (w *world) run(kills, joins int, restart bool) {
+	for _, a := range w.apps {
+		a.start(0)
+	}
+	fed := make(chan error, 1)
+	go func() { fed <- w.in.feed(w.orders) }()
+	n := len(w.apps)
+	killed, joined, restarted := 0, 0, !restart
+	for feeding := true; feeding || killed < kills*n || joined < joins*n || !restarted; {
+		select {
+		case err := <-fed:
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			feeding = false
+		case <-time.After(time.Duration(200+w.rng.IntN(1500)) * time.Millisecond):
+		}
+		switch x := w.rng.IntN(10); {
+		case x < 6:
+			a := w.apps[w.rng.IntN(n)]
+			a.kill(0)
+			killed++
+			time.Sleep(time.Duration(w.rng.IntN(300)) * time.Millisecond)
+			a.start(0)
+		case x < 9 && joined < joins*n:
+			a := w.apps[joined%n]
+			a.start(1)
+			time.Sleep(time.Duration(1000+w.rng.IntN(3000)) * time.Millisecond)
+			a.stop(1)
+			joined++
+		case !restarted && w.in.sent.Load() > int64(w.orders/3):
+			w.restartBroker()
+			restarted = true
+		}
+	}
+	w.t.Logf("%d kills, %d joins of a second instance, broker restarted: %v", killed, joined, restart)
+}
+
+func (w *world) restartBroker() {
+	w.t.Helper()
+	if err := w.c.Node(1).Stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.c.Node(1).Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.c.WaitReady(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func envInt(name string, def int) int {
