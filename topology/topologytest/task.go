@@ -187,6 +187,9 @@ func (u *unit) run() (did bool) {
 		t := u.busy()
 		if t == nil {
 			if did {
+				if u.app.stumbles() {
+					continue
+				}
 				u.app.commit()
 				if u.busy() != nil && u.app.runs() {
 					continue // the commit has failed, and what it held runs again
@@ -309,6 +312,19 @@ func (a *app) between() bool {
 		return false
 	}
 	return ok
+}
+
+// stumbles seals a commit and aborts it, now and then: all that is not committed runs
+// again.
+func (a *app) stumbles() bool {
+	if a.careful || a.d.rng == nil || a.d.rng.IntN(3) != 0 {
+		return false
+	}
+	if a.sealed == nil && a.ran > 0 && !a.seal() {
+		return true
+	}
+	a.abort()
+	return true
 }
 
 // failed stops the topology at a record: the second time that it fails, when all that
