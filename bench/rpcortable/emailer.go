@@ -26,6 +26,9 @@ const (
 	tableRole = "email-service-table"
 )
 
+// keyed is the variant whose orders have the customer's id as key.
+const keyed = "table-keyed"
+
 // job is what an email service is told.
 type job struct {
 	Variant     string
@@ -44,14 +47,18 @@ type topics struct{ Customers, Orders, Emails string }
 
 const partitions = 4
 
-// topologyOf is the example's, on the trial's topics.
-func topologyOf(t topics) (*topology.Plan, error) {
+// topologyOf is the example's, on the trial's topics. byCustomer: orders have the customer's id
+// as key.
+func topologyOf(t topics, byCustomer bool) (*topology.Plan, error) {
 	kc, vc := emailservice.Customers.Codecs()
 	ko, vo := emailservice.Orders.Codecs()
 	ke, ve := emailservice.Emails.Codecs()
 	b := topology.New("email-service")
 	customers := topology.NewTopic(t.Customers, kc, vc, topology.Compacted()).Table(b)
-	orders := topology.KeyBy(topology.NewTopic(t.Orders, ko, vo).Stream(b), "by-customer", emailservice.Order.Customer)
+	orders := topology.NewTopic(t.Orders, ko, vo).Stream(b)
+	if !byCustomer {
+		orders = topology.KeyBy(orders, "by-customer", emailservice.Order.Customer)
+	}
 	topology.Join(orders, customers, "with-customer", emailservice.Compose).To(topology.NewTopic(t.Emails, ke, ve))
 	return b.Build()
 }
@@ -69,7 +76,7 @@ func tableChild(ctx context.Context, args []string, _ func(any) error) (err erro
 	if err != nil {
 		return err
 	}
-	plan, err := topologyOf(j.Topics)
+	plan, err := topologyOf(j.Topics, j.Variant == keyed)
 	if err != nil {
 		return err
 	}

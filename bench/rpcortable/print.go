@@ -63,6 +63,7 @@ func printTables(out io.Writer, all map[string][]outcome) {
 	printTable(out, "The customer service is down", all, faultColumns(func(o outcome) phase { return o.down }))
 	printTable(out, "Full load", all, []column{
 		plain("emails/s", "%.0f", func(o outcome) float64 { return o.full.perSecond() }),
+		millis("p50", func(o outcome) time.Duration { return o.full.p50 }),
 		plain("CPU us/email", "%.1f", func(o outcome) float64 { return perEmail(o.full, o.full.cpu) }),
 		plain("customer service CPU us/email", "%.1f", func(o outcome) float64 { return perEmail(o.full, o.full.service) }),
 		plain("calls/1000 emails", "%.0f", func(o outcome) float64 { return 1000 * float64(o.full.calls) / float64(max(1, o.full.emails)) }),
@@ -83,6 +84,9 @@ func printTable(out io.Writer, title string, all map[string][]outcome, columns [
 		_, _ = fmt.Fprintf(t, "\t%s", c.name)
 	}
 	for _, v := range variants {
+		if len(all[v]) == 0 {
+			continue
+		}
 		_, _ = fmt.Fprintf(t, "\n%s", v)
 		for _, c := range columns {
 			var s measure.Sample

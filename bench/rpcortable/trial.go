@@ -56,7 +56,7 @@ func trial(ctx context.Context, o options, c *cluster.Cluster, variant string, n
 		return out, err
 	}
 	defer func() { err = errors.Join(err, service.Stop()) }()
-	w := &world{options: o, topics: t, admin: new(admin), began: time.Now()}
+	w := &world{options: o, topics: t, keyed: variant == keyed, admin: new(admin), began: time.Now()}
 	if err := service.Hear(&w.admin.url); err != nil {
 		return out, err
 	}
@@ -77,7 +77,7 @@ func trial(ctx context.Context, o options, c *cluster.Cluster, variant string, n
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	role := rpcRole
-	if variant == "table" {
+	if variant == "table" || variant == keyed {
 		role = tableRole
 	}
 	arg, err := json.Marshal(job{

@@ -22,6 +22,7 @@ import (
 type world struct {
 	options
 	topics topics
+	keyed  bool // orders have the customer's id as key
 	admin  *admin
 	prod   *kgo.Client
 	began  time.Time
@@ -155,16 +156,15 @@ func (w *world) change(ctx context.Context, draw func() int32) {
 		n := draw()
 		version := len(w.truth[n]) + 1 // this goroutine alone appends
 		begin := w.now()
-		if err := w.admin.put(ctx, "/customers/"+customerID(n), customer(n, version)); err != nil {
-			if ctx.Err() == nil {
-				w.fail(err)
-			}
+		// Not ctx: what was begun must end, or the truth is not known.
+		if err := w.admin.put(context.WithoutCancel(ctx), "/customers/"+customerID(n), customer(n, version)); err != nil {
+			w.fail(err)
 			return
 		}
 		w.mu.Lock()
 		w.truth[n] = append(w.truth[n], change{begin, w.now()})
 		w.mu.Unlock()
-		w.publish(ctx, n, version)
+		w.publish(context.WithoutCancel(ctx), n, version)
 	}
 }
 
@@ -211,8 +211,12 @@ func (w *world) order(ctx context.Context, n int32, due time.Duration) {
 	at := w.now()
 	w.orders = append(w.orders, placed{customer: n, version: -1, due: due, at: at})
 	w.mu.Unlock()
+	key := orderID(id)
+	if w.keyed {
+		key = customerID(n)
+	}
 	// Not ctx: an order that was placed must arrive, or it is counted as missing.
-	w.produce(context.WithoutCancel(ctx), w.topics.Orders, orderID(id), emailservice.Order{
+	w.produce(context.WithoutCancel(ctx), w.topics.Orders, key, emailservice.Order{
 		OrderID: orderID(id), CustomerID: customerID(n), SKU: "book-4711", Quantity: 2, Cents: 1999, Currency: "EUR",
 		PlacedAt: w.began.Add(at).UnixMilli(), Channel: "web",
 	})

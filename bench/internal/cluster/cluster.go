@@ -17,18 +17,15 @@ const Role = "kfake"
 
 // Child is the broker's process: child.Main(cluster.Role, cluster.Child).
 func Child(ctx context.Context, _ []string, say func(any) error) error {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{
-		"group.initial.rebalance.delay.ms": "0",
-	}))
+	c, err := InProcess()
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	if err := say(c.ListenAddrs()); err != nil {
+	if err := say(c.Brokers); err != nil {
 		return err
 	}
 	<-ctx.Done()
-	return nil
+	return c.Close()
 }
 
 // Cluster is a running Kafka.
@@ -36,6 +33,17 @@ type Cluster struct {
 	Kind    string
 	Brokers []string
 	stop    func() error
+}
+
+// InProcess starts kfake in this process.
+func InProcess() (*Cluster, error) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{
+		"group.initial.rebalance.delay.ms": "0",
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{Kind: "kfake in this process", Brokers: c.ListenAddrs(), stop: func() error { c.Close(); return nil }}, nil
 }
 
 // Kfake starts kfake in a child process.
