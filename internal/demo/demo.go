@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 		return err
 	}
 	if o.StateDir == "" || o.DataDir == "" {
-		dir, remove, err := tempDir()
+		dir, remove, err := tempDir(os.TempDir())
 		if err != nil {
 			return err
 		}
@@ -126,7 +127,7 @@ func (s *show) perform(ctx context.Context, plan *topology.Plan) (err error) {
 	defer s.feed.client.Close()
 	feeder := s.NewFeeder(s.feed)
 	if err := feeder.Prepare(ctx); err != nil {
-		return stopped(ctx, err)
+		return err
 	}
 	watching, unwatch := context.WithCancel(background)
 	defer unwatch()
@@ -165,14 +166,6 @@ func (s *show) perform(ctx context.Context, plan *topology.Plan) (err error) {
 		return err
 	}
 	return s.audit(background)
-}
-
-// stopped tells a stop that was asked for from a failure.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // drainWithin is how long the worker may make no progress while it works off what is

@@ -53,7 +53,7 @@ func (s *show) progress(plan *topology.Plan) []progress {
 	var ps []progress
 	group := s.broker.GroupInfo(plan.Name())
 	for _, topic := range slices.SortedFunc(maps.Keys(sources), strings.Compare) {
-		p := progress{topic: topic, end: s.broker.ends(topic)}
+		p := progress{topic: strings.TrimPrefix(topic, plan.Name()+"-"), end: s.broker.ends(topic)}
 		p.next = make([]int64, len(p.end))
 		for i := range p.next {
 			if group != nil {

@@ -11,9 +11,9 @@ const tempPrefix = "limpet-demo-"
 
 // tempDir makes a directory for this run, and removes those that runs before left when
 // they were killed.
-func tempDir() (dir string, remove func(), err error) {
-	sweep(os.TempDir(), time.Now().Add(-time.Minute))
-	dir, err = os.MkdirTemp("", tempPrefix)
+func tempDir(in string) (dir string, remove func(), err error) {
+	sweep(in, time.Now().Add(-time.Minute))
+	dir, err = os.MkdirTemp(in, tempPrefix)
 	if err != nil {
 		return "", nil, err
 	}

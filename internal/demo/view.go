@@ -36,7 +36,7 @@ type view struct {
 	out   io.Writer
 	logs  io.Writer
 	live  bool
-	width int
+	width func() int
 	shown []string
 }
 
@@ -47,7 +47,7 @@ func (v *view) show(f *frame) {
 		fmt.Fprintln(v.out, f.line())
 		return
 	}
-	v.draw(f.lines(v.width))
+	v.draw(f.lines(v.width()))
 }
 
 // draw replaces the lines on the screen in one write, so that nothing flickers.
@@ -56,8 +56,9 @@ func (v *view) draw(lines []string) {
 	if n := len(v.shown); n > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", n)
 	}
+	width := v.width()
 	for _, l := range lines {
-		b.WriteString(fit(l, v.width))
+		b.WriteString(fit(l, width))
 		b.WriteString("\x1b[K\n")
 	}
 	b.WriteString("\x1b[J")

@@ -15,7 +15,7 @@ func someFrame() *frame {
 		p50: 61 * time.Millisecond, p99: 118 * time.Millisecond, commits: 700, commitRate: 9.8, crashing: true, crashes: 3, lag: 12,
 		topics: []progress{
 			{"customers", []int64{500, 12345}, []int64{500, 12346}},
-			{"email-service-by-customer-repartition", []int64{72000, 72003}, []int64{72010, 72004}},
+			{"a-repartition-topic-of-a-very-long-name", []int64{72000, 72003}, []int64{72010, 72004}},
 		},
 		last: "to ada@example.com: Your order order-0144003.",
 	}
@@ -37,7 +37,7 @@ func TestFrameOnATerminal(t *testing.T) {
 
   position +lag                           partition 0      partition 1
   customers                                    500 +0        12 345 +1
-  email-service-by-customer-reparti…       72 000 +10        72 003 +1
+  a-repartition-topic-of-a-very-lon…       72 000 +10        72 003 +1
 
   last  to ada@example.com: Your order order-0144003.`
 	if got := strings.Join(f.lines(100), "\n"); got != want {
@@ -88,7 +88,7 @@ func (s *screen) Write(p []byte) (int, error) {
 
 func TestViewRedrawsInPlace(t *testing.T) {
 	s := &screen{}
-	v := &view{out: s, logs: s, live: true, width: 60}
+	v := &view{out: s, logs: s, live: true, width: func() int { return 60 }}
 	f := someFrame()
 	v.say("begins")
 	v.show(f)

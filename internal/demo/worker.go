@@ -115,7 +115,9 @@ func (w *child) supervise() error {
 		select {
 		case <-crash.C:
 			_ = cmd.Process.Kill()
-			<-exited
+			if err := <-exited; err == nil {
+				return w.died(err)
+			}
 			w.killed.Add(1)
 			continue
 		case err := <-exited:

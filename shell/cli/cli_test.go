@@ -70,7 +70,7 @@ func TestExitCodes(t *testing.T) {
 		{one, "--help", exitOK, "Available Commands"},
 		{one, "run --help", exitOK, "LIMPET_APP_ID"},
 		{one, "frobnicate", exitUsage, `no command "frobnicate"`},
-		{one, "versoin", exitUsage, `did you mean "version"?`},
+		{one, "versio", exitUsage, `did you mean "version"?`},
 		{one, "--frobnicate", exitUsage, "unknown flag"},
 		{one, "run --frobnicate", exitUsage, "See 'prog run --help'"},
 		{one, "run --workers=x", exitUsage, "workers"},

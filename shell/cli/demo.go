@@ -38,8 +38,8 @@ type DemoOptions struct {
 	Logger     func(io.Writer) *slog.Logger // of the level and format that were asked for
 
 	Out, Err io.Writer
-	Live     bool // Out is a terminal
-	Width    int  // of the terminal
+	Live     bool       // Out is a terminal
+	Width    func() int // of the terminal, as it is now
 }
 
 func (s *session) demoCommand() *cobra.Command {
@@ -93,9 +93,11 @@ missing, doubled, out of order or wrong. The exit code is 0 when nothing is.
 			}
 			o.Out, o.Err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if f, ok := o.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-				o.Live = true
-				if o.Width, _, err = term.GetSize(int(f.Fd())); err != nil {
-					o.Width = 80
+				o.Live, o.Width = true, func() int {
+					if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+						return w
+					}
+					return 80
 				}
 			}
 			return d.Run(cmd.Context(), o)

@@ -81,7 +81,9 @@ func (p Program) Run(ctx context.Context, args []string, streams IO) int {
 
 // stopped tells a stop that was asked for, before there was anything to stop, from a
 // failure.
-func stopped(ctx context.Context, err error) bool { return ctx.Err() != nil && errors.Is(err, ctx.Err()) }
+func stopped(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, ctx.Err())
+}
 
 // session is one run of a program.
 type session struct {
