@@ -85,7 +85,7 @@ func workloads(scale float64) []*workload.Workload {
 	n := func(records int) int { return max(20_000, int(float64(records)*scale)) }
 	return []*workload.Workload{
 		{Name: "passthrough", Kind: workload.Passthrough, Records: n(6_000_000), Keys: 1_000_000, Value: 100, Partitions: 4, Seed: 1},
-		{Name: "count-zipf", Kind: workload.Count, Records: n(16_000_000), Keys: 1_000_000, Zipf: 1.1, Value: 100, Partitions: 4, Seed: 2},
+		{Name: "count-zipf", Kind: workload.Count, Records: n(14_000_000), Keys: 1_000_000, Zipf: 1.1, Value: 100, Partitions: 4, Seed: 2},
 		{Name: "count-uniform", Kind: workload.Count, Records: n(4_000_000), Keys: 1_000_000, Value: 100, Partitions: 4, Seed: 3},
 	}
 }

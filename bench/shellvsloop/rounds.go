@@ -114,7 +114,10 @@ func (r *rounds) once(ctx context.Context, role string, n int, f *figures) (floa
 		}
 	}
 	if w.Kind == workload.Count && role == limpetRole && part.Flushes < flushesMin {
-		fmt.Printf("  NOTE: only %d flushes of the state in the measured part\n", part.Flushes)
+		if r.scale >= 1 {
+			return 0, fmt.Errorf("only %d flushes of the state in the measured part, want %d: more records, or less -memory", part.Flushes, flushesMin)
+		}
+		fmt.Printf("  only %d flushes of the state in the measured part: what they cost is not in the figure\n", part.Flushes)
 	}
 	cpu := float64(part.CPU.Nanoseconds()) / 1e3 / float64(part.Records)
 	f.cpu = append(f.cpu, cpu)
