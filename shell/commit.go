@@ -49,7 +49,7 @@ type committer struct {
 	prod   Producer
 	group  Group
 	broker Broker
-	app    string
+	atomic bool // exactly once
 
 	batches []subBatches    // by sub-topology; kept from commit to commit for their memory
 	used    []*ProduceBatch // of the request in hand, in order of first use
@@ -72,8 +72,8 @@ const fencesMax = 5
 // as often as Kafka Streams does.
 const purgeEvery = 30 * time.Second
 
-func newCommitter(l *layout, b Broker, p Producer, g Group, warn func(string, ...any)) *committer {
-	c := &committer{layout: l, prod: p, group: g, broker: b, app: l.app, warning: warn, purge: map[Partition]core.Offset{}}
+func newCommitter(l *layout, b Broker, p Producer, g Group, atomic bool, warn func(string, ...any)) *committer {
+	c := &committer{layout: l, prod: p, group: g, broker: b, atomic: atomic, warning: warn, purge: map[Partition]core.Offset{}}
 	batches := func(topic string, partitions int32) []ProduceBatch {
 		bs := make([]ProduceBatch, partitions)
 		for p := range bs {
@@ -205,7 +205,7 @@ func (c *committer) consumed(r *request) {
 		for s, next := range p.commit.Next {
 			o := GroupOffset{Partition: Partition{sub.sources[s].topic, id.Partition}, Next: next}
 			if s == 0 { // once for each task
-				o.Metadata = meta{p.commit.Times, p.ends}.encode()
+				o.Metadata = c.meta(sub, p).encode()
 			}
 			c.offsets = append(c.offsets, o)
 			if sub.sources[s].repartition {
@@ -213,6 +213,18 @@ func (c *committer) consumed(r *request) {
 			}
 		}
 	}
+}
+
+// meta is what the task's offsets carry. At least once, they do not say where the
+// changelogs end: changelogs may be ahead of offsets.
+func (c *committer) meta(sub *subLayout, p part) meta {
+	m := meta{times: p.commit.Times}
+	for t := range sub.tables {
+		if sub.tables[t].source < 0 && c.atomic {
+			m.ends = append(m.ends, logEnd{logHash(sub.tables[t].topic), p.ends[t]})
+		}
+	}
+	return m
 }
 
 // purgeRead deletes what was committed as read from repartition topics, now and then.

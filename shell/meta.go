@@ -5,18 +5,42 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/seed-81380e12/limpet/core"
 )
 
 // meta is what a task's committed offset carries in its metadata string: what a task
 // that opens elsewhere needs and that has no place in Kafka Streams' formats. It is
-// base64 of: version 1, the number of operator times and the times, the number of
-// changelogs and the offset behind each one's last record of the commit (-1: never
-// written). All numbers are varints. docs/format.md describes it.
+// base64 of: version 1, the number of operator times and the times; then the number of
+// changelogs and for each the FNV-1a hash of its topic's name and the offset behind its
+// last record of the commit. All numbers are varints. docs/format.md describes it.
+//
+// Changelogs go by name, since another version of the topology may count them otherwise.
 type meta struct {
 	times []core.Time
-	ends  []core.Offset // by table
+	ends  []logEnd
+}
+
+type logEnd struct {
+	log uint32
+	end core.Offset // -1: never written
+}
+
+func logHash(topic string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(topic))
+	return h.Sum32()
+}
+
+// end returns where the commit ends in a changelog; -1: it does not say.
+func (m meta) end(topic string) core.Offset {
+	for _, e := range m.ends {
+		if e.log == logHash(topic) {
+			return e.end
+		}
+	}
+	return -1
 }
 
 const metaVersion = 1
@@ -30,8 +54,8 @@ func (m meta) encode() string {
 		b = binary.AppendVarint(b, int64(t))
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.ends)))
-	for _, o := range m.ends {
-		b = binary.AppendVarint(b, int64(o))
+	for _, e := range m.ends {
+		b = binary.AppendVarint(binary.AppendVarint(b, int64(e.log)), int64(e.end))
 	}
 	return base64.RawStdEncoding.EncodeToString(b)
 }
@@ -45,13 +69,14 @@ func decodeMeta(s string) (m meta, err error) {
 		return m, fmt.Errorf("%w: version %d, this program knows %d", errMeta, b[0], metaVersion)
 	}
 	b = b[1:]
-	list := func() (vs []int64) {
+	list := func(each int) (vs []int64) {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)) {
 			err = fmt.Errorf("%w: %q", errMeta, s)
 			return nil
 		}
-		for b = b[k:]; n > 0 && err == nil; n-- {
+		b = b[k:]
+		for range int(n) * each {
 			v, k := binary.Varint(b)
 			if k <= 0 {
 				err = fmt.Errorf("%w: %q", errMeta, s)
@@ -61,13 +86,15 @@ func decodeMeta(s string) (m meta, err error) {
 		}
 		return vs
 	}
-	for _, v := range list() {
+	for _, v := range list(1) {
 		m.times = append(m.times, core.Time(v))
 	}
-	if err == nil {
-		for _, v := range list() {
-			m.ends = append(m.ends, core.Offset(v))
-		}
+	if err != nil {
+		return m, err
+	}
+	ends := list(2)
+	for i := 0; i+1 < len(ends); i += 2 {
+		m.ends = append(m.ends, logEnd{uint32(ends[i]), core.Offset(ends[i+1])})
 	}
 	return m, err
 }

@@ -12,7 +12,7 @@ func TestMeta(t *testing.T) {
 	for _, m := range []meta{
 		{},
 		{times: []core.Time{core.NoTime, core.NoTime}},
-		{times: []core.Time{1_800_000_000_000, -1}, ends: []core.Offset{-1, 0, 1 << 62}},
+		{times: []core.Time{1_800_000_000_000, -1}, ends: []logEnd{{0, -1}, {1 << 31, 0}, {7, 1 << 62}}},
 	} {
 		got, err := decodeMeta(m.encode())
 		if err != nil || !slices.Equal(got.times, m.times) || !slices.Equal(got.ends, m.ends) {
@@ -20,9 +20,9 @@ func TestMeta(t *testing.T) {
 		}
 	}
 	// A broker refuses more than 4096 bytes: a hundred tables must fit.
-	big := meta{times: make([]core.Time, 100), ends: make([]core.Offset, 100)}
+	big := meta{times: make([]core.Time, 100), ends: make([]logEnd, 100)}
 	for i := range big.ends {
-		big.times[i], big.ends[i] = 1_800_000_000_000, 1<<62
+		big.times[i], big.ends[i] = 1_800_000_000_000, logEnd{1<<32 - 1, 1 << 62}
 	}
 	if n := len(big.encode()); n > 4096 {
 		t.Errorf("%d bytes", n)
@@ -30,7 +30,7 @@ func TestMeta(t *testing.T) {
 }
 
 func FuzzMeta(f *testing.F) {
-	f.Add(meta{times: []core.Time{5, -1}, ends: []core.Offset{-1, 7}}.encode())
+	f.Add(meta{times: []core.Time{5, -1}, ends: []logEnd{{3, -1}, {4, 7}}}.encode())
 	f.Add("")
 	f.Add("AQ")
 	f.Fuzz(func(t *testing.T, s string) {

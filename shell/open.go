@@ -87,21 +87,27 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if err != nil {
 		return err
 	}
-	if o.point, err = startPoint(offsets, bounds, sources, len(logs)); err != nil {
+	at, err := startPoint(offsets, bounds, sources)
+	if err != nil {
 		return err
 	}
-	committedEnds := append([]core.Offset(nil), o.point.Changelog...)
-
+	o.point = statestore.Checkpoint{Changelog: make([]core.Offset, len(logs)), Input: at.next, Times: at.meta.times}
 	if o.store, err = op.openStore(ctx, o); err != nil {
 		return err
 	}
 	spans := make([]span, len(logs))
 	for i := range logs {
-		spans[i] = span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End}
+		s := span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End, stands: -1}
 		if src := o.sub.tables[i].source; src >= 0 {
-			spans[i].to = o.point.Input[src] // what lies beyond was not stepped yet
-			spans[i].from = min(spans[i].from, spans[i].to)
+			s.to = o.point.Input[src] // what lies beyond was not stepped yet
+			s.from = min(s.from, s.to)
+		} else if !op.cfg.AtLeastOnce {
+			s.stands = at.meta.end(s.Topic)
 		}
+		if s.to < s.stands {
+			return fmt.Errorf("%w: %v ends at %d, the group's offsets stand for %d: it has lost records", ErrMismatch, s.Partition, s.to, s.stands)
+		}
+		spans[i] = s
 	}
 	if err := op.resume(o, spans); err != nil {
 		return err
@@ -110,12 +116,6 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		return err
 	}
 	for i := range spans {
-		// The cross-check: what was restored is what the committed offsets stand for.
-		s := &spans[i]
-		if end := committedEnds[i]; !op.cfg.AtLeastOnce && o.sub.tables[i].source < 0 && end >= 0 && (s.last > end || s.to < end) {
-			return fmt.Errorf("%w: task %v: %v has committed records up to %d of %d, the group's offsets stand for %d",
-				ErrMismatch, o.id, s.Partition, s.last, s.to, end)
-		}
 		o.point.Changelog[i] = spans[i].to
 	}
 	o.point.Wall = core.Time(op.cfg.Now().UnixMilli())
@@ -131,35 +131,34 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	return nil
 }
 
+// position is where a task is, as the group's offsets say.
+type position struct {
+	next []core.Offset // by source
+	meta meta
+}
+
 // startPoint is where the committed offsets say that the task is. A source that has
 // none begins at its first record.
-func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, sources []Partition, tables int) (statestore.Checkpoint, error) {
-	cp := statestore.Checkpoint{Changelog: make([]core.Offset, tables)}
-	for i := range cp.Changelog {
-		cp.Changelog[i] = -1
-	}
+func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, sources []Partition) (at position, err error) {
 	for i, p := range sources {
-		b, o := bounds[p], offsets[p]
-		_, ok := offsets[p]
-		switch {
-		case !ok:
-			cp.Input = append(cp.Input, b.Start)
+		b := bounds[p]
+		o, ok := offsets[p]
+		if !ok {
+			at.next = append(at.next, b.Start)
 			continue
-		case o.Next < b.Start || o.Next > b.End:
-			return cp, &OffsetError{p, o.Next, b}
 		}
-		cp.Input = append(cp.Input, o.Next)
+		if o.Next < b.Start || o.Next > b.End {
+			return at, &OffsetError{p, o.Next, b}
+		}
+		at.next = append(at.next, o.Next)
 		if i > 0 || o.Metadata == "" {
 			continue // set by a tool: there are no times to be had
 		}
-		m, err := decodeMeta(o.Metadata)
-		if err != nil {
-			return cp, fmt.Errorf("%w of %v: does another application use this group?", err, p)
+		if at.meta, err = decodeMeta(o.Metadata); err != nil {
+			return at, fmt.Errorf("%w of %v: does another application use this group?", err, p)
 		}
-		cp.Times = m.times
-		copy(cp.Changelog, m.ends)
 	}
-	return cp, nil
+	return at, nil
 }
 
 // openStore opens the task's tables. They may still be closing: the task was with

@@ -15,7 +15,9 @@ type span struct {
 	table    core.TableID
 	from, to core.Offset
 	at       core.Offset // where the state on disk is
-	last     core.Offset // behind the last record that was restored; -1: none was
+	// stands is where the committed offsets say that the changelog ends: there is no
+	// committed record from there on. -1: they do not say.
+	stands core.Offset
 }
 
 // restoreBatch is how many records go to the store at once: large batches make large
@@ -29,7 +31,6 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span) error {
 	left := 0
 	for i := range spans {
 		s := &spans[i]
-		s.last = -1
 		r.point.Changelog = append(r.point.Changelog, s.from)
 		if s.from < s.to {
 			r.byLog[s.Partition] = i
@@ -103,12 +104,15 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 		if rec.Offset >= s.to {
 			break
 		}
+		if s.stands >= 0 && rec.Offset >= s.stands {
+			return false, fmt.Errorf("%w: %v has a committed record at %d, the group's offsets stand for those below %d",
+				ErrMismatch, s.Partition, rec.Offset, s.stands)
+		}
 		if rec.Key == nil {
 			continue // a table has no such row
 		}
 		r.writes = append(r.writes, core.Write{Table: s.table, Key: rec.Key, Value: rec.Value, Time: rec.Time})
 		r.bytes += int64(rec.Size())
-		s.last = rec.Offset + 1
 	}
 	next := min(f.Batch.Next, s.to)
 	r.done += int64(next - r.point.Changelog[i])

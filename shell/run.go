@@ -173,7 +173,7 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	}
 	sink := &CommitSink{
 		in: make(chan any), done: make(chan struct{}), to: flow.settled,
-		c: newCommitter(p.layout, p.cfg.Broker, prod, group, log.Warn),
+		c: newCommitter(p.layout, p.cfg.Broker, prod, group, !p.cfg.AtLeastOnce, log.Warn),
 	}
 	go sink.loop(hard)
 	ended := make(chan struct{})

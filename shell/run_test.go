@@ -230,3 +230,56 @@ func TestAtLeastOnce(t *testing.T) {
 	}
 	t.Logf("%d records written for 1000, %v", n, fb.hit)
 }
+
+// TestTableOfExpiringTopic: such a table has a changelog of its own, from which it is
+// restored where the state is gone and its topic was read long ago.
+func TestTableOfExpiringTopic(t *testing.T) {
+	addrs := newCluster(t)
+	b := topology.New("own")
+	table := topology.NewTopic("words", codec.String, codec.String).Table(b)
+	asked := topology.NewTopic("questions", codec.String, codec.String).Stream(b)
+	topology.Join(asked, table, "answer", func(q, a string) string { return q + a }).To(words2)
+	plan := build(t, b)
+	broker := openBroker(t, addrs)
+	if err := broker.CreateTopics(t.Context(), []shell.Topic{{Name: "questions", Partitions: partitions}}); err != nil {
+		t.Fatal(err)
+	}
+	send(t, addrs, &kgo.Record{Topic: "words", Partition: 1, Key: []byte("k"), Value: []byte("42")})
+	for i := range 3 {
+		stop := start(t, shell.Config{Broker: broker, CommitEvery: 10 * time.Millisecond}, plan) // state in memory
+		send(t, addrs, &kgo.Record{Topic: "questions", Partition: 1, Key: []byte("k"), Value: fmt.Append(nil, i, "? ")})
+		if got, want := last(t, addrs, "counts", i+1), fmt.Sprint(i, "? 42"); got != want {
+			t.Errorf("run %d: got %q, want %q", i, got, want)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	topics, err := broker.Topics(t.Context(), "own-words-changelog")
+	if err != nil || topics["own-words-changelog"].Config["cleanup.policy"] != "compact" {
+		t.Errorf("changelog: %v, %v", topics, err)
+	}
+}
+
+// last waits for the nth committed record of a topic and returns its value.
+func last(t testing.TB, addrs []string, topic string, n int) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for v, seen := "", 0; ; {
+		fs := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d records in %s", seen, n, topic)
+		}
+		fs.EachRecord(func(r *kgo.Record) { v, seen = string(r.Value), seen+1 })
+		if seen >= n {
+			return v
+		}
+	}
+}
