@@ -21,6 +21,7 @@ type broker struct {
 	*kfake.Cluster
 	addr    string
 	commits *kfake.FaultHandle
+	writing chan struct{} // gets something when a transaction's records arrive
 	unlock  func()
 }
 
@@ -41,7 +42,19 @@ func openBroker(dir string) (*broker, error) {
 		unlock()
 		return nil, fmt.Errorf("embedded broker on %s: %w", dir, err)
 	}
-	b := &broker{Cluster: c, addr: c.ListenAddrs()[0], unlock: unlock}
+	b := &broker{Cluster: c, addr: c.ListenAddrs()[0], unlock: unlock, writing: make(chan struct{}, 1)}
+	c.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Count: -1, Observe: true,
+		When: func(r kmsg.Request) bool {
+			if p, ok := r.(*kmsg.ProduceRequest); ok && p.TransactionID != nil {
+				select {
+				case b.writing <- struct{}{}:
+				default:
+				}
+			}
+			return false
+		},
+	})
 	b.commits = c.Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.EndTxn}, Count: -1, Observe: true,
 		When: func(r kmsg.Request) bool {
@@ -50,6 +63,18 @@ func openBroker(dir string) (*broker, error) {
 		},
 	})
 	return b, nil
+}
+
+// midCommit waits until a transaction is under way, for a while.
+func (b *broker) midCommit() {
+	select {
+	case <-b.writing: // of some time ago
+	default:
+	}
+	select {
+	case <-b.writing:
+	case <-time.After(500 * time.Millisecond):
+	}
 }
 
 func (b *broker) close() {

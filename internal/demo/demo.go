@@ -227,7 +227,7 @@ func (s *show) introduce() {
 	s.view.say("%s on an embedded Kafka at %s, exactly once: %d partitions, %d %s a second. ^C ends it, and audits.",
 		s.Name, s.broker.addr, len(s.broker.PartitionInfos(s.Input)), o.Rate, s.Input)
 	if o.CrashEvery > 0 {
-		s.view.say("The worker is a process of its own, killed every %v.", o.CrashEvery)
+		s.view.say("The worker is a process of its own, killed every %v, in the middle of a commit.", o.CrashEvery)
 	}
 	if n := s.sum(s.Input); n > 0 {
 		s.view.say("Going on behind %s %s of earlier runs.", number(n), s.Input)

@@ -59,10 +59,11 @@ func (w *here) calm()              {}
 func (w *here) stop()              { w.cancel() }
 func (w *here) crashes() int64     { return 0 }
 
-// child is a worker in a process of its own, killed now and then and started again at
-// once.
+// child is a worker in a process of its own, killed now and then, in the middle of a
+// commit, and started again at once.
 type child struct {
 	command  func() *exec.Cmd
+	moment   func()
 	every    time.Duration
 	ended    chan error
 	quiet    chan struct{}
@@ -77,7 +78,7 @@ type child struct {
 const stopWithin = 40 * time.Second
 
 func startChild(name, stateDir string, b *broker, o cli.DemoOptions, logs io.Writer) worker {
-	w := &child{every: o.CrashEvery, ended: make(chan error, 1), quiet: make(chan struct{}), stopping: make(chan struct{})}
+	w := &child{every: o.CrashEvery, moment: b.midCommit, ended: make(chan error, 1), quiet: make(chan struct{}), stopping: make(chan struct{})}
 	w.calmOnce, w.stopOnce = sync.OnceFunc(func() { close(w.quiet) }), sync.OnceFunc(func() { close(w.stopping) })
 	w.command = func() *exec.Cmd {
 		cmd := exec.Command(o.Program, "run", name, "--brokers", b.addr, "--state-dir", stateDir, "--log-level", o.LogLevel)
@@ -114,6 +115,7 @@ func (w *child) supervise() error {
 		crash := time.NewTimer(w.every)
 		select {
 		case <-crash.C:
+			w.moment() // the worst one: what is killed now leaves a transaction open
 			_ = cmd.Process.Kill()
 			if err := <-exited; err == nil {
 				return w.died(err)
