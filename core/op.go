@@ -130,9 +130,7 @@ func ToTable[K comparable, V any](n NodeID, tb *Table[K, V], done func(V) bool, 
 			row.OK = !done(r.Value)
 			tx.called(n)
 		}
-		if row.OK || tb.cells[i].ok {
-			set(tx, tb, i, row, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
-		}
+		set(tx, tb, i, row, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
 	}
 }
 

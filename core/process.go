@@ -57,16 +57,12 @@ func Aggregate[K comparable, V, A any](n NodeID, tb *Table[K, A], first func(V) 
 }
 
 // fold writes the new state of the row at i, whose time is the greatest of the records
-// that it holds (KIP-258), or deletes it where done accepts the state. Where there was no
-// row and is to be none, nothing happens.
+// that it holds (KIP-258), or deletes it where done accepts the state.
 func fold[K comparable, S any](tx *Tx, n NodeID, tb *Table[K, S], i int32, s S, done func(S) bool, r Record[K, struct{}], next Next[K, Change[S]]) {
 	row, c := Opt[S]{s, true}, &tb.cells[i]
 	if done != nil {
 		row.OK = !done(s)
 		tx.called(n)
-	}
-	if !row.OK && !c.ok {
-		return
 	}
 	if c.ok {
 		r.Time = max(r.Time, c.at)

@@ -135,13 +135,15 @@ func TableSource[K comparable, V any](t *Task, topic string, tb *Table[K, V], ne
 	})
 }
 
-// set writes the row at i and passes the change on, with r's key, time and headers.
+// set writes the row at i and passes the change on, with r's key, time and headers. The
+// deletion of a row that is not there is passed on, as Kafka Streams does, and not written.
 func set[K comparable, V any](tx *Tx, tb *Table[K, V], i int32, row Opt[V], r Record[K, struct{}], next Next[K, Change[V]]) {
 	c := &tb.cells[i]
 	old := Opt[V]{c.val, c.ok}
-	if row.OK {
+	switch {
+	case row.OK:
 		tb.put(i, row.Value, r.Time)
-	} else {
+	case c.ok:
 		tb.delete(i, r.Time)
 	}
 	if next != nil {
