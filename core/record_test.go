@@ -69,22 +69,19 @@ func TestRecordErrorUnwraps(t *testing.T) {
 	}
 }
 
-func TestReadyTwiceIsABug(t *testing.T) {
-	w := newWorld(TaskConfig{}, chain)
-	if _, err := w.task.Ready(); err != nil {
-		t.Fatal(err)
-	}
-	for name, f := range map[string]func(){
-		"Ready":   func() { _, _ = w.task.Ready() },
-		"Advance": func() { w.task.Abort(); w.task.Advance() },
+func TestCallsOutOfOrderAreBugs(t *testing.T) {
+	for name, f := range map[string]func(*Task){
+		"Ready after Ready":     func(task *Task) { _, _ = task.Ready(); _, _ = task.Ready() },
+		"Advance without Ready": func(task *Task) { task.Advance() },
+		"Advance after Abort":   func(task *Task) { _, _ = task.Ready(); task.Abort(); task.Advance() },
 	} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s out of order does not panic", name)
+					t.Errorf("%s does not panic", name)
 				}
 			}()
-			f()
+			f(newWorld(TaskConfig{}, chain).task)
 		}()
 	}
 }
