@@ -25,8 +25,13 @@ type flusher struct {
 	jobs chan *job
 	done sync.WaitGroup
 
-	pending []*job // committed, waiting to be durable
-	bytes0  int    // committed since Pebble was last flushed
+	pending []*job // committed, to be made durable
+	bytes0  int    // committed since Pebble's last flush began
+
+	// The flush of Pebble that is under way. The next batch is sorted and built
+	// meanwhile, and committed when it is over: Pebble holds one batch at a time.
+	under    func() error // waits for it; nil: none
+	underFor []*job       // those who wait for it
 
 	flushes, rows, bytes, waits atomic.Int64
 
@@ -60,28 +65,34 @@ func (f *flusher) stop(db *pebbleDB) {
 func (f *flusher) run(db *pebbleDB) {
 	for j := range f.jobs {
 		f.do(db, j)
-		for more := true; more; { // what waits already shares one flush of Pebble
-			select {
-			case j, ok := <-f.jobs:
-				if more = ok; ok {
-					f.do(db, j)
-				}
-			default:
-				more = false
-			}
+		for range len(f.jobs) { // what waits already shares one flush of Pebble
+			f.do(db, <-f.jobs)
 		}
 		if len(f.pending) > 0 || f.bytes0 >= db.cfg.memTableBytes {
-			err := db.toDisk()
-			if err == nil {
-				f.bytes0 = 0
-			}
-			for _, j := range f.pending {
-				j.err = err
-				close(j.done)
-			}
-			f.pending = f.pending[:0]
+			f.settle()
+			f.under = db.beginToDisk()
+			f.underFor, f.pending = f.pending, f.underFor[:0]
+			f.bytes0 = 0
+		}
+		if len(f.jobs) == 0 {
+			f.settle()
 		}
 	}
+}
+
+// settle waits for the flush of Pebble that is under way. When it fails, disk.err says so
+// to whoever commits next; Pebble goes on trying.
+func (f *flusher) settle() {
+	if f.under == nil {
+		return
+	}
+	err := f.under()
+	f.under = nil
+	for _, j := range f.underFor {
+		j.err = err
+		close(j.done)
+	}
+	f.underFor = f.underFor[:0]
 }
 
 func (f *flusher) do(db *pebbleDB, j *job) {
@@ -164,6 +175,7 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 	}
 	n := b.Len()
 	f.bytes0 += n
+	f.settle()
 	if err := db.commit(b); err != nil {
 		return err
 	}
@@ -199,35 +211,38 @@ func (db *pebbleDB) commit(b *pebble.Batch) error {
 
 // toDisk makes all that was committed durable. When that fails Pebble goes on trying; the
 // rows stay in its memory, and a later toDisk waits for them again.
-func (db *pebbleDB) toDisk() error {
-	if db.cfg.plant.noDiskFlush {
-		return nil
-	}
+func (db *pebbleDB) toDisk() error { return db.beginToDisk()() }
+
+// beginToDisk is toDisk, but the waiting is in the function that it returns.
+func (db *pebbleDB) beginToDisk() (wait func() error) {
+	failed := func(err error) func() error { return func() error { return err } }
 	changed := db.disk.change()
 	if err := db.disk.err(); err != nil {
-		return err
+		return failed(err)
 	}
 	upTo := db.committed.Load()
-	if upTo <= db.durable.Load() {
-		return nil
+	if upTo <= db.durable.Load() || db.cfg.plant.noDiskFlush {
+		return failed(nil)
 	}
 	done, err := db.pdb.AsyncFlush()
 	if err != nil {
-		return wrapDisk(db.cfg.Dir, err)
+		return failed(wrapDisk(db.cfg.Dir, err))
 	}
-	for {
-		select {
-		case <-done:
-			for { // several may wait, and end in any order
-				if d := db.durable.Load(); d >= upTo || db.durable.CompareAndSwap(d, upTo) {
-					return nil
+	return func() error {
+		for {
+			select {
+			case <-done:
+				for { // several may wait, and end in any order
+					if d := db.durable.Load(); d >= upTo || db.durable.CompareAndSwap(d, upTo) {
+						return nil
+					}
 				}
+			case <-changed:
 			}
-		case <-changed:
-		}
-		changed = db.disk.change()
-		if err := db.disk.err(); err != nil {
-			return err
+			changed = db.disk.change()
+			if err := db.disk.err(); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -34,10 +34,10 @@ type PebbleConfig struct {
 	// written lately. What Pebble takes (CacheBytes, and the batch that is being written)
 	// comes on top. Default 128 MiB.
 	MemoryBytes int64
-	// CacheBytes is Pebble's block cache. Default 64 MiB.
+	// CacheBytes is Pebble's block cache. Default 128 MiB.
 	CacheBytes int64
 	// FlushRecords bounds how many changelog records a task has to read again after a
-	// crash. Default 500 000: below a second of restore.
+	// crash, about. Default 1 000 000: a second or two of restore.
 	FlushRecords int
 	// FlushEvery bounds how far, by Checkpoint.Wall, a task's rows on disk are behind
 	// when it has anything to write. Default 5 minutes.
@@ -63,8 +63,8 @@ type bugs struct {
 
 const (
 	defaultMemory       = 128 << 20
-	defaultCache        = 64 << 20
-	defaultFlushRecords = 500_000
+	defaultCache        = 128 << 20
+	defaultFlushRecords = 1_000_000
 	defaultFlushEvery   = 5 * time.Minute
 	defaultMemTable     = 16 << 20
 
@@ -256,8 +256,9 @@ func (db *pebbleDB) options() *pebble.Options {
 		FS:                 db.disk,
 		DisableWAL:         true, // the changelog is the log
 		FormatMajorVersion: formatMajor,
-		CacheSize:          db.cfg.CacheBytes,
-		MemTableSize:       uint64(db.cfg.memTableBytes),
+		// Pebble takes the batch that it flushes, and its memtables, off the block cache.
+		CacheSize:    db.cfg.CacheBytes + db.cfg.MemoryBytes/2 + 2*int64(db.cfg.memTableBytes),
+		MemTableSize: uint64(db.cfg.memTableBytes),
 		// The flusher waits for Pebble before it goes on, where errors can end its
 		// waiting. Pebble itself must not: nothing would.
 		MemTableStopWritesThreshold: 1000,
