@@ -38,7 +38,7 @@ func (c *counting) transaction(ctx context.Context) error {
 	for i := range c.parts {
 		var rs []core.RawRecord
 		for k := range perTransaction {
-			rs = append(rs, core.RawRecord{Key: []byte("k"), Value: fmt.Appendf(nil, "%d", int(c.next)*perTransaction+k), Time: 1000})
+			rs = append(rs, core.RawRecord{Key: []byte("k"), Value: fmt.Appendf(nil, "%d", int(c.next)*perTransaction+k), Time: core.Time(time.Now().UnixMilli())}) // now: retention looks at it
 		}
 		batches = append(batches, &shell.ProduceBatch{Partition: tp("out", i), Records: rs})
 	}

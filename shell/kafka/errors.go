@@ -124,11 +124,20 @@ func refused(err error) bool {
 	var k code
 	var cert *tls.CertificateVerificationError
 	var rec tls.RecordHeaderError
-	var alert tls.AlertError
 	var host x509.HostnameError
 	var auth x509.UnknownAuthorityError
-	return errors.As(err, &k) && denied(k) || errors.As(err, &cert) || errors.As(err, &rec) || errors.As(err, &alert) ||
+	return errors.As(err, &k) && denied(k) || badPassword(err) || remoteAlert(err) || errors.As(err, &cert) || errors.As(err, &rec) ||
 		errors.As(err, &host) || errors.As(err, &auth)
+}
+
+// badPassword looks for a code that sarama wraps so that errors.As does not find it.
+func badPassword(err error) bool { return errors.Is(err, sarama.ErrSASLAuthenticationFailed) }
+
+// remoteAlert tells whether the broker ended a TLS handshake, because of our certificate
+// most likely. (The alert's type is private to crypto/tls.)
+func remoteAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // explain says what may be wrong where no broker lets us in.
@@ -138,17 +147,20 @@ func (c *Config) explain(err error) error {
 	var rec tls.RecordHeaderError
 	var cert *tls.CertificateVerificationError
 	var op *net.OpError
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case errors.As(err, &k) && k == sarama.ErrSASLAuthenticationFailed:
+	case badPassword(err):
 		hint = "the broker does not accept user " + c.SASL.User + " with this password"
 	case errors.As(err, &rec):
 		hint = "the listener does not speak TLS: leave Config.TLS empty, or use the port of the TLS listener"
 	case errors.As(err, &cert):
 		hint = "the broker's certificate is not trusted: set TLS.CA to the PEM file of the authority that signed it, and TLS.ServerName where the address is not the name in it"
-	case errors.As(err, &k) && k == sarama.ErrUnsupportedSASLMechanism, errors.Is(err, io.EOF) && c.SASL.Mechanism != "":
+	case remoteAlert(err):
+		hint = "the broker ended the TLS handshake: it may want a client certificate (TLS.Cert, TLS.Key), or another one"
+	case errors.As(err, &k) && k == sarama.ErrUnsupportedSASLMechanism, ended && c.SASL.Mechanism != "":
 		// A mechanism that the listener does not offer ends the connection; there is no code.
 		hint = "the listener may not offer " + c.SASL.Mechanism + " (sasl.enabled.mechanisms), or may speak TLS where this client does not"
-	case errors.Is(err, io.EOF):
+	case ended:
 		hint = "the listener closes the connection: it may want TLS or SASL, which Config has not set"
 	case errors.As(err, &op) && op.Op == "dial":
 		hint = "is the address right, and is Kafka up?"

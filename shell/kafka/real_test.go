@@ -540,10 +540,10 @@ func TestRealKafkaSecurity(t *testing.T) {
 		{"password", "password", func(c *Config) { c.SASL.Password = "wrong" }},
 		{"user", "password", func(c *Config) { c.SASL.User = "nobody" }},
 		{"mechanism", "sasl.enabled.mechanisms", func(c *Config) { c.SASL.Mechanism = "SCRAM-SHA-256" }},
-		{"no SASL", "", func(c *Config) { c.SASL = SASL{} }},
-		{"no TLS", "", func(c *Config) { c.TLS = TLS{} }},
+		{"no SASL", "SASL", func(c *Config) { c.SASL = SASL{} }},
+		{"no TLS", "may speak TLS", func(c *Config) { c.TLS = TLS{} }},
 		{"CA", "TLS.CA", func(c *Config) { c.TLS.CA = stranger.File }},
-		{"no client certificate", "", func(c *Config) { c.TLS.Cert, c.TLS.Key = "", "" }},
+		{"no client certificate", "TLS.Cert", func(c *Config) { c.TLS.Cert, c.TLS.Key = "", "" }},
 		{"name", "ServerName", func(c *Config) { c.TLS.ServerName = "elsewhere" }},
 	} {
 		t.Run(x.name, func(t *testing.T) {
