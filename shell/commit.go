@@ -128,7 +128,7 @@ func (c *committer) transact(ctx context.Context, r *request) error {
 
 // recover brings the producer to where it can begin anew.
 func (c *committer) recover(ctx context.Context, r *request, err error) result {
-	out := failed
+	var out outcome
 	switch {
 	case errors.Is(err, ErrAborted):
 		if e := c.prod.Abort(ctx); e == nil {
