@@ -30,6 +30,7 @@ type job struct {
 	Every      time.Duration
 	StateDir   string
 	Memory     int64
+	Flush      int
 	Profile    string // file for a CPU profile of the measured part
 }
 
@@ -124,7 +125,7 @@ func limpetChild(ctx context.Context, args []string, say func(any) error) error 
 	}
 	err = limpet.Run(ctx, limpet.Config{
 		Kind: w.Kind, Brokers: w.Brokers, In: w.In, Out: w.Out, App: w.App, Partitions: w.Partitions, CommitEvery: w.Every,
-		StateDir: w.StateDir, Memory: w.Memory,
+		StateDir: w.StateDir, Memory: w.Memory, FlushRecords: w.Flush,
 		Committed: w.committed,
 		Restored:  w.restored,
 	})

@@ -74,7 +74,7 @@ func (r *rounds) once(ctx context.Context, role string, n int, f *figures) (floa
 	j := job{
 		Kind: w.Kind, Brokers: r.cluster.Brokers, In: r.filled.Topic, Out: "out-" + app, App: app,
 		Partitions: w.Partitions, Records: int64(w.Records), Every: r.every,
-		StateDir: filepath.Join(r.dir, app), Memory: r.memory,
+		StateDir: filepath.Join(r.dir, app), Memory: r.memory, Flush: r.flush,
 	}
 	if r.profile != "" && n == 0 {
 		j.Profile = filepath.Join(r.profile, w.Name+"-"+role+".pprof")
@@ -115,7 +115,7 @@ func (r *rounds) once(ctx context.Context, role string, n int, f *figures) (floa
 	}
 	if w.Kind == workload.Count && role == limpetRole && part.Flushes < flushesMin {
 		if r.scale >= 1 {
-			return 0, fmt.Errorf("only %d flushes of the state in the measured part, want %d: more records, or less -memory", part.Flushes, flushesMin)
+			return 0, fmt.Errorf("only %d flushes of the state in the measured part, want %d: more records, or fewer -flush-records", part.Flushes, flushesMin)
 		}
 		fmt.Printf("  only %d flushes of the state in the measured part: what they cost is not in the figure\n", part.Flushes)
 	}

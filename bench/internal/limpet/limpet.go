@@ -19,16 +19,17 @@ import (
 
 // Config says what the contender does.
 type Config struct {
-	Kind        string // of workload
-	Brokers     []string
-	In, Out     string
-	App         string
-	Partitions  int32
-	CommitEvery time.Duration
-	StateDir    string
-	Memory      int64                        // of the store; 0: its default
-	Committed   func(records, flushes int64) // called after each commit
-	Restored    func()                       // called when all tasks run
+	Kind         string // of workload
+	Brokers      []string
+	In, Out      string
+	App          string
+	Partitions   int32
+	CommitEvery  time.Duration
+	StateDir     string
+	Memory       int64                        // of the store; 0: its default
+	FlushRecords int                          // of the store; 0: its default
+	Committed    func(records, flushes int64) // called after each commit
+	Restored     func()                       // called when all tasks run
 }
 
 // Topology is the workload's.
@@ -59,7 +60,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
 	// The store is opened here, as shell.Run would from a StateDir, to read its metrics.
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: cfg.StateDir, App: cfg.App, MemoryBytes: cfg.Memory, Logger: logger})
+	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: cfg.StateDir, App: cfg.App, MemoryBytes: cfg.Memory, FlushRecords: cfg.FlushRecords, Logger: logger})
 	if err != nil {
 		return err
 	}
