@@ -23,6 +23,7 @@ import (
 type badFS struct {
 	vfs.FS
 	part string
+	kind vfs.DiskWriteCategory // "" is all
 	err  atomic.Pointer[error]
 	hits atomic.Int64
 }
@@ -58,6 +59,9 @@ func (b *badFS) wrap(name string, f vfs.File, err error) (vfs.File, error) {
 
 func (b *badFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := b.FS.Create(name, c)
+	if b.kind != "" && b.kind != c {
+		return f, err
+	}
 	return b.wrap(name, f, err)
 }
 
@@ -272,6 +276,49 @@ func TestManifestFails(t *testing.T) {
 	fatal(t, err)
 	cp, _ := s.Checkpoint()
 	verify(t, s, int(cp.Input[0]))
+	fatal(t, db.Close())
+}
+
+// Compaction fails, and nothing else: writing goes on until reads would have to look into
+// too many runs, then it says why.
+func TestCompactionFails(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	bad := &badFS{FS: mem, part: ".sst", kind: "pebble-compaction"}
+	db, err := openPebble(smallConfig(bad))
+	fatal(t, err)
+	s, err := db.Open(core.TaskID{}, oneTable)
+	fatal(t, err)
+	bad.set(syscall.ENOSPC)
+	n := 0
+	within(t, "Apply", func() {
+		for err = nil; err == nil && n < 10_000; n++ {
+			err = s.Apply(batchOf(n+1), numbered(n+1))
+		}
+	})
+	n--
+	if !errors.Is(err, ErrFull) {
+		t.Fatalf("Apply, after %d commits: %v", n, err)
+	}
+	if amp := db.Metrics().ReadAmp; amp < maxSublevels || amp > maxSublevels+8 {
+		t.Fatalf("a read looks into %d runs after %d commits", amp, n)
+	}
+	verify(t, s, n)
+	within(t, "Close", func() { err = db.Close() })
+	if !errors.Is(err, ErrFull) {
+		t.Fatalf("Close: %v", err)
+	}
+	db, err = openPebble(smallConfig(mem))
+	fatal(t, err)
+	s, err = db.Open(core.TaskID{}, oneTable)
+	fatal(t, err)
+	cp, _ := s.Checkpoint()
+	verify(t, s, int(cp.Input[0]))
+	within(t, "Apply", func() {
+		for range 200 {
+			n++
+			fatal(t, s.Apply(batchOf(n), Checkpoint{Changelog: []core.Offset{0}}))
+		}
+	})
 	fatal(t, db.Close())
 }
 

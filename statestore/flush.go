@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/seed-81380e12/limpet/core"
 )
 
 // flusher writes frozen tables to Pebble, on a goroutine of its own: one for the DB.
@@ -43,7 +45,9 @@ type job struct {
 	store      *pebbleStore
 	tables     []*table
 	checkpoint []byte // encoded
-	durable    bool   // wait until it is on disk, too
+	records    int    // applied up to it since the last checkpoint on disk
+	wall       core.Time
+	durable    bool // wait until it is on disk, too
 	done       chan struct{}
 	err        error // set before done is closed
 }

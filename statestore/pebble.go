@@ -443,19 +443,21 @@ func (db *pebbleDB) stores() []*pebbleStore {
 	return list
 }
 
-func (db *pebbleDB) Flush() error {
-	var errs []error
+func (db *pebbleDB) Flush() (err error) {
+	first := func(e error) {
+		if err == nil { // the others say the same
+			err = e
+		}
+	}
 	list := db.stores()
 	for _, s := range list {
-		errs = append(errs, s.startFlush())
+		first(s.startFlush())
 	}
 	for _, s := range list {
-		errs = append(errs, s.awaitFlush())
+		first(s.awaitFlush())
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return db.toDisk()
+	first(wrapDisk(db.cfg.Dir, db.toDisk())) // what could be handed over, if not all
+	return err
 }
 
 func (db *pebbleDB) Close() error {

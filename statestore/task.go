@@ -26,11 +26,10 @@ type pebbleStore struct {
 	hasCp    bool
 	hasState atomic.Bool // hasCp, or rows on disk; for Tasks
 
-	changed bool // since the last freeze
-	records int  // applied since the last flush that is known to be on disk
-	inJob   int  // of those, how many the job has
-	flushed core.Time
-	held    int // what the task has put into db.held
+	changed bool      // since the last freeze
+	records int       // applied since the checkpoint that is known to be on disk
+	flushed core.Time // its Wall
+	held    int       // what the task has put into db.held
 	bulk    bool
 	closed  bool
 
@@ -291,10 +290,10 @@ func (s *pebbleStore) prepare(size int) error {
 	}
 	s.hold(used)
 	limit := s.limit()
-	late := !s.bulk && s.changed && (s.records-s.inJob >= s.db.cfg.FlushRecords ||
-		s.cp.Wall.Sub(s.flushed) >= s.db.cfg.FlushEvery)
+	late := !s.bulk && s.changed && (s.job == nil || !s.job.durable) &&
+		(s.records >= s.db.cfg.FlushRecords || s.cp.Wall.Sub(s.flushed) >= s.db.cfg.FlushEvery)
 	switch {
-	case used > 0 && used+size > limit && dirty < limit/2 && !late:
+	case used > 0 && used+size > limit && dirty < limit/4 && !late:
 		return s.sweep()
 	case used+size > limit && s.changed || late:
 		return s.freeze(late)
@@ -327,15 +326,17 @@ func (s *pebbleStore) reap(wait bool) error {
 	if j.err != nil {
 		err := s.wrap(j.err)
 		if s.db.disk.err() == nil { // it was, and may have passed
-			s.submit(&job{store: s, tables: j.tables, checkpoint: j.checkpoint, durable: j.durable, done: make(chan struct{})})
+			again := *j
+			again.done, again.err = make(chan struct{}), nil
+			s.submit(&again)
 		}
 		return err
 	}
 	s.job = nil
 	if j.durable {
-		s.records -= s.inJob
+		s.records -= j.records
+		s.flushed = j.wall
 	}
-	s.inJob = 0
 	return nil
 }
 
@@ -351,14 +352,16 @@ func (s *pebbleStore) freeze(durable bool) error {
 		return err
 	}
 	s.rotate()
-	j := &job{store: s, durable: durable || s.records >= s.db.cfg.FlushRecords/2, done: make(chan struct{})}
+	j := &job{
+		store: s, records: s.records, wall: s.cp.Wall,
+		durable: durable || s.records >= s.db.cfg.FlushRecords/2,
+		done:    make(chan struct{}),
+	}
 	for _, t := range s.tables {
 		j.tables = append(j.tables, t.frozen)
 	}
 	j.checkpoint = appendCheckpoint(nil, &s.cp, s.ids)
 	s.changed = false
-	s.inJob = s.records
-	s.flushed = s.cp.Wall
 	s.submit(j)
 	if s.db.cfg.plant.forgetFrozen {
 		for _, t := range s.tables {
@@ -426,7 +429,7 @@ func (s *pebbleStore) Flush() error {
 	if err := s.db.toDisk(); err != nil {
 		return s.wrap(err)
 	}
-	s.records = 0
+	s.records, s.flushed = 0, s.cp.Wall
 	return nil
 }
 
