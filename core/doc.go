@@ -50,7 +50,10 @@ functions and codecs allocate.
 # Reading the package
 
 task.go holds the calls of the task, merge.go which record is next, tx.go the sources
-and sinks, op.go and join.go the operators, table.go the overlay of uncommitted rows,
-effect.go the commit. core imports the standard library only.
+and sinks, op.go join.go process.go the operators, out.go what a function emits, table.go
+the overlay of uncommitted rows, effect.go the commit, describe.go its text, mutation.go
+the check for functions that change rows. core imports the standard library only.
+
+testdata has scenarios: commands in, effects out. They are the rules by example.
 */
 package core

@@ -97,7 +97,7 @@ func (v *memView) String() string {
 
 // world is what lies around a task: it makes commits durable.
 type world struct {
-	make    func(*Task) // attaches sources and tables
+	attach  func(*Task) // attaches sources and tables
 	cfg     TaskConfig
 	views   []*memView
 	task    *Task
@@ -105,8 +105,8 @@ type world struct {
 	next    []Offset
 }
 
-func newWorld(cfg TaskConfig, make func(*Task)) *world {
-	w := &world{make: make, cfg: cfg}
+func newWorld(cfg TaskConfig, attach func(*Task)) *world {
+	w := &world{attach: attach, cfg: cfg}
 	w.cfg.App = "app"
 	w.open()
 	return w
@@ -123,7 +123,7 @@ func (w *world) open() {
 		return w.views[id]
 	}
 	w.task = NewTask(cfg)
-	w.make(w.task)
+	w.attach(w.task)
 	if w.next == nil {
 		w.next = make([]Offset, len(w.task.sources))
 	}

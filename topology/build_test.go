@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -177,12 +178,12 @@ var mistakes = map[string]func() *topology.Builder{
 func TestMistakes(t *testing.T) {
 	seen := map[string]bool{}
 	datadriven.RunTest(t, "testdata/mistakes.txt", func(t *testing.T, d *datadriven.TestData) string {
-		make := mistakes[d.CmdArgs[0].Key]
-		if d.Cmd != "build" || make == nil {
+		build := mistakes[d.CmdArgs[0].Key]
+		if d.Cmd != "build" || build == nil {
 			d.Fatalf(t, "no such topology")
 		}
 		seen[d.CmdArgs[0].Key] = true
-		b := make()
+		b := build()
 		plan, err := b.Build()
 		if err == nil {
 			t.Fatalf("%s builds:\n%s", d.CmdArgs[0].Key, plan.Describe(topology.AsText))
@@ -267,11 +268,13 @@ func TestPlanIsImmutable(t *testing.T) {
 	if got := plan.Describe(topology.AsJSON); got != before {
 		t.Errorf("the plan has changed:\n%s", got)
 	}
+	var wg sync.WaitGroup
 	for _, s := range plan.Subtopologies() {
-		for range 2 {
-			s.NewTask(core.TaskConfig{View: func(core.TableID) core.View { return nil }})
+		for range 4 {
+			wg.Go(func() { s.NewTask(core.TaskConfig{View: func(core.TableID) core.View { return nil }}) })
 		}
 	}
+	wg.Wait()
 	if plan, err = b.Build(); err != nil || !strings.Contains(plan.Describe(topology.AsText), "later") {
 		t.Errorf("%v", err)
 	}

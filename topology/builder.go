@@ -25,7 +25,7 @@ type Builder struct {
 
 // New begins a topology. Its name is the default application id: the prefix of its
 // internal topics, and its consumer group.
-func New(name string, opts ...BuilderOption) *Builder {
+func New(name string) *Builder {
 	return &Builder{name: name, topics: map[string]*topicUse{}}
 }
 

@@ -24,11 +24,6 @@ type (
 		AggregateOption
 		forState()
 	}
-	// BuilderOption is for New.
-	BuilderOption interface {
-		setter
-		forBuilders()
-	}
 	// TopicOption is for NewTopic.
 	TopicOption interface {
 		setter

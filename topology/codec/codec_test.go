@@ -223,7 +223,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		"text":    func() { _, _ = String.Append(buf, "abc") },
 		"decode":  func() { _, _ = Int64.Decode(buf[:8]) },
 	} {
-		if n := testing.AllocsPerRun(100, f); n > 0 {
+		if n := testing.AllocsPerRun(100, f); n > 0 && !(race && name == "json") {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

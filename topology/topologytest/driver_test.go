@@ -253,3 +253,25 @@ func TestMurmur2(t *testing.T) {
 		}
 	}
 }
+
+// Where there are several partitions, the order is that of each key.
+func TestOrderOfEachKey(t *testing.T) {
+	r := func(key string, v int) core.Record[string, int] { return core.Record[string, int]{Key: key, Value: v} }
+	rs := []core.Record[string, int]{r("a", 1), r("b", 2), r("a", 3), r("b", 1)}
+	for _, c := range []struct {
+		values []int
+		want   bool
+	}{
+		{[]int{1, 2, 3, 1}, true},
+		{[]int{2, 1, 1, 3}, true},
+		{[]int{1, 3, 2, 1}, true},
+		{[]int{3, 1, 2, 1}, false},
+		{[]int{1, 2, 3}, false},
+		{[]int{1, 2, 3, 3}, false},
+		{[]int{1, 1, 3, 2}, false},
+	} {
+		if got := sameForEachKey(rs, c.values); got != c.want {
+			t.Errorf("%v: %v", c.values, got)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package codec
+
+// With the race detector a sync.Pool forgets at random.
+const race = true
