@@ -40,7 +40,7 @@ func Run(ctx context.Context, plan *topology.Plan, cfg Config) (err error) {
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	db, dir, err := openDB(&cfg)
+	db, dir, err := openDB(&cfg, plan.Name())
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func stopped(ctx context.Context, err error) error {
 }
 
 // openDB opens the state store and returns the folder where it lies; "" is memory.
-func openDB(cfg *Config) (statestore.DB, string, error) {
+func openDB(cfg *Config, topology string) (statestore.DB, string, error) {
 	if cfg.Store != nil {
 		return cfg.Store, "", nil
 	}
@@ -96,7 +96,7 @@ func openDB(cfg *Config) (statestore.DB, string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, "db"), App: cfg.AppID, Logger: cfg.Logger})
+	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, "db"), App: cfg.AppID, Topology: topology, Logger: cfg.Logger})
 	return db, dir, err
 }
 
