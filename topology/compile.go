@@ -65,7 +65,7 @@ func (c *compiler) chain(n *node) any {
 // next is the rest of the chain behind n.
 func next[K, V any](c *compiler, n *node) core.Next[K, V] {
 	var nexts []core.Next[K, V]
-	for _, s := range c.nodes[n.id].subs {
+	for _, s := range c.takers(n) {
 		nexts = append(nexts, c.chain(s).(core.Next[K, V]))
 	}
 	return core.Fan(nexts...)
@@ -73,17 +73,21 @@ func next[K, V any](c *compiler, n *node) core.Next[K, V] {
 
 // changes is the rest of the chain behind a table, or nil where nothing follows.
 func changes[K, V any](c *compiler, n *node) core.Next[K, core.Change[V]] {
-	if len(c.nodes[n.id].subs) == 0 {
+	if len(c.takers(n)) == 0 {
 		return nil
 	}
 	return next[K, core.Change[V]](c, n)
 }
 
-func orNothing[K, V any](f core.Next[K, V]) core.Next[K, V] {
-	if f == nil {
-		return core.Fan[K, V]()
+// takers are the nodes behind n that do something with what leaves it. A filter or map of a
+// table whose rows are only looked up does nothing with changes.
+func (c *compiler) takers(n *node) (takers []*node) {
+	for _, s := range c.nodes[n.id].subs {
+		if !s.table || s.end || len(c.takers(s)) > 0 {
+			takers = append(takers, s)
+		}
 	}
-	return f
+	return takers
 }
 
 func tableOf[K comparable, V any](c *compiler, n *node) *core.Table[K, V] {

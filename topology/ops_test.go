@@ -145,6 +145,25 @@ func TestJoins(t *testing.T) {
 	}, b)
 }
 
+// A filter of a table that is only joined runs when a row is looked up, not at each change.
+func TestLookupOnly(t *testing.T) {
+	ran := 0
+	b := topology.New("lookup")
+	seen := topology.MapTable(Rows.Table(b).Filter(func(string) bool { ran++; return true }), upper)
+	topology.Join(Words.Stream(b), seen, "join", plus).To(Out)
+	d := topologytest.New(t, b)
+	open(d, Rows).Send("a", "one")
+	open(d, Rows).Send("a", "two")
+	if ran != 0 {
+		t.Errorf("ran %d times", ran)
+	}
+	open(d, Words).Send("a", "x")
+	open(d, Out).Want("x+TWO")
+	if ran != 1 {
+		t.Errorf("ran %d times for one lookup", ran)
+	}
+}
+
 func TestTables(t *testing.T) {
 	b := topology.New("tables")
 	rows := Rows.Table(b)

@@ -55,7 +55,7 @@ func (t Table[K, V]) ToStream() Stream[K, V] {
 func (t Table[K, V]) Filter(keep func(V) bool, opts ...Option) Table[K, V] {
 	n := t.add("filterTable", apply(opts), keep)
 	n.table = true
-	n.enter = func(c *compiler) any { return core.FilterTable(c.nodeID(n), keep, orNothing(changes[K, V](c, n))) }
+	n.enter = func(c *compiler) any { return core.FilterTable(c.nodeID(n), keep, changes[K, V](c, n)) }
 	find := func(c *compiler) core.Lookup[K, V] { return core.FilterLookup(c.nodeID(n), keep, t.find(c)) }
 	return Table[K, V]{t.b, n, t.kc, t.vc, find}
 }
@@ -64,7 +64,7 @@ func (t Table[K, V]) Filter(keep func(V) bool, opts ...Option) Table[K, V] {
 func MapTable[K comparable, V, W any](t Table[K, V], f func(V) W, opts ...Option) Table[K, W] {
 	n := t.add("mapTable", apply(opts), f)
 	n.table = true
-	n.enter = func(c *compiler) any { return core.MapTable(c.nodeID(n), f, orNothing(changes[K, W](c, n))) }
+	n.enter = func(c *compiler) any { return core.MapTable(c.nodeID(n), f, changes[K, W](c, n)) }
 	find := func(c *compiler) core.Lookup[K, W] { return core.MapLookup(c.nodeID(n), f, t.find(c)) }
 	return Table[K, W]{t.b, n, t.kc, nil, find}
 }
