@@ -57,6 +57,9 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 			}
 		}
 		b.cluster.close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, b.cfg.explain(err)
 	}
 }

@@ -176,6 +176,7 @@ func byPriority(a, b *fetchPart) int {
 // too long ends in an error. The caller holds mu.
 func (f *fetcher) lose(x *fetchPart, err error) {
 	f.displace(x)
+	f.outdate(x)
 	now := time.Now()
 	if x.since.IsZero() {
 		x.since = now
@@ -194,6 +195,15 @@ func (f *fetcher) fail(x *fetchPart, err error) {
 	f.displace(x)
 	x.failed = true
 	f.push(shell.Fetched{Partition: x.Partition, Tag: x.tag, Err: err})
+}
+
+// outdate takes back the news that a partition has caught up, where it is not asked for
+// together with the others: what they bring may be newer. The caller holds mu.
+func (f *fetcher) outdate(x *fetchPart) {
+	if x.caught {
+		x.caught = false
+		f.push(shell.Fetched{Partition: x.Partition, Tag: x.tag, Batch: core.Batch{Next: x.next}})
+	}
 }
 
 func (f *fetcher) push(q shell.Fetched) {

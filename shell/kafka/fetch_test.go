@@ -3,8 +3,13 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/shell"
@@ -151,6 +156,177 @@ func TestLeaderMoves(t *testing.T) {
 		}
 		if n != 3 {
 			t.Fatal(n)
+		}
+	}
+}
+
+// Partitions are asked for by priority, whatever order they were added in, with a topic
+// more than once if need be.
+func TestPriority(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 3, "a", "b")
+	var mu sync.Mutex
+	var last []string
+	c.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		last = nil
+		for _, rt := range r.(*kmsg.FetchRequest).Topics {
+			for _, p := range rt.Partitions {
+				last = append(last, fmt.Sprint(rt.Topic, p.Partition))
+			}
+		}
+		return nil, nil, false
+	})
+	f := b.NewFetcher(shell.FetchConfig{})
+	defer f.Close()
+	f.Add(tp("b", 0), 0, 1, 5)
+	f.Add(tp("a", 2), 0, 1, 7)
+	f.Add(tp("a", 1), 0, 1, 7)
+	f.Add(tp("a", 0), 0, 1, -1)
+	f.Add(tp("b", 1), 0, 1, 9)
+	for seen := 0; seen < 5; {
+		fs, err := f.Poll(limit(t, 5*time.Second))
+		must(t, err)
+		seen += len(fs)
+	}
+	time.Sleep(200 * time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
+	equal(t, "order", last, []string{"a0", "b0", "a1", "a2", "b1"})
+}
+
+// A leader names the replica that is near; errors there lead back to the leader.
+func TestFollower(t *testing.T) {
+	c := fake(t, 2)
+	cfg := testConfig(c.ListenAddrs())
+	cfg.RackID = "here"
+	b := open(t, cfg)
+	topics(t, b, 1, "in", "out")
+	ctx := limit(t, 20*time.Second)
+	leader := c.LeaderFor("out", 0)
+	follower := 1 - leader
+	c.SetFollowers("out", 0, []int32{follower})
+	var mu sync.Mutex
+	asked := map[int32]int{}
+	broken := false
+	c.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := r.(*kmsg.FetchRequest)
+		mu.Lock()
+		defer mu.Unlock()
+		node := c.CurrentNode()
+		asked[node]++
+		if req.Rack != "here" {
+			t.Errorf("rack %q", req.Rack)
+		}
+		switch {
+		case node == leader && !broken:
+			resp := req.ResponseKind().(*kmsg.FetchResponse)
+			p := kmsg.NewFetchResponseTopicPartition()
+			p.LastStableOffset, p.PreferredReadReplica = 99, follower
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic, rt.Partitions = "out", append(rt.Partitions, p)
+			resp.Topics = append(resp.Topics, rt)
+			return resp, nil, true
+		case node == follower && broken:
+			return nil, errors.New("broken on purpose"), true
+		}
+		return nil, nil, false
+	})
+	p := producerFor(t, b, "")
+	f := b.NewFetcher(shell.FetchConfig{})
+	defer f.Close()
+	f.Add(tp("out", 0), 0, 1, 0)
+	for i := range 3 {
+		batch := &shell.ProduceBatch{Partition: tp("out", 0), Records: records(3, "a%d")}
+		must(t, p.Produce(ctx, []*shell.ProduceBatch{batch}))
+		for n := 0; n < 3; {
+			fs, err := f.Poll(ctx)
+			must(t, err)
+			for _, x := range fs {
+				must(t, x.Err)
+				n += len(x.Batch.Records)
+			}
+		}
+		mu.Lock()
+		if i < 2 && asked[leader] > 1 || i == 2 && asked[leader] < 2 {
+			t.Errorf("round %d: %v", i, asked)
+		}
+		broken = i == 1
+		mu.Unlock()
+	}
+}
+
+// A partition that cannot be read for too long says so.
+func TestOutage(t *testing.T) {
+	c := fake(t, 1)
+	cfg := testConfig(c.ListenAddrs())
+	cfg.RetryFor = 300 * time.Millisecond
+	b := open(t, cfg)
+	f := b.NewFetcher(shell.FetchConfig{})
+	defer f.Close()
+	f.Add(tp("none", 0), 0, 1, 0)
+	if x := next(t, f); !errors.Is(x.Err, shell.ErrUnreachable) {
+		t.Fatalf("%+v", x)
+	}
+	quiet(t, f, 200*time.Millisecond)
+}
+
+// Adding, removing and releasing while records come: what comes has the tag of the last
+// Add, and begins where that said.
+func TestAddAnew(t *testing.T) {
+	c := fake(t, 2)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 4, "out", "in")
+	ctx := limit(t, 30*time.Second)
+	p := producerFor(t, b, "")
+	var batches []*shell.ProduceBatch
+	for i := range int32(4) {
+		batches = append(batches, &shell.ProduceBatch{Partition: tp("out", i), Records: records(50, "a%d")})
+	}
+	for range 20 {
+		must(t, p.Produce(ctx, batches))
+	}
+	f := b.NewFetcher(shell.FetchConfig{PartitionBytes: 1 << 10, BufferBytes: 8 << 10})
+	defer f.Close()
+	type pos struct {
+		tag  int64
+		next core.Offset
+	}
+	at := map[shell.Partition]pos{}
+	tag := int64(0)
+	for i := range 500 {
+		q := tp("out", int32(rand.IntN(4)))
+		switch rand.IntN(20) {
+		case 0:
+			tag++
+			at[q] = pos{tag, core.Offset(rand.IntN(1000))}
+			f.Add(q, at[q].next, tag, int64(rand.IntN(3)))
+		case 1:
+			f.Remove(q)
+			delete(at, q)
+		default:
+			if len(at) == 0 {
+				continue
+			}
+			short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+			fs, _ := f.Poll(short)
+			cancel()
+			for _, x := range fs {
+				must(t, x.Err)
+				a, ok := at[x.Partition]
+				if !ok || a.tag != x.Tag {
+					continue // from before the last Add, and it says so
+				}
+				if len(x.Batch.Records) > 0 && x.Batch.Records[0].Offset != a.next {
+					t.Fatalf("step %d: %v: begins at %d, not %d", i, x.Partition, x.Batch.Records[0].Offset, a.next)
+				}
+				at[x.Partition] = pos{a.tag, x.Batch.Next}
+				f.Release(x.Partition, x.Tag, x.Bytes)
+			}
 		}
 	}
 }

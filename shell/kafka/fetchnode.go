@@ -118,6 +118,7 @@ func (n *fetchNode) choose() (wait time.Duration, ok bool) {
 		// With nothing out it is fetched, however small the buffer: a merge may wait for it.
 		if x.out > 0 && x.out >= n.f.cfg.BufferBytes {
 			wait = min(wait, fullWait)
+			n.f.outdate(x)
 			continue
 		}
 		n.asked = append(n.asked, asked{fetchPart: x, from: x.next, max: x.ask})
@@ -359,7 +360,7 @@ func (n *fetchNode) deliver(x *fetchPart, got *reply) {
 		f.lose(x, nil)
 		x.since, x.notBefore = time.Time{}, time.Time{}
 	}
-	if !progress && (!caught || told) {
+	if !progress && caught == told {
 		return
 	}
 	x.out += got.bytes

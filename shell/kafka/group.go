@@ -289,7 +289,7 @@ func (g *group) begin(s sarama.ConsumerGroupSession, t core.TaskID, topic string
 	x.topics = append(x.topics, topic)
 	need := 0
 	for _, name := range g.cfg.Sources[t.Sub] {
-		if t.Partition < g.parts[name] {
+		if n, ok := g.parts[name]; !ok || t.Partition < n {
 			need++
 		}
 	}

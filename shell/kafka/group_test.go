@@ -10,6 +10,10 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/shell"
@@ -296,4 +300,85 @@ func TestHopeless(t *testing.T) {
 	if err := hopeless(sarama.ErrRebalanceInProgress); err != nil {
 		t.Error(err)
 	}
+}
+
+// The broker forgets a member: Lost, then the revocations; then it joins anew, by itself.
+func TestLost(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	m := join(t, b, "a")
+	balanced(t, 7, m)
+	for range 7 {
+		<-m.events
+	}
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
+	if e := <-m.events; e.Kind != shell.Lost || !errors.Is(e.Err, sarama.ErrUnknownMemberId) {
+		t.Fatalf("%+v", e)
+	}
+	for i := range 14 {
+		if e := <-m.events; i < 7 && e.Kind != shell.Revoked || i >= 7 && e.Kind != shell.Assigned {
+			t.Fatalf("%d: %+v", i, e)
+		}
+	}
+	balanced(t, 7, m)
+}
+
+// Close returns when ctx ends, also if the worker does not answer; nothing stays behind.
+func TestCloseUnanswered(t *testing.T) {
+	c := fake(t, 1)
+	before := goleak.IgnoreCurrent()
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	g, err := b.Join(t.Context(), shell.GroupConfig{Group: "app", Instance: "a", Sources: testSources})
+	must(t, err)
+	if e := <-g.Events(); e.Kind != shell.Assigned {
+		t.Fatalf("%+v", e)
+	}
+	began := time.Now()
+	if err := g.Close(limit(t, 300*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 3*time.Second {
+		t.Fatalf("after %v: %v", time.Since(began), err)
+	}
+	for range g.Events() { // closed
+	}
+	must(t, b.Close())
+	goleak.VerifyNone(t, before)
+}
+
+// All that was opened is closed: no goroutine and no connection stays.
+func TestLeaks(t *testing.T) {
+	c := fake(t, 3)
+	before := goleak.IgnoreCurrent()
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	topics(t, b, 3, "out", "in")
+	ctx := limit(t, 20*time.Second)
+	p := b.NewProducer(shell.ProducerConfig{TransactionalID: "x", Group: "g"})
+	must(t, p.Open(ctx))
+	must(t, commit(ctx, p, nil, &shell.ProduceBatch{Partition: tp("out", 0), Records: records(3, "%d")}, 1))
+	must(t, p.Produce(ctx, []*shell.ProduceBatch{{Partition: tp("out", 1), Records: records(3, "%d")}}))
+	f := b.NewFetcher(shell.FetchConfig{})
+	for i := range int32(3) {
+		f.Add(tp("out", i), 0, 1, 0)
+	}
+	_, err := f.Poll(ctx)
+	must(t, err)
+	g, err := b.Join(ctx, shell.GroupConfig{Group: "app", Sources: testSources})
+	must(t, err)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for e := range g.Events() {
+			if e.Kind == shell.Revoked {
+				e.Done()
+			}
+		}
+	}()
+	time.Sleep(200 * time.Millisecond)
+	must(t, g.Close(ctx))
+	<-gone
+	f.Close()
+	must(t, p.Close())
+	must(t, b.Close())
+	goleak.VerifyNone(t, before)
 }
