@@ -77,16 +77,21 @@ func (t *Task) Node(name, fn string) NodeID {
 	return NodeID(len(t.nodes) - 1)
 }
 
-// Step takes the batch and runs all records that may run: see merge.go for which. The
-// batch belongs to the task until all its records have run.
+// Step takes batches and runs all records that may run: see merge.go for which. A batch
+// belongs to the task until all its records have run.
+//
+// What was read together is stepped together: with a stream's batch alone, the task would
+// take a table for caught up whose next rows are in the caller's hand.
 //
 // After an error the task takes no input until Abort.
-func (t *Task) Step(b *Batch) (err error) {
+func (t *Task) Step(bs ...*Batch) (err error) {
 	if t.failed != nil {
 		return t.failed
 	}
-	if err := t.enqueue(b); err != nil {
-		return t.stop(err)
+	for _, b := range bs {
+		if err := t.enqueue(b); err != nil {
+			return t.stop(err)
+		}
 	}
 	// One recover a batch, not a record: after a panic all that is not committed is
 	// dropped, so it need not be known how far the record came.

@@ -116,8 +116,10 @@ type Fetcher interface {
 // Fetched is a run of committed records of one partition. Control records and aborted
 // ones are left out; Batch.Next lies behind them. Batch.Source is not set.
 //
-// Batch.CaughtUp compares Next with the last stable offset in the same response.
-// A caught-up partition is reported once, not with each empty poll.
+// Batch.CaughtUp compares Next with the last stable offset in the same response. A change
+// of it is reported once, with an empty batch where nothing was read: also when the
+// partition is no longer asked for together with the others, since what they bring then
+// may be newer. What was read in one response comes from one Poll.
 type Fetched struct {
 	Partition
 	Tag   int64

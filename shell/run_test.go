@@ -264,6 +264,12 @@ func TestTableOfExpiringTopic(t *testing.T) {
 // last waits for the nth committed record of a topic and returns its value.
 func last(t testing.TB, addrs []string, topic string, n int) string {
 	t.Helper()
+	return all(t, addrs, topic, n)[n-1]
+}
+
+// all waits for n committed records of a topic and returns their values.
+func all(t testing.TB, addrs []string, topic string, n int) (vs []string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -272,14 +278,56 @@ func last(t testing.TB, addrs []string, topic string, n int) string {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	for v, seen := "", 0; ; {
+	for len(vs) < n {
 		fs := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("%d of %d records in %s", seen, n, topic)
+			t.Fatalf("%d of %d records in %s", len(vs), n, topic)
 		}
-		fs.EachRecord(func(r *kgo.Record) { v, seen = string(r.Value), seen+1 })
-		if seen >= n {
-			return v
+		fs.EachRecord(func(r *kgo.Record) { vs = append(vs, string(r.Value)) })
+	}
+	return vs
+}
+
+// TestNeverStale: an update that was acknowledged before an order was written is in the
+// order's join, though both may come in one response.
+func TestNeverStale(t *testing.T) {
+	addrs := newCluster(t)
+	b := topology.New("stale")
+	table := words.Table(b)
+	orders := topology.NewTopic("orders", codec.String, codec.String)
+	topology.Join(orders.Stream(b), table, "join", func(o, c string) string { return o + " " + c }).To(words2)
+	broker := openBroker(t, addrs)
+	if err := broker.CreateTopics(t.Context(), []shell.Topic{{Name: "orders", Partitions: partitions}}); err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, shell.Config{Broker: broker, CommitEvery: 10 * time.Millisecond}, build(t, b))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	const n = 1500
+	at := time.Now()
+	for i := range n {
+		for _, topic := range []string{"words", "orders"} {
+			at = at.Add(time.Millisecond)
+			r := &kgo.Record{Topic: topic, Key: []byte("k"), Value: fmt.Append(nil, i), Timestamp: at}
+			if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
 		}
+	}
+	stale := 0
+	for _, v := range all(t, addrs, "counts", n) {
+		var order, row int
+		if _, err := fmt.Sscan(v, &order, &row); err != nil || row < order {
+			stale++
+		}
+	}
+	if stale > 0 {
+		t.Errorf("%d of %d orders were joined with an older row than there was", stale, n)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // element is what goes from FetchSource to TaskFlow: one of its fields is set.
 type element struct {
-	fetched *Fetched
+	fetched []Fetched // what one Poll returned
 	group   *GroupEvent
 }
 
@@ -51,12 +51,10 @@ func (s *FetchSource) poll(ctx context.Context) {
 		if err != nil {
 			return // only ctx ends a Poll; what a partition has to say is in Fetched.Err
 		}
-		for i := range got {
-			select {
-			case s.out <- element{fetched: &got[i]}:
-			case <-ctx.Done():
-				return
-			}
+		select {
+		case s.out <- element{fetched: got}:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

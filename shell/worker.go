@@ -63,6 +63,7 @@ type task struct {
 	store   statestore.Store
 	point   statestore.Checkpoint
 	sources []taskSource
+	got     []*core.Batch // of the poll in hand
 	opening *opening
 	final   bool   // the commit under way is its last
 	done    func() // answers the revocation
@@ -93,8 +94,27 @@ func (w *worker) failure(err error) {
 	}
 }
 
-// fetched takes a batch in: the record's way from the log to the task.
-func (w *worker) fetched(f *Fetched) {
+// fetched takes batches in: the records' way from the log to the tasks. All that a task
+// got is stepped together: a stream's records must not run while rows of the table, read
+// in the same response, wait behind them.
+func (w *worker) fetched(fs []Fetched) {
+	for i := range fs {
+		w.hold(&fs[i])
+	}
+	for _, t := range w.tasks {
+		if len(t.got) == 0 {
+			continue
+		}
+		if w.err == nil {
+			w.step(t)
+		}
+		clear(t.got)
+		t.got = t.got[:0]
+	}
+}
+
+// hold finds whose a batch is.
+func (w *worker) hold(f *Fetched) {
 	r, ok := w.routes[f.Partition]
 	if !ok || w.err != nil || r.task.state != taskRunning || r.task.sources[r.source].tag != f.Tag {
 		return // fetched before an abort, a revocation: whoever owns the task reads it again
@@ -106,14 +126,19 @@ func (w *worker) fetched(f *Fetched) {
 	}
 	f.Batch.Source = r.source
 	src.held = append(src.held, heldBatch{f.Batch.Next, f.Bytes})
+	w.size += f.Bytes
+	w.records += int64(len(f.Batch.Records))
+	w.dirty = true
+	t.got = append(t.got, &f.Batch)
+}
+
+func (w *worker) step(t *task) {
 	before := t.core.Pending()
-	if err := t.core.Step(&f.Batch); err != nil {
+	if err := t.core.Step(t.got...); err != nil {
 		w.failure(err)
 		return
 	}
-	w.size += f.Bytes + t.core.Pending() - before
-	w.records += int64(len(f.Batch.Records))
-	w.dirty = true
+	w.size += t.core.Pending() - before
 	w.next = t.core.Next(w.next[:0])
 	for i, next := range w.next {
 		w.release(&t.sources[i], next)

@@ -356,16 +356,15 @@ func (n *fetchNode) deliver(x *fetchPart, got *reply) {
 		// for, and only the first partition of a response gets one whole all the same.
 		x.ask *= 2
 	}
+	if progress || caught != told { // no longer caught up is news too: a merge then waits
+		x.out += got.bytes
+		f.push(shell.Fetched{
+			Partition: x.Partition, Tag: x.tag, Bytes: got.bytes,
+			Batch: core.Batch{Records: got.records, Next: got.next, CaughtUp: caught},
+		})
+	}
 	if x.replica >= 0 && time.Now().After(x.replicaUntil) {
 		f.lose(x, nil)
 		x.since, x.notBefore = time.Time{}, time.Time{}
 	}
-	if !progress && caught == told {
-		return
-	}
-	x.out += got.bytes
-	f.push(shell.Fetched{
-		Partition: x.Partition, Tag: x.tag, Bytes: got.bytes,
-		Batch: core.Batch{Records: got.records, Next: got.next, CaughtUp: caught},
-	})
 }
