@@ -164,15 +164,17 @@ type sim struct {
 	disk  *vfs.MemFS
 	n     int
 
-	mu      sync.Mutex // below, and the tasks' base, baseN and steps
-	left    int        // file operations until the power goes
+	mu      sync.Mutex // for what is below, and the tasks' base, baseN and steps
+	loss    *rand.Rand
+	left    int // file operations until the power goes
 	picture *vfs.MemFS
 	frozen  []*simTask // the tasks as they were at the picture
 	seen    map[string]int
 }
 
 func newSim(seed uint64, plant bugs) *sim {
-	s := &sim{rng: rand.New(rand.NewPCG(seed, 77)), plant: plant, disk: vfs.NewCrashableMem(), seen: map[string]int{}}
+	s := &sim{rng: rand.New(rand.NewPCG(seed, 77)), plant: plant, disk: vfs.NewCrashableMem(), seen: map[string]int{},
+		loss: rand.New(rand.NewPCG(seed, 78))}
 	for i := range 1 + s.rng.IntN(3) {
 		s.tasks = append(s.tasks, &simTask{
 			id:   core.TaskID{Sub: int32(i % 2), Partition: int32(i)},
@@ -192,8 +194,8 @@ func (s *sim) op() {
 
 // shoot takes the picture. The caller holds mu.
 func (s *sim) shoot() {
-	percent := []int{0, 0, 30, 50, 90, 100}[s.rng.IntN(6)]
-	s.picture = s.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(s.left), s.rng.Uint64()))})
+	percent := []int{0, 0, 30, 50, 90, 100}[s.loss.IntN(6)]
+	s.picture = s.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: s.loss})
 	s.frozen = nil
 	for _, t := range s.tasks {
 		c := *t
@@ -449,7 +451,7 @@ func seeds(t *testing.T, n int) uint64 {
 }
 
 func TestCrashes(t *testing.T) {
-	n := seeds(t, 200)
+	n := seeds(t, 120)
 	seen := map[string]int{}
 	var mu sync.Mutex
 	parallel(n, func(seed uint64) {

@@ -468,7 +468,7 @@ func TestKill(t *testing.T) {
 	}
 	cfg := PebbleConfig{Dir: filepath.Join(t.TempDir(), "state"), App: "kill", MemoryBytes: 1 << 20, FlushRecords: 2000}
 	last := 0
-	for i := range 6 {
+	for i := range 4 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
 		cmd.Env = append(os.Environ(), "LIMPET_CHILD="+cfg.Dir)
 		out, err := cmd.StdoutPipe()
