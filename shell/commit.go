@@ -202,11 +202,14 @@ func (c *committer) consumed(r *request) {
 				p.ends[t] = b.Base + core.Offset(len(b.Records))
 			}
 		}
+		md := c.meta(sub, p).encode()
 		for s, next := range p.commit.Next {
-			o := GroupOffset{Partition: Partition{sub.sources[s].topic, id.Partition}, Next: next}
-			if s == 0 { // once for each task
-				o.Metadata = c.meta(sub, p).encode()
+			if !sub.has(core.SourceID(s), id.Partition) {
+				continue
 			}
+			o := GroupOffset{Partition: Partition{sub.sources[s].topic, id.Partition}, Next: next, Metadata: md}
+			md = "" // once for each task
+
 			c.offsets = append(c.offsets, o)
 			if sub.sources[s].repartition {
 				c.purge[o.Partition] = next

@@ -1,13 +1,11 @@
 package shell
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -165,14 +163,14 @@ func (c *checker) repartitions(plan *topology.Plan) {
 	for again := true; again; { // a repartition topic may lead to another one
 		again = false
 		for _, s := range subs {
-			for _, src := range s.Sources {
+			for i, src := range s.Sources {
 				name := src.TopicName(c.app)
 				if !src.Repartition || c.counts[name] > 0 {
 					continue
 				}
 				n := src.Partitions
 				if n == 0 {
-					n = c.joined(s)
+					n = c.joined(s, core.SourceID(i))
 				}
 				if n == 0 {
 					n = c.leading(subs, name)
@@ -195,18 +193,27 @@ func (c *checker) repartitions(plan *topology.Plan) {
 	}
 }
 
-func (c *checker) joined(s *topology.Subtopology) (n int32) {
-	for _, src := range s.Sources {
-		n = max(n, c.counts[src.TopicName(c.app)])
+// joined is the count of the topics that a source is brought together with.
+func (c *checker) joined(s *topology.Subtopology, id core.SourceID) (n int32) {
+	for _, group := range s.Copartitioned {
+		if slices.Contains(group, id) {
+			for _, i := range group {
+				n = max(n, c.counts[s.Sources[i].TopicName(c.app)])
+			}
+		}
 	}
 	return n
 }
 
+// leading is the greatest count of the topics that lead to a repartition topic.
 func (c *checker) leading(subs []*topology.Subtopology, topic string) (n int32) {
 	for _, s := range subs {
 		for _, sink := range s.Sinks {
-			if sink.TopicName(c.app) == topic {
-				n = max(n, c.joined(s))
+			if sink.TopicName(c.app) != topic {
+				continue
+			}
+			for _, src := range s.Sources {
+				n = max(n, c.counts[src.TopicName(c.app)])
 			}
 		}
 	}
@@ -238,10 +245,11 @@ func (c *checker) sub(s *topology.Subtopology) *subLayout {
 		l.sources = append(l.sources, sourceLayout{topicLayout{name, n}, src.Repartition, src.Table})
 		l.partitions = max(l.partitions, n)
 	}
-	for _, src := range l.sources {
-		if src.partitions != l.partitions {
-			c.fail(src.topic, "has %d partitions and is joined with topics of %d: %s", src.partitions, l.partitions, l.counts())
-			break
+	for _, group := range s.Copartitioned {
+		for _, i := range group {
+			if a, b := l.sources[group[0]], l.sources[i]; a.partitions != b.partitions {
+				c.fail(a.topic, "has %d partitions and is joined with %s, which has %d: both need the same number", a.partitions, b.topic, b.partitions)
+			}
 		}
 	}
 	for _, sink := range s.Sinks {
@@ -263,12 +271,10 @@ func (c *checker) sub(s *topology.Subtopology) *subLayout {
 	return l
 }
 
-func (l *subLayout) counts() string {
-	var parts []string
-	for _, s := range slices.SortedFunc(slices.Values(l.sources), func(a, b sourceLayout) int { return cmp.Compare(a.topic, b.topic) }) {
-		parts = append(parts, fmt.Sprintf("%s has %d", s.topic, s.partitions))
-	}
-	return strings.Join(parts, ", ")
+// has reports whether a source's topic has the partition: merged streams need not have
+// as many as the others, and then the last tasks go without.
+func (l *subLayout) has(s core.SourceID, partition int32) bool {
+	return partition < l.sources[s].partitions
 }
 
 // isCompacted reports whether a topic keeps the last record of every key for ever.

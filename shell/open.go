@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -72,18 +73,24 @@ func (op *opener) run(ctx context.Context, o *opening) {
 // written counts (KAFKA-10167).
 func (op *opener) open(ctx context.Context, o *opening) error {
 	sources := make([]Partition, len(o.sub.sources))
+	var present []Partition
 	for i, s := range o.sub.sources {
-		sources[i] = Partition{s.topic, o.id.Partition}
+		if sources[i] = (Partition{s.topic, o.id.Partition}); o.sub.has(core.SourceID(i), o.id.Partition) {
+			present = append(present, sources[i])
+		}
 	}
 	logs := make([]Partition, len(o.sub.tables))
+	all := slices.Clone(present)
 	for i, t := range o.sub.tables {
-		logs[i] = Partition{t.topic, o.id.Partition}
+		if logs[i] = (Partition{t.topic, o.id.Partition}); t.source < 0 { // else it is a source
+			all = append(all, logs[i])
+		}
 	}
-	offsets, err := op.cfg.Broker.Committed(ctx, op.cfg.AppID, sources)
+	offsets, err := op.cfg.Broker.Committed(ctx, op.cfg.AppID, present)
 	if err != nil {
 		return err
 	}
-	bounds, err := op.cfg.Broker.Bounds(ctx, append(append([]Partition(nil), sources...), logs...))
+	bounds, err := op.cfg.Broker.Bounds(ctx, all)
 	if err != nil {
 		return err
 	}
@@ -138,9 +145,11 @@ type position struct {
 }
 
 // startPoint is where the committed offsets say that the task is. A source that has
-// none begins at its first record.
+// none begins at its first record, and at 0 where its topic has no such partition. The
+// first that is committed carries the metadata.
 func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, sources []Partition) (at position, err error) {
-	for i, p := range sources {
+	first := true
+	for _, p := range sources {
 		b := bounds[p]
 		o, ok := offsets[p]
 		if !ok {
@@ -151,9 +160,11 @@ func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, 
 			return at, &OffsetError{p, o.Next, b}
 		}
 		at.next = append(at.next, o.Next)
-		if i > 0 || o.Metadata == "" {
+		if !first || o.Metadata == "" {
+			first = false
 			continue // set by a tool: there are no times to be had
 		}
+		first = false
 		if at.meta, err = decodeMeta(o.Metadata); err != nil {
 			return at, fmt.Errorf("%w of %v: does another application use this group?", err, p)
 		}

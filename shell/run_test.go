@@ -331,3 +331,37 @@ func TestNeverStale(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestMergeOfUnequal: streams that are only merged need not have equal counts; the last
+// tasks go without the smaller topic.
+func TestMergeOfUnequal(t *testing.T) {
+	addrs := newCluster(t)
+	b := topology.New("merge")
+	few := topology.NewTopic("few", codec.String, codec.String)
+	words.Stream(b).Merge(few.Stream(b)).To(words2)
+	broker := openBroker(t, addrs)
+	if err := broker.CreateTopics(t.Context(), []shell.Topic{{Name: "few", Partitions: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	plan := build(t, b)
+	want := 0
+	for i := range 2 { // the second time from committed offsets
+		stop := start(t, shell.Config{Broker: broker, CommitEvery: 10 * time.Millisecond}, plan)
+		for p := range int32(partitions) {
+			send(t, addrs, &kgo.Record{Topic: "words", Partition: p, Key: []byte("k"), Value: fmt.Append(nil, "w", i, p)})
+			want++
+		}
+		send(t, addrs, &kgo.Record{Topic: "few", Key: []byte("k"), Value: fmt.Append(nil, "f", i)})
+		want++
+		got := map[string]int{}
+		for _, v := range all(t, addrs, "counts", want) {
+			got[v]++
+		}
+		if len(got) != want {
+			t.Errorf("run %d: %v", i, got)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -72,6 +72,7 @@ type task struct {
 // taskSource is one source partition of a task and what was fetched of it.
 type taskSource struct {
 	partition Partition
+	absent    bool // the topic has no such partition
 	tag       int64
 	held      []heldBatch // delivered and not yet stepped
 }
@@ -306,6 +307,12 @@ func (i *CommitInfo) add(t *task, c *core.Commit) {
 func (w *worker) seek(t *task) {
 	for i, next := range t.core.Next(nil) {
 		s := &t.sources[i]
+		if s.absent { // nothing is to be waited for
+			if err := t.core.Step(&core.Batch{Source: core.SourceID(i), Next: next, CaughtUp: true}); err != nil {
+				w.failure(err)
+			}
+			continue
+		}
 		w.tag++
 		s.tag, s.held = w.tag, s.held[:0]
 		// Streams are read before tables in the same fetch: an update that was committed
@@ -325,8 +332,8 @@ func (w *worker) assigned(id core.TaskID) {
 		return
 	}
 	t := &task{id: id, sub: w.layout.subs[id.Sub]}
-	for _, s := range t.sub.sources {
-		t.sources = append(t.sources, taskSource{partition: Partition{s.topic, id.Partition}})
+	for i, s := range t.sub.sources {
+		t.sources = append(t.sources, taskSource{partition: Partition{s.topic, id.Partition}, absent: !t.sub.has(core.SourceID(i), id.Partition)})
 	}
 	i, _ := slices.BinarySearchFunc(w.tasks, id, func(t *task, id core.TaskID) int {
 		switch {
@@ -369,6 +376,9 @@ func (w *worker) opened(o *opening) {
 	}
 	t.core, t.store, t.point, t.state = o.core, o.store, o.point, taskRunning
 	for i := range t.sources {
+		if t.sources[i].absent {
+			continue
+		}
 		w.routes[t.sources[i].partition] = route{t, core.SourceID(i)}
 	}
 	w.seek(t)
@@ -468,9 +478,11 @@ func (w *worker) close(t *task) {
 // stop takes a task's state and routes away.
 func (w *worker) stop(t *task) {
 	for i := range t.sources {
-		delete(w.routes, t.sources[i].partition)
-		w.fetch.Remove(t.sources[i].partition)
-		t.sources[i].held = nil
+		if s := &t.sources[i]; !s.absent {
+			delete(w.routes, s.partition)
+			w.fetch.Remove(s.partition)
+			s.held = nil
+		}
 	}
 	if err := t.store.Close(); err != nil {
 		w.failure(fmt.Errorf("task %v: %w", t.id, err))
