@@ -100,7 +100,7 @@ func (c *counting) check(addrs []string) {
 	for i := range int(c.next) * perTransaction {
 		want = append(want, fmt.Sprint(i))
 	}
-	got := readBack(c.t, addrs, "out")
+	got := readBack(c.t, addrs, "out", int(c.parts)*len(want))
 	ends := map[shell.Partition]core.Offset{}
 	for i := range c.parts {
 		equal(c.t, fmt.Sprint("partition ", i), kvalues(got[i]), want)

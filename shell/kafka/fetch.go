@@ -54,7 +54,8 @@ type fetcher struct {
 	mu     sync.Mutex
 	parts  map[shell.Partition]*fetchPart
 	nodes  map[int32]*fetchNode
-	queue  []shell.Fetched
+	queue  [][]shell.Fetched // response by response; see push
+	cut    bool              // what comes next is of another response
 	closed bool
 
 	ready  chan struct{} // the queue has something
@@ -143,7 +144,9 @@ func (f *fetcher) remove(p shell.Partition) {
 	}
 	delete(f.parts, p)
 	f.displace(x)
-	f.queue = slices.DeleteFunc(f.queue, func(q shell.Fetched) bool { return q.Partition == p })
+	for i := range f.queue {
+		f.queue[i] = slices.DeleteFunc(f.queue[i], func(q shell.Fetched) bool { return q.Partition == p })
+	}
 }
 
 // place puts a partition on a node, which it makes if need be. The caller holds mu.
@@ -206,8 +209,15 @@ func (f *fetcher) outdate(x *fetchPart) {
 	}
 }
 
+// push queues what Poll returns: what came in one response together, but no more than
+// that. All that is queued may be tens of megabytes, and a worker that took them in one
+// piece could neither commit in time nor hear of a rebalance. The caller holds mu.
 func (f *fetcher) push(q shell.Fetched) {
-	f.queue = append(f.queue, q)
+	if n := len(f.queue); n == 0 || f.cut {
+		f.queue, f.cut = append(f.queue, []shell.Fetched{q}), false
+	} else {
+		f.queue[n-1] = append(f.queue[n-1], q)
+	}
 	signal(f.ready)
 }
 
@@ -217,11 +227,7 @@ func (f *fetcher) Poll(ctx context.Context) ([]shell.Fetched, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f.mu.Lock()
-		q := f.queue
-		f.queue = nil
-		f.mu.Unlock()
-		if len(q) > 0 {
+		if q := f.pop(); len(q) > 0 {
 			return q, nil
 		}
 		select {
@@ -232,6 +238,17 @@ func (f *fetcher) Poll(ctx context.Context) ([]shell.Fetched, error) {
 			return nil, errClosed
 		}
 	}
+}
+
+// pop takes the oldest response off the queue.
+func (f *fetcher) pop() (q []shell.Fetched) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(q) == 0 && len(f.queue) > 0 {
+		q, f.queue[0] = f.queue[0], nil
+		f.queue = f.queue[1:]
+	}
+	return q
 }
 
 // Release gives back the memory of delivered records.

@@ -261,6 +261,7 @@ func TestFollower(t *testing.T) {
 		}
 		broken = i == 1
 		mu.Unlock()
+		time.Sleep(150 * time.Millisecond) // the poll under way ends
 	}
 }
 

@@ -300,6 +300,7 @@ func (n *fetchNode) settle() {
 	f := n.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.cut = true
 	for i := range n.asked {
 		a := &n.asked[i]
 		x, got := a.fetchPart, &a.got

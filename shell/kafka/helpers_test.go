@@ -116,24 +116,24 @@ func counts(m map[shell.Partition][]core.RawRecord) map[shell.Partition]int {
 }
 
 // readBack reads a topic with a client that is not the code under test: read_committed,
-// in offset order of each partition, up to the last stable offset now.
-func readBack(t testing.TB, addrs []string, topic string, opts ...kgo.Opt) map[int32][]*kgo.Record {
+// in offset order of each partition: total records, and more if more come soon.
+func readBack(t testing.TB, addrs []string, topic string, total int, opts ...kgo.Opt) map[int32][]*kgo.Record {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50 * time.Millisecond),
 	}, opts...)...)
 	must(t, err)
 	defer cl.Close()
 	out := map[int32][]*kgo.Record{}
-	quiet := 0
-	for deadline := time.Now().Add(30 * time.Second); quiet < 3 && time.Now().Before(deadline); {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	n, quiet := 0, 0
+	for deadline := time.Now().Add(30 * time.Second); (n < total || quiet < 2) && time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		fs := cl.PollFetches(ctx)
 		cancel()
-		n := 0
+		before := n
 		fs.EachRecord(func(r *kgo.Record) { out[r.Partition] = append(out[r.Partition], r); n++ })
-		if quiet++; n > 0 {
+		if quiet++; n > before {
 			quiet = 0
 		}
 	}

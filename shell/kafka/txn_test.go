@@ -42,6 +42,7 @@ func commit(ctx context.Context, p shell.Producer, g shell.Group, batch *shell.P
 func TestTransactions(t *testing.T) {
 	for _, codec := range []string{"none", "lz4", "zstd", "snappy", "gzip"} {
 		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
 			c := fake(t, 3)
 			cfg := testConfig(c.ListenAddrs())
 			cfg.Compression, cfg.BatchBytes = codec, 2<<10 // many batches
@@ -89,7 +90,7 @@ func TestTransactions(t *testing.T) {
 				ends[tp("out", i)] = 6 * 306
 			}
 			got := fetchUntil(t, b, ends)
-			other := readBack(t, c.ListenAddrs(), "out")
+			other := readBack(t, c.ListenAddrs(), "out", 4*3*305)
 			for q, vs := range want {
 				rs := got[q]
 				equal(t, q.String(), values(rs), vs)
@@ -139,7 +140,7 @@ func TestFencing(t *testing.T) {
 	must(t, old.Open(ctx))
 	batch.Records = records(3, "c%d")
 	must(t, commit(ctx, old, nil, batch, 5))
-	got := readBack(t, c.ListenAddrs(), "out")
+	got := readBack(t, c.ListenAddrs(), "out", 12)
 	equal(t, "out", kvalues(got[0]), []string{"a0", "a1", "a2", "b0", "b1", "b2", "b0", "b1", "b2", "c0", "c1", "c2"})
 }
 
