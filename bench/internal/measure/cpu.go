@@ -14,15 +14,6 @@ func CPU() time.Duration {
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
-// PeakRSS is the most memory that this process has had, in bytes.
-func PeakRSS() int64 {
-	var ru syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
-		panic(err)
-	}
-	return ru.Maxrss * maxrssUnit
-}
-
 // Mark is what a process had done at a moment.
 type Mark struct {
 	Records int64         `json:"records"` // input that is committed

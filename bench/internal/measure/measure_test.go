@@ -57,7 +57,7 @@ func TestProcess(t *testing.T) {
 	if own, seen := CPU(), ProcessCPU(os.Getpid()); own < seen-20*time.Millisecond || own > seen+time.Second {
 		t.Errorf("own CPU %v, as seen from outside %v", own, seen)
 	}
-	if own, seen := PeakRSS(), ProcessPeakRSS(os.Getpid()); own < seen/2 || own > 2*seen {
-		t.Errorf("own peak %d, as seen from outside %d", own, seen)
+	if PeakRSS() < 1<<20 {
+		t.Errorf("peak of %d bytes", PeakRSS())
 	}
 }

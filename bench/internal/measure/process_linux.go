@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-const maxrssUnit = 1024
-
 // tick is the unit of times in /proc: USER_HZ, which is 100 on all of Linux's ports.
 const tick = 10 * time.Millisecond
 
@@ -40,3 +38,7 @@ func ProcessPeakRSS(pid int) int64 {
 	}
 	return kb << 10
 }
+
+// PeakRSS is the most memory that this process has had, in bytes. (The maximum of
+// getrusage is no answer: a child begins with its parent's.)
+func PeakRSS() int64 { return ProcessPeakRSS(os.Getpid()) }
