@@ -197,12 +197,12 @@ var shapes = map[string]func(*Task){
 		a, b := Sink(t, 0, "a", str{}, str{}), Sink(t, 1, "b", str{}, str{})
 		words := FlatMap(t.Node("words", "split"), func(v string, out *Out[string]) {
 			for i, w := range strings.Fields(v) {
-				switch {
-				case w == "reject":
+				switch w {
+				case "reject":
 					out.Reject(errors.New("no such word"))
-				case w == "panic":
+				case "panic":
 					panic("at the " + w)
-				case w == "past":
+				case "past":
 					out.EmitAt(-5, w)
 				default:
 					out.EmitAt(Time(100+i), w)

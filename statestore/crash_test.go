@@ -87,7 +87,7 @@ func (t *simTask) recover(s Store) error {
 			if key := rowKey(core.TableID(i), k); key <= last {
 				last = "wrong"
 				return false
-			} else {
+			} else { //nolint:revive // key is of the if
 				last = key
 				got[key] = fmt.Sprintf("%s@%d", v, at)
 			}
@@ -144,6 +144,7 @@ func (h opHook) wrap(f vfs.File, err error) (vfs.File, error) {
 	}
 	return opFile{f, h.op}, nil
 }
+
 func (h opHook) Create(n string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	h.op()
 	return h.wrap(h.FS.Create(n, c))
@@ -173,8 +174,10 @@ type sim struct {
 }
 
 func newSim(seed uint64, plant bugs) *sim {
-	s := &sim{rng: rand.New(rand.NewPCG(seed, 77)), plant: plant, disk: vfs.NewCrashableMem(), seen: map[string]int{},
-		loss: rand.New(rand.NewPCG(seed, 78))}
+	s := &sim{
+		rng: rand.New(rand.NewPCG(seed, 77)), plant: plant, disk: vfs.NewCrashableMem(), seen: map[string]int{},
+		loss: rand.New(rand.NewPCG(seed, 78)),
+	}
 	for i := range 1 + s.rng.IntN(3) {
 		s.tasks = append(s.tasks, &simTask{
 			id:   core.TaskID{Sub: int32(i % 2), Partition: int32(i)},

@@ -101,26 +101,26 @@ func wrapDisk(where string, err error) error {
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrFull), errors.Is(err, ErrIO), errors.Is(err, ErrClosed):
 		return err
 	case pebble.IsCorruptionError(err):
-		return fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, where, oneLine{err}, startAnew)
+		return fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, where, oneLineError{err}, startAnew)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: %s: %w", ErrFull, where, oneLine{err})
+		return fmt.Errorf("%w: %s: %w", ErrFull, where, oneLineError{err})
 	default:
-		return fmt.Errorf("%w: %s: %w", ErrIO, where, oneLine{err})
+		return fmt.Errorf("%w: %s: %w", ErrIO, where, oneLineError{err})
 	}
 }
 
 const startAnew = "delete the directory; the rows are read again from the changelogs"
 
-// oneLine is an error whose text has no line breaks; Pebble's have.
-type oneLine struct{ error }
+// oneLineError is an error whose text has no line breaks; Pebble's have.
+type oneLineError struct{ error }
 
-func (e oneLine) Error() string {
+func (e oneLineError) Error() string {
 	lines := strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' })
 	lines = slices.DeleteFunc(lines, func(s string) bool { return s == "<corruption detail carrier>" })
 	return strings.Join(slices.Compact(lines), "; ")
 }
 
-func (e oneLine) Unwrap() error { return e.error }
+func (e oneLineError) Unwrap() error { return e.error }
 
 // listener hears of the errors of Pebble's own goroutines.
 func (d *disk) listener() *pebble.EventListener {

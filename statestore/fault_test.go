@@ -158,7 +158,7 @@ func TestDiskFull(t *testing.T) {
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
 			t.Run(part+" "+cause.Error(), func(t *testing.T) {
 				want := ErrFull
-				if cause == syscall.EIO {
+				if errors.Is(cause, syscall.EIO) {
 					want = ErrIO
 				}
 				mem := vfs.NewCrashableMem()

@@ -204,12 +204,12 @@ func openFiles(dir string, o *pebble.Options) (pdb *pebble.DB, err error) {
 	case errors.Is(err, pebble.ErrDBNotPristine):
 		return nil, fmt.Errorf("%w: %s: %w", ErrForeign, dir, err)
 	case errors.Is(err, os.ErrNotExist): // a file that the manifest names
-		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLine{err}, startAnew)
+		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLineError{err}, startAnew)
 	case strings.Contains(err.Error(), "format version"), strings.Contains(err.Error(), "format major version"):
 		return nil, fmt.Errorf("%w: %s: %w: run the program that wrote it, or delete the directory (the rows are read again from the changelogs)",
 			ErrVersion, dir, err)
 	case !isSyscall(err): // not the system's: so it is the content
-		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLine{err}, startAnew)
+		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLineError{err}, startAnew)
 	}
 	return nil, wrapDisk(dir, err)
 }

@@ -32,12 +32,12 @@ func (c *Checkpoint) Clone() Checkpoint {
 	return d
 }
 
-// set copies c into d's own memory.
-func (d *Checkpoint) set(c *Checkpoint) {
-	d.Changelog = append(d.Changelog[:0], c.Changelog...)
-	d.Input = append(d.Input[:0], c.Input...)
-	d.Times = append(d.Times[:0], c.Times...)
-	d.Wall = c.Wall
+// set copies from into c's own memory.
+func (c *Checkpoint) set(from *Checkpoint) {
+	c.Changelog = append(c.Changelog[:0], from.Changelog...)
+	c.Input = append(c.Input[:0], from.Input...)
+	c.Times = append(c.Times[:0], from.Times...)
+	c.Wall = from.Wall
 }
 
 func (c *Checkpoint) equal(d *Checkpoint) bool {
@@ -135,8 +135,9 @@ var (
 )
 
 const (
-	// MaxKey and MaxValue bound a row.
-	MaxKey   = 1 << 20
+	// MaxKey is the most bytes that a row's key may have.
+	MaxKey = 1 << 20
+	// MaxValue is the most bytes that a row's value may have.
 	MaxValue = 256 << 20
 )
 

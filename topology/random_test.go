@@ -46,7 +46,7 @@ func randomTopology(t *rapid.T) (b *topology.Builder, tables []string) {
 			add(no)
 		case "flatMap":
 			add(topology.FlatMap(pick(), func(s string, out *topology.Out[string]) {
-				for i := 0; i < len(s)%3; i++ {
+				for i := range len(s) % 3 {
 					out.Emit(s[i:])
 				}
 			}))
@@ -160,8 +160,13 @@ func TestRandomTopologiesEveryWay(t *testing.T) {
 		}
 		want := run(t, topologytest.Config{}, b, tables, steps)
 		for _, c := range []topologytest.Config{
-			{Batch: 100, CommitEvery: 100}, {Batch: 2, CommitEvery: 3, CrashAfter: 4}, {CrashAfter: 3, CommitEvery: 2},
-			{Seed: 1 + rapid.Uint64Range(0, 1<<40).Draw(rt, "seed")}, {Seed: 7, CrashAfter: 5}, {Partitions: 4}, {Partitions: 3, Seed: 5, CrashAfter: 7},
+			{Batch: 100, CommitEvery: 100},
+			{Batch: 2, CommitEvery: 3, CrashAfter: 4},
+			{CrashAfter: 3, CommitEvery: 2},
+			{Seed: 1 + rapid.Uint64Range(0, 1<<40).Draw(rt, "seed")},
+			{Seed: 7, CrashAfter: 5},
+			{Partitions: 4},
+			{Partitions: 3, Seed: 5, CrashAfter: 7},
 		} {
 			if got := run(t, c, b, tables, steps); got != want {
 				rt.Fatalf("%+v: got\n%s\nwant\n%s", c, got, want)

@@ -211,7 +211,7 @@ func (t TLS) config() (*tls.Config, error) {
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
-		return nil, errors.New("Cert and Key go together")
+		return nil, errors.New("a TLS certificate and its key go together")
 	}
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)

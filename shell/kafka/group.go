@@ -37,18 +37,18 @@ import (
 // worker is told Lost, before the Revoked of the tasks), when a claim could not be opened,
 // or at Close. All claims end then, and Consume joins anew.
 type group struct {
-	b       *Broker
-	cfg     shell.GroupConfig
-	topics  []string
-	subOf   map[string]int32
-	sarama  sarama.ConsumerGroup
-	kafka   *coordinator // for LeaveGroup
-	strat   *strategy
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
-	closing sync.Once
-	ended   chan struct{} // Close is done
+	b        *Broker
+	cfg      shell.GroupConfig
+	topics   []string
+	subOf    map[string]int32
+	sarama   sarama.ConsumerGroup
+	kafka    *coordinator // for LeaveGroup
+	strategy *strategy
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+	closing  sync.Once
+	ended    chan struct{} // Close is done
 
 	mu      sync.Mutex
 	session sarama.ConsumerGroupSession // the last one; nil: none yet
@@ -86,9 +86,9 @@ func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, 
 	if len(g.topics) == 0 {
 		return nil, errors.New("kafka: a group needs source topics")
 	}
-	g.strat = &strategy{id: cfg.TransactionalID, sources: cfg.Sources, onDisk: cfg.OnDisk, assigned: g.learn}
+	g.strategy = &strategy{id: cfg.TransactionalID, sources: cfg.Sources, onDisk: cfg.OnDisk, assigned: g.learn}
 	if cfg.TransactionalID != "" {
-		g.strat.fence, g.strat.ongoing = g.fence, g.ongoing
+		g.strategy.fence, g.strategy.ongoing = g.fence, g.ongoing
 	}
 	sc := g.config()
 	var err error
@@ -141,7 +141,7 @@ func (g *group) config() *sarama.Config {
 	c.Consumer.Group.Heartbeat.Interval = cfg.HeartbeatInterval
 	c.Consumer.Group.Rebalance.Timeout = cfg.RebalanceTimeout
 	c.Consumer.Group.Rebalance.Retry.Backoff = 100 * time.Millisecond // 2 s would make joins that long
-	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strat}
+	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strategy}
 	c.Consumer.Group.InstanceId = g.cfg.Instance
 	return c
 }
@@ -396,7 +396,8 @@ func (g *group) Close(ctx context.Context) error {
 			err = ctx.Err()
 			close(g.giveUp)
 			select {
-			case <-closed:
+			case e := <-closed:
+				err = errors.Join(err, e)
 			case <-time.After(2 * time.Second): // it waits for a broker
 			}
 		}

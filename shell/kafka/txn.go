@@ -77,7 +77,7 @@ func (p *producer) ready(req string) error {
 // failed ends the transaction with err, put into the words of the port. What has only
 // taken too long did not happen, once it is aborted.
 func (p *producer) failed(ctx context.Context, err error) error {
-	p.joinOffsets(ctx)
+	_ = p.joinOffsets(ctx) // the first failure counts
 	switch {
 	case timedOut(err):
 		err = fmt.Errorf("%w: %w", shell.ErrAborted, err)
@@ -90,7 +90,7 @@ func (p *producer) failed(ctx context.Context, err error) error {
 
 // Open makes the transactional id this producer's.
 func (p *producer) Open(ctx context.Context) error {
-	p.joinOffsets(ctx)
+	_ = p.joinOffsets(ctx) // whatever it was, it ends here
 	p.open = false
 	p.hangUp() // a late batch must not come behind what we send from now on
 	return p.initID(ctx, -1, -1)

@@ -203,7 +203,6 @@ func eof(err error) error {
 	return err
 }
 
-func (f *frame) int8() int8   { return int8(f.take(1)[0]) }
 func (f *frame) int16() int16 { return int16(binary.BigEndian.Uint16(f.take(2))) }
 func (f *frame) int32() int32 { return int32(binary.BigEndian.Uint32(f.take(4))) }
 func (f *frame) int64() int64 { return int64(binary.BigEndian.Uint64(f.take(8))) }

@@ -31,8 +31,8 @@ type Factory interface {
 	Crash(t testing.TB, db statestore.DB)
 }
 
-// Run tests the implementation. make returns a factory over an empty place.
-func Run(t *testing.T, make func(testing.TB) Factory) {
+// Run tests the implementation. open returns a factory over an empty place.
+func Run(t *testing.T, open func(testing.TB) Factory) {
 	for _, c := range []struct {
 		name string
 		f    func(*testing.T, Factory)
@@ -57,7 +57,7 @@ func Run(t *testing.T, make func(testing.TB) Factory) {
 		{"Workers", testWorkers},
 		{"Model", testModel},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.f(t, make(t)) })
+		t.Run(c.name, func(t *testing.T) { c.f(t, open(t)) })
 	}
 }
 
@@ -135,19 +135,19 @@ func wantGet(t reporter, s statestore.Store, table core.TableID, key, want strin
 }
 
 // scan returns the rows as "key=value@time".
-func scan(t reporter, s statestore.Store, table core.TableID, lo, hi []byte, max int) []string {
+func scan(t reporter, s statestore.Store, table core.TableID, lo, hi []byte, most int) []string {
 	t.Helper()
 	var rows []string
 	must(t, s.Scan(table, lo, hi, func(k, v []byte, at core.Time) bool {
 		rows = append(rows, fmt.Sprintf("%s=%s@%d", k, v, at))
-		return len(rows) != max
+		return len(rows) != most
 	}))
 	return rows
 }
 
-func wantScan(t reporter, s statestore.Store, table core.TableID, lo, hi []byte, max int, want ...string) {
+func wantScan(t reporter, s statestore.Store, table core.TableID, lo, hi []byte, most int, want ...string) {
 	t.Helper()
-	if got := scan(t, s, table, lo, hi, max); !slices.Equal(got, want) {
+	if got := scan(t, s, table, lo, hi, most); !slices.Equal(got, want) {
 		t.Fatalf("Scan(%d, %q, %q) = %q, want %q", table, lo, hi, got, want)
 	}
 }

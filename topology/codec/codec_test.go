@@ -150,11 +150,13 @@ func TestDecodeErrors(t *testing.T) {
 
 type unexported struct {
 	Name string
-	age  int
+	age  int //nolint:unused // that it is there is the point
 }
-type embedsUnexported struct{ inner }
-type inner struct{ Name string }
-type marshals struct{ secret int }
+type (
+	embedsUnexported struct{ inner }
+	inner            struct{ Name string }
+	marshals         struct{ secret int }
+)
 
 func (m marshals) MarshalJSON() ([]byte, error)  { return json.Marshal(m.secret) }
 func (m *marshals) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &m.secret) }
@@ -196,11 +198,18 @@ func TestCheck(t *testing.T) {
 
 func TestSchemas(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{SchemaOf(String), "string"}, {SchemaOf(Text[customerID]()), "string"}, {SchemaOf(Default[customerID]()), "string"},
-		{SchemaOf(Int64), "int64"}, {SchemaOf(Default[cents]()), "int64"}, {SchemaOf(Float64), "float64"}, {SchemaOf(Bytes), "bytes"},
-		{SchemaOf(JSON[order]()), "json(order)"}, {SchemaOf(JSON[[]order]()), "json([]order)"},
+		{SchemaOf(String), "string"},
+		{SchemaOf(Text[customerID]()), "string"},
+		{SchemaOf(Default[customerID]()), "string"},
+		{SchemaOf(Int64), "int64"},
+		{SchemaOf(Default[cents]()), "int64"},
+		{SchemaOf(Float64), "float64"},
+		{SchemaOf(Bytes), "bytes"},
+		{SchemaOf(JSON[order]()), "json(order)"},
+		{SchemaOf(JSON[[]order]()), "json([]order)"},
 		{SchemaOf(JSON[core.Opt[order]]()), "json(Opt[order])"},
-		{SchemaOf(Optional(String)), "optional(string)"}, {SchemaOf(List(JSON[order]())), "list(json(order))"},
+		{SchemaOf(Optional(String)), "optional(string)"},
+		{SchemaOf(List(JSON[order]())), "list(json(order))"},
 		{SchemaOf(Func(Int64.Append, Int64.Decode)), "go(int64)"},
 	} {
 		if c.got != c.want {
@@ -223,7 +232,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		"text":    func() { _, _ = String.Append(buf, "abc") },
 		"decode":  func() { _, _ = Int64.Decode(buf[:8]) },
 	} {
-		if n := testing.AllocsPerRun(100, f); n > 0 && !(race && name == "json") {
+		if n := testing.AllocsPerRun(100, f); n > 0 && (!race || name != "json") {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

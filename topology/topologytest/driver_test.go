@@ -50,6 +50,7 @@ func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, 
 func (r *recorder) Failed() bool              { return len(r.errors) > 0 }
 func (r *recorder) Errorf(f string, a ...any) { r.errors = append(r.errors, fmt.Sprintf(f, a...)) }
 func (r *recorder) Fatal(a ...any)            { r.errors = append(r.errors, fmt.Sprint(a...)); panic(fatal{}) }
+
 func (r *recorder) Fatalf(f string, a ...any) {
 	r.Errorf(f, a...)
 	panic(fatal{})
@@ -120,13 +121,17 @@ func TestWhatFailuresSay(t *testing.T) {
 		{"stopped unnoticed", func(t testing.TB) {
 			Topic(New(t, pass()), in).Send("a", value{"panic", 1})
 		}, "topology pass has stopped: task 0_0, topic in, partition 0, offset 0, node map (topologytest.pass.func1): core: panic in a user function: as asked"},
-		{"no build", func(t testing.TB) { New(t, topology.New("nothing")) },
-			"topology \"nothing\" does not build:\ntopology: invalid: topology \"nothing\" is empty: begin with Topic.Stream or Topic.Table"},
+		{
+			"no build", func(t testing.TB) { New(t, topology.New("nothing")) },
+			"topology \"nothing\" does not build:\ntopology: invalid: topology \"nothing\" is empty: begin with Topic.Stream or Topic.Table",
+		},
 		{"two names", func(t testing.TB) { New(t, pass(), pass()) }, `two topologies are named "pass"`},
 		{"no topic", func(t testing.TB) { Topic(New(t, pass()), topology.NewTopic("x", codec.String, codec.String)) }, `no topology reads or writes topic "x"`},
 		{"no table", func(t testing.TB) { Table[string, int64](New(t, pass()), "x") }, `no table is named "x"; there are: count`},
-		{"other types", func(t testing.TB) { Table[string, string](New(t, pass()), "count") },
-			`topology: table "count" is string -> int64, and not of string and string`},
+		{
+			"other types", func(t testing.TB) { Table[string, string](New(t, pass()), "count") },
+			`topology: table "count" is string -> int64, and not of string and string`,
+		},
 		{"no topology", func(t testing.TB) { New(t, pass()).Pause("x") }, `no topology is named "x"; there are: pass`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
