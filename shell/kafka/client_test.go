@@ -84,7 +84,7 @@ func TestConfig(t *testing.T) {
 		"third":             {Brokers: []string{"a:1"}, HeartbeatInterval: 9 * time.Second},
 		"15 minutes":        {Brokers: []string{"a:1"}, TransactionTimeout: time.Hour},
 		"no such file":      {Brokers: []string{"a:1"}, TLS: TLS{CA: "/none"}},
-		"Cert and Key":      {Brokers: []string{"a:1"}, TLS: TLS{Cert: "/none"}},
+		"go together":       {Brokers: []string{"a:1"}, TLS: TLS{Cert: "/none"}},
 	} {
 		if err := bad.Validate(); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

@@ -1,5 +1,3 @@
-// Package storetest is the contract of statestore.DB as a test: every implementation
-// passes it.
 package storetest
 
 import (
