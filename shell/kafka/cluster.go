@@ -294,21 +294,13 @@ func (k *coordinator) connect(ctx context.Context) (*sarama.Broker, error) {
 	if closed {
 		return nil, errClosed
 	}
-	r, err := any1(ctx, k.c, func(br *sarama.Broker) (*sarama.FindCoordinatorResponse, error) {
-		return br.FindCoordinator(&sarama.FindCoordinatorRequest{Version: 3, CoordinatorKey: k.key, CoordinatorType: k.kind})
-	})
+	addr, err := k.find(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if r.Err != sarama.ErrNoError {
-		return nil, &answer{"FindCoordinator", r.Err}
-	}
-	if r.Coordinator == nil {
-		return nil, &answer{"FindCoordinator", sarama.ErrConsumerCoordinatorNotAvailable}
-	}
 	return await(ctx, func() (*sarama.Broker, error) {
 		sc, _ := k.c.b.sarama("coordinator")
-		br := sarama.NewBroker(r.Coordinator.Addr())
+		br := sarama.NewBroker(addr)
 		if err := br.Open(sc); err != nil {
 			return nil, err
 		}
@@ -327,6 +319,22 @@ func (k *coordinator) connect(ctx context.Context) (*sarama.Broker, error) {
 		k.br = br
 		return br, nil
 	})
+}
+
+// find asks who the coordinator is, once.
+func (k *coordinator) find(ctx context.Context) (addr string, err error) {
+	r, err := any1(ctx, k.c, func(br *sarama.Broker) (*sarama.FindCoordinatorResponse, error) {
+		return br.FindCoordinator(&sarama.FindCoordinatorRequest{Version: 3, CoordinatorKey: k.key, CoordinatorType: k.kind})
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case r.Err != sarama.ErrNoError:
+		return "", &answer{"FindCoordinator", r.Err}
+	case r.Coordinator == nil:
+		return "", &answer{"FindCoordinator", sarama.ErrConsumerCoordinatorNotAvailable}
+	}
+	return r.Coordinator.Addr(), nil
 }
 
 // forget makes the next request look for the coordinator again.

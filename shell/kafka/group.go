@@ -42,6 +42,8 @@ type group struct {
 	topics   []string
 	subOf    map[string]int32
 	sarama   sarama.ConsumerGroup
+	client   sarama.Client // its own, for nothing else
+	dialer   *groupDialer
 	kafka    *coordinator // for LeaveGroup
 	strategy *strategy
 	ctx      context.Context
@@ -90,60 +92,16 @@ func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, 
 	if cfg.TransactionalID != "" {
 		g.strategy.fence, g.strategy.ongoing = g.fence, g.ongoing
 	}
-	sc := g.config()
-	var err error
-	o := newOutage(b.cfg.RetryFor)
-	for {
-		if g.sarama, err = await(ctx, func() (sarama.ConsumerGroup, error) {
-			return sarama.NewConsumerGroup(b.cfg.Brokers, cfg.Group, sc)
-		}); err == nil {
-			break
-		}
-		var conf sarama.ConfigurationError
-		if errors.As(err, &conf) {
-			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		if err := b.again(ctx, o, err); err != nil {
-			return nil, err
-		}
-	}
 	g.ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := g.connect(); err != nil {
+		g.stop()
+		return nil, err
+	}
 	g.wg.Go(g.run)
 	g.wg.Go(g.watch)
+	g.wg.Go(g.findCoordinator)
 	go g.pump()
 	return g, nil
-}
-
-// config is the group client's. It reads nothing but its claims' existence.
-func (g *group) config() *sarama.Config {
-	c, _ := g.b.sarama("group")
-	cfg := &g.b.cfg
-	// A JoinGroup is answered when all members have joined.
-	c.Net.ReadTimeout = cfg.RebalanceTimeout + ioTimeout
-	c.Metadata.Retry.Max, c.Metadata.Retry.Backoff = 10, 50*time.Millisecond
-	c.Metadata.RefreshFrequency = time.Minute // how soon the leader sees new partitions
-	c.ChannelBufferSize = 1
-	c.Consumer.Fetch.Default, c.Consumer.Fetch.Max, c.Consumer.Fetch.Min = 1, 1, 1
-	c.Consumer.Fetch.MaxBytes = 1
-	c.Consumer.MaxWaitTime = 500 * time.Millisecond
-	// ReadCommitted would ask for stable offsets when a claim begins, and one transaction
-	// that a dead member left open would end the session, with all tasks, over and over.
-	// The worker reads the offsets itself.
-	c.Consumer.IsolationLevel = sarama.ReadUncommitted
-	c.Consumer.Offsets.AutoCommit.Enable = false
-	c.Consumer.Offsets.Initial = sarama.OffsetOldest
-	c.Consumer.Return.Errors = true
-	// Nothing is read here, and nothing committed: a claim at an offset that is gone must
-	// begin all the same, so that the worker can say which offset it is. Without this it
-	// would end the session, over and over.
-	c.Consumer.Group.ResetInvalidOffsets = true
-	c.Consumer.Group.Session.Timeout = cfg.SessionTimeout
-	c.Consumer.Group.Heartbeat.Interval = cfg.HeartbeatInterval
-	c.Consumer.Group.Rebalance.Timeout = cfg.RebalanceTimeout
-	c.Consumer.Group.Rebalance.Retry.Backoff = 100 * time.Millisecond // 2 s would make joins that long
-	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strategy}
-	c.Consumer.Group.InstanceId = g.cfg.Instance
-	return c
 }
 
 // run joins again and again, until Close or a fatal error.
@@ -388,7 +346,7 @@ func (g *group) Close(ctx context.Context) error {
 			e := g.sarama.Close() // ends the claims, waits for them
 			g.stop()
 			g.wg.Wait()
-			closed <- e
+			closed <- errors.Join(e, g.client.Close())
 		}()
 		select {
 		case err = <-closed:

@@ -31,6 +31,7 @@ import (
 type outPart struct {
 	shell.Partition
 	sequence int32 // of the next record that was never sent
+	known    bool  // the broker has a sequence of this epoch
 	added    bool  // to the transaction
 
 	// Of the Produce that is under way.
@@ -274,6 +275,11 @@ func (n *outNode) fill(ps []shell.Partition) []sentChunk {
 		if op.again || op.err != nil || op.sent == len(op.chunks) {
 			continue
 		}
+		if !op.known && op.sent > op.acked {
+			// A broker that knows no sequence of ours takes any: were the first chunk refused
+			// (a fresh topic, a new leader) and the second taken, the first could never follow.
+			continue
+		}
 		c := &op.chunks[op.sent]
 		if size > 0 && size+c.size > requestMax {
 			continue
@@ -414,6 +420,7 @@ func (p *outPart) answered(i int, k code, base core.Offset, text string, limit i
 			p.batch.Base = base
 		}
 		p.acked++
+		p.known = true
 	case k == sarama.ErrNoError:
 		// One before it failed, with an answer that leaves open whether it was appended, as
 		// REQUEST_TIMED_OUT does. All of them are sent again; this one is a duplicate then.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -375,12 +376,14 @@ func realRestart(t *testing.T, nodes int) {
 	g, err := b.Join(ctx, shell.GroupConfig{Group: "g", Instance: "i", TransactionalID: "g-i", Sources: [][]string{{"in"}}})
 	must(t, err)
 	assigned := make(chan struct{}, 100)
+	var revoked atomic.Int32
 	go func() {
 		for e := range g.Events() {
 			switch e.Kind {
 			case shell.Assigned:
 				assigned <- struct{}{}
 			case shell.Revoked:
+				revoked.Add(1)
 				e.Done()
 			case shell.Lost:
 			case shell.Failed:
@@ -467,7 +470,10 @@ func realRestart(t *testing.T, nodes int) {
 		must(t, err)
 		longest = max(longest, time.Since(began))
 	}
-	t.Logf("longest step %v", longest.Round(time.Millisecond))
+	t.Logf("longest step %v, %d revocations", longest.Round(time.Millisecond), revoked.Load())
+	if n := revoked.Load(); n > 0 {
+		t.Errorf("the membership did not last: %d revocations", n)
+	}
 	x.check(c.Brokers())
 	want := int(x.next) * perTransaction
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {

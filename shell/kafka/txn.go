@@ -122,7 +122,7 @@ func (p *producer) initID(ctx context.Context, pid int64, epoch int16) error {
 	}
 	p.pid, p.epoch = r.ProducerID, r.ProducerEpoch
 	for _, op := range p.parts {
-		op.sequence, op.added = 0, false // a new epoch counts from 0
+		op.sequence, op.known, op.added = 0, false, false // a new epoch counts from 0
 	}
 	p.open, p.broken, p.began, p.unsure, p.offsetsAdded = true, nil, false, false, false
 	return nil
