@@ -60,10 +60,17 @@ func TestAge(t *testing.T) {
 	at := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
 	w := &world{truth: [][]change{{{}, {at(100), at(105)}, {at(200), at(205)}}}}
 	for _, c := range []struct{ placed, version, want int }{
-		{50, 1, 0}, {50, 2, 1}, {50, 3, 1},
-		{101, 1, 0}, {101, 2, 0}, // while the change was under way either is right
-		{150, 1, -1}, {150, 2, 0}, {150, 3, 1},
-		{300, 1, -1}, {300, 2, -1}, {300, 3, 0},
+		{50, 1, 0},
+		{50, 2, 1},
+		{50, 3, 1},
+		{101, 1, 0},
+		{101, 2, 0}, // while the change was under way either is right
+		{150, 1, -1},
+		{150, 2, 0},
+		{150, 3, 1},
+		{300, 1, -1},
+		{300, 2, -1},
+		{300, 3, 0},
 	} {
 		if got := w.age(&placed{at: at(c.placed), version: int32(c.version)}); got != c.want {
 			t.Errorf("placed at %d ms with version %d: %d, want %d", c.placed, c.version, got, c.want)
