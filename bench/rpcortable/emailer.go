@@ -127,7 +127,7 @@ func (e *emailer) run(ctx context.Context) error {
 	sess, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(e.Brokers...),
 		kgo.ConsumerGroup(app), kgo.ConsumeTopics(e.Topics.Orders), kgo.BlockRebalanceOnPoll(),
-		kgo.TransactionalID(app), kgo.RequireStableFetchOffsets(),
+		kgo.TransactionalID(app),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -140,36 +140,11 @@ func (e *emailer) run(ctx context.Context) error {
 	defer sess.CloseAllowingRebalance()
 	cl := sess.Client()
 	for ctx.Err() == nil {
-		var wait sync.WaitGroup
-		var parts [][]order
-		n := 0
-		until := time.Now().Add(e.Commit)
-		polling := ctx
-		for first := true; first || polling.Err() == nil && n < ordersMax; first = false {
-			fs := cl.PollRecords(polling, ordersMax/2)
-			if err := fatal(fs); err != nil {
-				return err
-			}
-			if fs.NumRecords() > 0 {
-				part, err := decode(fs)
-				if err != nil {
-					return err
-				}
-				e.lookup.begin(ctx, &wait, part)
-				parts = append(parts, part)
-				n += len(part)
-			}
-			if first {
-				if n == 0 {
-					break
-				}
-				var cancel context.CancelFunc
-				polling, cancel = context.WithDeadline(ctx, until)
-				defer cancel()
-			}
+		parts, err := e.gather(ctx, cl)
+		if err != nil {
+			return err
 		}
-		wait.Wait()
-		if n > 0 && ctx.Err() == nil {
+		if len(parts) > 0 && ctx.Err() == nil {
 			if err := e.send(ctx, sess, parts); err != nil {
 				return err
 			}
@@ -177,6 +152,39 @@ func (e *emailer) run(ctx context.Context) error {
 		cl.AllowRebalance()
 	}
 	return nil
+}
+
+// gather takes the orders of one transaction, and returns when they are looked up: what
+// comes within the commit interval, from the first order on.
+func (e *emailer) gather(ctx context.Context, cl *kgo.Client) (parts [][]order, err error) {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	take := func(fs kgo.Fetches) (int, error) {
+		if err := fatal(fs); err != nil || fs.NumRecords() == 0 {
+			return 0, err
+		}
+		part, err := decode(fs)
+		if err != nil {
+			return 0, err
+		}
+		e.lookup.begin(ctx, &wait, part)
+		parts = append(parts, part)
+		return len(part), nil
+	}
+	n, err := take(cl.PollRecords(ctx, ordersMax/2))
+	if n == 0 {
+		return nil, err
+	}
+	polling, cancel := context.WithTimeout(ctx, e.Commit)
+	defer cancel()
+	for polling.Err() == nil && n < ordersMax {
+		more, err := take(cl.PollRecords(polling, ordersMax/2))
+		if err != nil {
+			return nil, err
+		}
+		n += more
+	}
+	return parts, nil
 }
 
 // send writes the emails and the offsets in one transaction.

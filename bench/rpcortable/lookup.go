@@ -27,8 +27,8 @@ type client struct {
 
 const (
 	tryTimeout = time.Second
-	pauseMin   = 20 * time.Millisecond
-	pauseMax   = time.Second
+	pauseFirst = 20 * time.Millisecond
+	pauseMost  = time.Second
 )
 
 func newClient(url string, concurrency int) *client {
@@ -44,7 +44,7 @@ func newClient(url string, concurrency int) *client {
 
 // call makes one call, again and again until it is answered. found is false for a 404.
 func (c *client) call(ctx context.Context, method, path string, body []byte, into any) (found bool, err error) {
-	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
+	for pause := pauseFirst; ; pause = min(2*pause, pauseMost) {
 		select {
 		case c.free <- struct{}{}:
 		case <-ctx.Done():

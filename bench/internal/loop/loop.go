@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg Config) error {
 	sess, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ConsumerGroup(cfg.App), kgo.ConsumeTopics(cfg.In), kgo.BlockRebalanceOnPoll(),
-		kgo.TransactionalID(cfg.App), kgo.RequireStableFetchOffsets(),
+		kgo.TransactionalID(cfg.App),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxPartitionBytes(1<<20),
