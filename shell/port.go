@@ -124,8 +124,10 @@ type Fetched struct {
 	Partition
 	Tag   int64
 	Batch core.Batch
-	Bytes int   // what Release gives back
-	Err   error // an *OffsetError; nothing more comes until the next Add
+	Bytes int // what Release gives back
+	// Err is an *OffsetError, or why the partition cannot be read at all: ErrUnreachable
+	// after an outage that was too long, a damaged batch. Nothing more comes until the next Add.
+	Err error
 }
 
 // ProducerConfig says whose a Producer is.
