@@ -50,7 +50,7 @@ functions and codecs allocate.
 # Reading the package
 
 task.go holds the calls of the task, merge.go which record is next, tx.go the sources
-and sinks, op.go join.go process.go the operators, out.go what a function emits, table.go
+and sinks, op.go join.go jointable.go process.go the operators, out.go what a function emits, table.go
 the overlay of uncommitted rows, effect.go the commit, describe.go its text, mutation.go
 the check for functions that change rows. core imports the standard library only.
 

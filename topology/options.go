@@ -19,7 +19,8 @@ type (
 		SinkOption
 		forEveryOperator()
 	}
-	// StateOption is for what keeps state: Process, processors, ToTable, aggregates.
+	// StateOption is for what keeps state: Process, processors, ToTable, aggregates; and for
+	// joins of tables.
 	StateOption interface {
 		AggregateOption
 		forState()
@@ -34,10 +35,15 @@ type (
 		setter
 		forSources()
 	}
-	// KeyOption is for KeyBy and Repartition.
+	// KeyOption is for KeyBy, Repartition and groups of tables.
 	KeyOption interface {
-		setter
+		GroupOption
 		forKeys()
+	}
+	// GroupOption is for CountTable, ReduceTable and AggregateTable.
+	GroupOption interface {
+		setter
+		forGroups()
 	}
 	// JoinOption is for Join and LeftJoin.
 	JoinOption interface {
@@ -46,7 +52,7 @@ type (
 	}
 	// AggregateOption is for Count, Reduce and Aggregate.
 	AggregateOption interface {
-		setter
+		GroupOption
 		forAggregates()
 	}
 	// SinkOption is for To.
@@ -103,14 +109,18 @@ func (anyOption) forState()         {}
 func (anyOption) forAggregates()    {}
 func (anyOption) forTableJoins()    {}
 func (anyOption) forKeys()          {}
+func (anyOption) forGroups()        {}
 func (anyOption) forSinks()         {}
 func (anyOption) forEveryOperator() {}
 func (stateOption) forState()       {}
 func (stateOption) forAggregates()  {}
+func (stateOption) forGroups()      {}
 func (keyOption) forKeys()          {}
+func (keyOption) forGroups()        {}
 func (topicOption) forTopics()      {}
 func (partitionsOption) forTopics() {}
 func (partitionsOption) forKeys()   {}
+func (partitionsOption) forGroups() {}
 
 // Named names a node that needs no name, for errors, pictures and metrics.
 func Named(name string) Option { return anyOption(func(s *settings) { s.name = name }) }

@@ -29,13 +29,17 @@ func randomTopology(t *rapid.T) (b *topology.Builder, tables []string) {
 	name := func() string { return fmt.Sprintf("n%d", len(streams)+len(rows)) }
 	cut := func(s string) string { return s[max(0, len(s)-9):] }
 	add := func(s topology.Stream[string, string]) { streams = append(streams, s) }
+	computed := func(tb topology.Table[string, string]) {
+		rows = append(rows, tb)
+		add(tb.ToStream())
+	}
 	kept := func(tb topology.Table[string, string], name string) {
 		rows, tables = append(rows, tb), append(tables, name)
 		add(tb.ToStream())
 	}
 	for range rapid.IntRange(1, 8).Draw(t, "operators") {
 		n := name()
-		switch op := rapid.SampledFrom([]string{"map", "filter", "split", "flatMap", "keyBy", "keyBy", "merge", "repartition", "count", "reduce", "process", "join", "leftJoin", "toTable", "changes", "mapTable"}).Draw(t, "op"); op {
+		switch op := rapid.SampledFrom([]string{"map", "filter", "split", "flatMap", "keyBy", "keyBy", "merge", "repartition", "count", "reduce", "process", "join", "leftJoin", "toTable", "changes", "mapTable", "joinTables", "leftJoinTables", "outerJoinTables", "combine"}).Draw(t, "op"); op {
 		case "map":
 			add(topology.Map(pick(), func(s string) string { return cut(s + "m") }))
 		case "filter":
@@ -76,6 +80,15 @@ func randomTopology(t *rapid.T) (b *topology.Builder, tables []string) {
 			kept(pick().ToTable(n), n)
 		case "changes":
 			add(topology.Map(topology.Changes(table()), func(c topology.Change[string]) string { return cut(c.Old.Or("-") + c.New.Or("-")) }))
+		case "joinTables":
+			computed(topology.JoinTables(table(), table(), n, func(a, b string) string { return cut(a + b) }))
+		case "leftJoinTables":
+			computed(topology.LeftJoinTables(table(), table(), n, func(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }))
+		case "outerJoinTables":
+			computed(topology.OuterJoinTables(table(), table(), n, func(a, b topology.Opt[string]) string { return cut(a.Or("?") + b.Or("!")) }))
+		case "combine":
+			put := func(r, v string) string { return cut(r + v) }
+			computed(topology.Combine(n, topology.Needs(table(), put), topology.MayHave(table(), put), topology.MayHave(table(), put)))
 		case "mapTable":
 			rows = append(rows, topology.MapTable(table(), func(s string) string { return cut(s + "t") }))
 			add(rows[len(rows)-1].ToStream())

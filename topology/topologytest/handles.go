@@ -58,6 +58,12 @@ func (h *TopicHandle[K, V]) SendRaw(key, value []byte) {
 	h.send(core.RawRecord{Key: slices.Clone(key), Value: slices.Clone(value), Time: h.d.now})
 }
 
+// SendRawAt is SendRaw with a time of its own.
+func (h *TopicHandle[K, V]) SendRawAt(t core.Time, key, value []byte) {
+	h.d.t.Helper()
+	h.send(core.RawRecord{Key: slices.Clone(key), Value: slices.Clone(value), Time: t})
+}
+
 // Delete sends a tombstone.
 func (h *TopicHandle[K, V]) Delete(key K) {
 	h.d.t.Helper()
