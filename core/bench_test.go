@@ -79,6 +79,8 @@ type emptyView struct{}
 
 func (emptyView) Get([]byte, []byte) ([]byte, Time, bool, error) { return nil, 0, false, nil }
 
+func (emptyView) Scan([]byte, []byte, func([]byte, []byte, Time) bool) error { return nil }
+
 // benchTask is orders joined with customers to emails; with more, filtered before and
 // counted per customer into another topic.
 func benchTask(customers int, more bool) (*Task, *Batch) {

@@ -23,12 +23,17 @@ func (c *Commit) String() string {
 		}
 		fmt.Fprint(&b, n)
 	}
-	if len(c.Times) == 2 {
+	if len(c.Times) >= firstClock {
 		if c.Times[0] != NoTime {
 			fmt.Fprintf(&b, " stream %d", c.Times[0])
 		}
 		if c.Times[1] != NoTime {
 			fmt.Fprintf(&b, " wall %d", c.Times[1])
+		}
+		for i := firstClock; i+1 < len(c.Times); i += 2 {
+			if c.Times[i+1] != NoTime {
+				fmt.Fprintf(&b, " clock %08x %d", uint32(c.Times[i]), c.Times[i+1])
+			}
 		}
 	}
 	b.WriteByte('\n')

@@ -11,7 +11,9 @@ type Commit struct {
 	Outputs []Output // records for sinks and repartition topics, in the order they were made
 	Writes  []Write  // the last value of each changed row: changelog and store batch in one
 	// Times are the operator times: part of the committed state, so that late and close
-	// decisions do not depend on restarts. 0 is the task's stream time, 1 its last tick.
+	// decisions do not depend on restarts. 0 is the task's stream time, 1 its last tick;
+	// then each operator with a time of its own has two: the ClockHash of its name, and
+	// its time. So another version of the topology finds those that it knows.
 	Times []Time
 	// Decisions are what the shell decided for the task since the last commit. With them
 	// and the input, the commit can be computed again, byte for byte.

@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -75,6 +76,18 @@ func (v *memView) Get(key, buf []byte) ([]byte, Time, bool, error) {
 	}
 	r, ok := v.rows[string(key)]
 	return append(buf, r.value...), r.at, ok, nil
+}
+
+func (v *memView) Scan(lo, hi []byte, f func(key, value []byte, at Time) bool) error {
+	if v.err != nil {
+		return v.err
+	}
+	for _, k := range slices.Sorted(maps.Keys(v.rows)) {
+		if r := v.rows[k]; k >= string(lo) && (hi == nil || k < string(hi)) && !f([]byte(k), []byte(r.value), r.at) {
+			break
+		}
+	}
+	return nil
 }
 
 func (v *memView) apply(w Write) {

@@ -8,6 +8,10 @@ import "fmt"
 type View interface {
 	// Get appends the row's value to buf, or reports ok = false.
 	Get(key, buf []byte) (value []byte, at Time, ok bool, err error)
+	// Scan calls f with the rows of lo <= key < hi in key order, until f returns false; a
+	// nil bound is none. Key and value are valid during the call only, and f must not use
+	// the view. It is for what is built when a task begins, not for each record.
+	Scan(lo, hi []byte, f func(key, value []byte, at Time) bool) error
 }
 
 // Table is typed state: an overlay of decoded rows on a View of the committed ones.
@@ -34,6 +38,11 @@ type Table[K comparable, V any] struct {
 	hand   int32 // where the last eviction stopped (CLOCK)
 	kb, vb []byte
 	check  *mutationCheck[K, V] // nil unless the task checks for mutations
+
+	// Of tables whose rows live shortly: a deleted row is not kept as one that is known to
+	// be missing.
+	short   bool
+	aborted func() // called by abort, if not nil
 }
 
 type cell[K comparable, V any] struct {
@@ -43,6 +52,7 @@ type cell[K comparable, V any] struct {
 	size  int32
 	nth   int32 // in dirty
 	ok    bool  // the row exists
+	below bool  // the row exists in the view, or in the sealed generation
 	state cellState
 }
 
@@ -101,7 +111,7 @@ func (t *Table[K, V]) load(tx *Tx, k K) int32 {
 		tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrState, k, err))
 		return -1
 	}
-	c := cell[K, V]{key: k, at: at, ok: ok, size: int32(len(t.kb) + len(b) + cellOverhead)}
+	c := cell[K, V]{key: k, at: at, ok: ok, below: ok, size: int32(len(t.kb) + len(b) + cellOverhead)}
 	if ok {
 		t.vb = b
 		if c.val, err = t.vc.Decode(b); err != nil {
@@ -179,6 +189,11 @@ func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 	tx.node = t.node
 	for n, i := range t.dirty {
 		e := &t.cells[i]
+		if !e.ok && !e.below { // it came and went within the generation
+			e.state = e.state&^cellDirty | cellSealed
+			continue
+		}
+		e.below = e.ok
 		w := Write{Table: t.id, Time: e.at}
 		var err error
 		if w.Key, err = encode(&c.arena, t.kc, e.key); err != nil {
@@ -211,7 +226,10 @@ func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 // advance makes the sealed rows clean ones and keeps the cache within budget.
 func (t *Table[K, V]) advance(budget int) {
 	for _, i := range t.sealed {
-		t.cells[i].state &^= cellSealed
+		c := &t.cells[i]
+		if c.state &^= cellSealed; t.short && !c.ok && c.state&(cellDirty|cellFree) == 0 {
+			t.drop(i)
+		}
 	}
 	t.sealed = t.sealed[:0]
 	if t.bytes > budget {
@@ -256,4 +274,7 @@ func (t *Table[K, V]) abort() {
 	clear(t.raws)
 	t.dirty, t.sealed, t.raws = t.dirty[:0], t.sealed[:0], t.raws[:0]
 	t.forget()
+	if t.aborted != nil {
+		t.aborted()
+	}
 }

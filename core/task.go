@@ -32,6 +32,7 @@ type Task struct {
 	committed []Offset // by source: next offset as of the last Advance
 	times     times    // as of the last Step
 	commitT   times    // as of the last Advance
+	clocks    []*Clock // of the operators that have one
 	tx        Tx
 	sealed    *Commit // the generation being committed, or nil
 	spare     *Commit
@@ -145,6 +146,9 @@ func (t *Task) Ready() (c *Commit, err error) {
 	c.Task = t.cfg.ID
 	c.Next = t.Next(c.Next[:0])
 	c.Times = append(c.Times[:0], t.times.stream, t.times.wall)
+	for _, clock := range t.clocks {
+		c.Times = append(c.Times, Time(clock.hash), clock.at)
+	}
 	for i, next := range c.Next {
 		c.moved = c.moved || next != t.committed[i]
 	}
@@ -175,6 +179,9 @@ func (t *Task) Advance() {
 	}
 	t.committed = append(t.committed[:0], c.Next...)
 	t.commitT = times{c.Times[0], c.Times[1]}
+	for i, clock := range t.clocks {
+		clock.committed = c.Times[firstClock+2*i+1]
+	}
 	for _, tb := range t.tables {
 		tb.advance(t.cfg.CacheBytes)
 	}
@@ -196,6 +203,9 @@ func (t *Task) Abort() {
 	t.tx = Tx{t: t, c: t.tx.c}
 	t.failed = nil
 	t.times = t.commitT
+	for _, clock := range t.clocks {
+		clock.at = clock.committed
+	}
 	for i := range t.sources {
 		t.sources[i].reset(t.committed[i])
 	}

@@ -203,10 +203,11 @@ func (s *memStore) err() error {
 	return nil
 }
 
-func (s *memStore) View(t core.TableID) core.View { return memView{s, s.ids[t]} }
+func (s *memStore) View(t core.TableID) core.View { return memView{s, t, s.ids[t]} }
 
 type memView struct {
 	store *memStore
+	id    core.TableID
 	table uint32
 }
 
@@ -216,6 +217,11 @@ func (v memView) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
 	}
 	r, ok := v.store.task.rows[v.table][string(key)]
 	return append(buf, r.value...), r.at, ok, nil
+}
+
+// Scan is the store's, of this table.
+func (v memView) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
+	return v.store.Scan(v.id, lo, hi, f)
 }
 
 func (s *memStore) Checkpoint() (Checkpoint, bool) {

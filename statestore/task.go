@@ -131,6 +131,11 @@ func (t *pebbleTable) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
 	return append(buf, value...), at, true, nil
 }
 
+// Scan is the store's, of this table.
+func (t *pebbleTable) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
+	return t.store.Scan(core.TableID(t.number()), lo, hi, f)
+}
+
 // below finds a row that the active table does not have, and keeps a clean copy of it
 // there, where there is room. A nil row is none.
 func (t *pebbleTable) below(h, slot uint32, key []byte) (row, error) {

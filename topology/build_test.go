@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -84,6 +85,23 @@ var mistakes = map[string]func() *topology.Builder{
 		Words.Stream(b).Merge(Others.Stream(a)).To(Out)
 		p := topology.NewProcessor(Words.Stream(a), "processor", stepTwo)
 		topology.On(p, Others.Stream(b), stepTwo)
+		return b
+	},
+	"joins-of-tables": func() *topology.Builder {
+		a, b := topology.New("a"), topology.New("b")
+		topology.JoinTables(Rows.Table(b), Plain.Table(a), "join", plus).To(Out)
+		topology.OuterJoinTables[string, string, string, string](Rows.Table(b), Plain.Table(b), "", nil)
+		put := func(r, v string) string { return r + v }
+		topology.Combine("combine", topology.MayHave(Rows.Table(b), put), topology.Needs(Plain.Table(a), put)).To(Out)
+		topology.CountTable(Plain.Table(b), "rows", func(string) struct{ x int } { return struct{ x int }{} })
+		return b
+	},
+	"joins-of-streams": func() *topology.Builder {
+		a, b := topology.New("a"), topology.New("b")
+		words := Words.Stream(b)
+		topology.JoinStreams(words, Others.Stream(a), "foreign", topology.Within(time.Second), plus).To(Out)
+		topology.JoinStreams(words, words, "empty", topology.Between(time.Second, 0).Grace(-time.Second), plus).To(Out)
+		topology.LeftJoinStreams(Nullable.Stream(b), words, "nulls", topology.Within(time.Second), func(topology.Opt[string], topology.Opt[string]) string { return "" })
 		return b
 	},
 	"other-topology-ports": func() *topology.Builder {
@@ -231,6 +249,13 @@ func TestZeroHandles(t *testing.T) {
 // described are topologies of which testdata/describe.txt has pictures.
 var described = map[string]func() *topology.Builder{
 	"processor": processor,
+	"joins": func() *topology.Builder {
+		b := topology.New("joins")
+		words, rows := Words.Stream(b), Rows.Table(b)
+		topology.LeftJoinStreams(topology.KeyBy(words, "by-first", first), Others.Stream(b), "pairs", topology.Within(time.Minute), plusOr).To(Out)
+		topology.CountTable(topology.JoinTables(rows, Plain.Table(b), "both", plus), "count", first).To(Counts)
+		return b
+	},
 	"orders": func() *topology.Builder {
 		b := topology.New("shop")
 		customers := topology.NewTopic("customers", codec.String, codec.String, topology.Compacted(), topology.Partitions(12)).Table(b)

@@ -44,6 +44,7 @@ type node struct {
 	subs  []*node
 	reads []*node // tables whose rows it looks up
 	read  bool    // as a table, by another node
+	clock bool    // it has a time of its own
 
 	table bool // what leaves it are changes of rows
 	end   bool // may lead nowhere: it is a sink or keeps a state

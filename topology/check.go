@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed-81380e12/limpet/core"
 )
 
 // Build checks everything and reports all mistakes at once (errors.Join), each an
@@ -115,6 +117,16 @@ func (c *checker) names() {
 			c.wrong(n, "the topic %s would have %d characters, Kafka allows %d: shorten the name", full, len(full), maxTopicName)
 		}
 	}
+	clocks := map[uint32]*node{}
+	for _, n := range c.nodes {
+		if !n.clock {
+			continue
+		}
+		if other := clocks[core.ClockHash(n.name)]; other != nil && other.name != n.name {
+			c.wrong(n, "its name has the same hash as %q, and times are kept by the hash: give one of them another name", other.name)
+		}
+		clocks[core.ClockHash(n.name)] = n
+	}
 	for _, n := range c.nodes {
 		if full := changelogTopic(c.b.name, n.name); n.topic != "" && n.state != nil && len(full) > maxTopicName && len(n.topic) <= maxTopicName {
 			c.wrong(n, "the topic %s would have %d characters, Kafka allows %d: shorten the topology's name", full, len(full), maxTopicName)
@@ -148,6 +160,8 @@ func (c *checker) ends() {
 			c.wrong(n, "leads nowhere, and keeps no rows of its own: join it, write it with To, or take it away")
 		case n.kind == "yes" || n.kind == "no":
 			c.wrong(n, "of %s leads nowhere: write it with To, or use Filter where only one half is wanted", n.ins[0])
+		case n.kind == "window":
+			c.wrong(n, "leads nowhere: Count, Reduce or Aggregate what is in the windows")
 		case n.kind == "process":
 			c.wrong(n, "what it emits leads nowhere: write it with To, or use Aggregate where nothing is emitted")
 		default:

@@ -14,6 +14,7 @@ type compiler struct {
 	tables []any         // by node: *core.Table[K, V]
 	chains []any         // by node: core.Next
 	ports  []any         // by node: *core.Ports
+	shared []any         // by node: what the inputs of an operator share
 }
 
 // NewTask makes a task: as often as you like, and from many goroutines at a time. Each
@@ -25,7 +26,7 @@ func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
 	n := len(s.plan.nodes)
 	c := &compiler{
 		t: core.NewTask(cfg), app: cfg.App, nodes: s.plan.nodes, cut: s.plan.cut, sinks: s.sinkOf,
-		ids: make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n),
+		ids: make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n), shared: make([]any, n),
 	}
 	for _, n := range s.tableNodes {
 		c.tables[n.id] = n.state.make(c)

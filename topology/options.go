@@ -17,6 +17,7 @@ type (
 		JoinOption
 		KeyOption
 		SinkOption
+		StreamJoinOption
 		forEveryOperator()
 	}
 	// StateOption is for what keeps state: Process, processors, ToTable, aggregates; and for
@@ -24,6 +25,11 @@ type (
 	StateOption interface {
 		AggregateOption
 		forState()
+	}
+	// StreamJoinOption is for JoinStreams, LeftJoinStreams and OuterJoinStreams.
+	StreamJoinOption interface {
+		setter
+		forStreamJoins()
 	}
 	// TopicOption is for NewTopic.
 	TopicOption interface {
@@ -110,6 +116,7 @@ func (anyOption) forAggregates()    {}
 func (anyOption) forTableJoins()    {}
 func (anyOption) forKeys()          {}
 func (anyOption) forGroups()        {}
+func (anyOption) forStreamJoins()   {}
 func (anyOption) forSinks()         {}
 func (anyOption) forEveryOperator() {}
 func (stateOption) forState()       {}

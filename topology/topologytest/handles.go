@@ -261,3 +261,26 @@ func (h *TableHandle[K, V]) Want(rows map[K]V) {
 func RecordOf[K, V any](t core.Time, key K, value V) core.Record[K, V] {
 	return core.Record[K, V]{Key: key, Value: value, Time: t}
 }
+
+// Count is how many rows a table has, whatever they are: also one that an operator keeps
+// for itself.
+func Count(d *Driver, name string) int {
+	d.t.Helper()
+	d.flush()
+	n, found := 0, false
+	for _, u := range d.units {
+		for i, spec := range u.sub.Tables {
+			if spec.Name != name {
+				continue
+			}
+			found = true
+			for _, t := range u.tasks {
+				n += len(t.stores[i].rows)
+			}
+		}
+	}
+	if !found {
+		d.t.Fatalf("no table is named %q", name)
+	}
+	return n
+}

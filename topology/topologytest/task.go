@@ -85,6 +85,16 @@ func (s *store) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
 	return append(buf, r.value...), r.at, ok, nil
 }
 
+// Scan implements core.View.
+func (s *store) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
+	for _, k := range slices.Sorted(maps.Keys(s.rows)) {
+		if r := s.rows[k]; k >= string(lo) && (hi == nil || k < string(hi)) && !f([]byte(k), r.value, r.at) {
+			break
+		}
+	}
+	return nil
+}
+
 func (s *store) put(key, value []byte, at core.Time) {
 	if value == nil {
 		delete(s.rows, string(key))

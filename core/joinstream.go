@@ -1,0 +1,501 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// Joins of streams over time. Each side keeps its records for as long as a partner may
+// come, in rows as Kafka Streams' window stores have them: key, time, number. Records
+// that found no partner have a row more, as in its outer join store: they are emitted
+// alone when no partner can come any more. The rows' values are in tables, which overflow
+// to the view; in memory is an index of the rows by key and time.
+
+// Timed is the key of a record in a join's buffer: of records with one key and time, Seq
+// counts them.
+type Timed[K comparable] struct {
+	Key K
+	At  Time
+	Seq uint32
+}
+
+// TimedCodec writes the key, 8 bytes of time and 4 of the number, as Kafka Streams does.
+type TimedCodec[K comparable] struct{ Key Codec[K] }
+
+// Append implements Codec.
+func (c TimedCodec[K]) Append(dst []byte, k Timed[K]) ([]byte, error) {
+	dst, err := c.Key.Append(dst, k.Key)
+	if err != nil {
+		return nil, err
+	}
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, uint64(k.At)), k.Seq), nil
+}
+
+// Decode implements Codec.
+func (c TimedCodec[K]) Decode(src []byte) (k Timed[K], err error) {
+	n := len(src) - 12
+	if n < 0 {
+		return k, fmt.Errorf("key of a joined record: %d bytes", len(src))
+	}
+	k.Key, err = c.Key.Decode(src[:n:n])
+	k.At, k.Seq = Time(binary.BigEndian.Uint64(src[n:])), binary.BigEndian.Uint32(src[n+8:])
+	return k, err
+}
+
+// Lonely is the key of the records of one side, key and time that found no partner.
+type Lonely[K comparable] struct {
+	At   Time
+	Left bool
+	Key  K
+}
+
+// LonelyCodec writes 8 bytes of time, a byte that is 1 for the left side, and the key.
+type LonelyCodec[K comparable] struct{ Key Codec[K] }
+
+// Append implements Codec.
+func (c LonelyCodec[K]) Append(dst []byte, k Lonely[K]) ([]byte, error) {
+	side := byte(0)
+	if k.Left {
+		side = 1
+	}
+	return c.Key.Append(append(binary.BigEndian.AppendUint64(dst, uint64(k.At)), side), k.Key)
+}
+
+// Decode implements Codec.
+func (c LonelyCodec[K]) Decode(src []byte) (k Lonely[K], err error) {
+	if len(src) < 9 || src[8] > 1 {
+		return k, fmt.Errorf("key of an unmatched record: %q", src)
+	}
+	k.At, k.Left = Time(binary.BigEndian.Uint64(src)), src[8] == 1
+	k.Key, err = c.Key.Decode(src[9:])
+	return k, err
+}
+
+// Loners are the values of a Lonely: of its one side, in the order in which they came.
+type Loners[A, B any] struct {
+	Left  A
+	Right B
+	More  []Loners[A, B] // rarely any
+}
+
+// lonersCodec writes a list as Kafka Streams' outer join store does: a byte 1, for values of
+// any length, their count, and each with its length and a byte that is 1 for the left side.
+type lonersCodec[A, B any] struct {
+	Left  Codec[A]
+	Right Codec[B]
+}
+
+// lonersOf says which side they are of.
+type lonersOf[A, B any] struct {
+	left bool
+	Loners[A, B]
+}
+
+func (c lonersCodec[A, B]) appendOne(dst []byte, left bool, l *Loners[A, B]) (_ []byte, err error) {
+	at := len(dst)
+	dst = append(dst, 0, 0, 0, 0, 0)
+	if left {
+		dst[at+4] = 1
+		dst, err = c.Left.Append(dst, l.Left)
+	} else {
+		dst, err = c.Right.Append(dst, l.Right)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if dst == nil {
+		return nil, errNullInBuffer
+	}
+	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	return dst, nil
+}
+
+// Append implements Codec.
+func (c lonersCodec[A, B]) Append(dst []byte, l lonersOf[A, B]) (_ []byte, err error) {
+	dst = binary.BigEndian.AppendUint32(append(dst, 1), uint32(1+len(l.More)))
+	if dst, err = c.appendOne(dst, l.left, &l.Loners); err != nil {
+		return nil, err
+	}
+	for i := range l.More {
+		if dst, err = c.appendOne(dst, l.left, &l.More[i]); err != nil {
+			return nil, err
+		}
+	}
+	return dst, nil
+}
+
+// Decode implements Codec.
+func (c lonersCodec[A, B]) Decode(src []byte) (l lonersOf[A, B], err error) {
+	if len(src) < 5 || src[0] != 1 {
+		return l, fmt.Errorf("unmatched records: %q", src)
+	}
+	count, src := int(binary.BigEndian.Uint32(src[1:])), src[5:]
+	for i := range count {
+		if len(src) < 5 || int(binary.BigEndian.Uint32(src)) > len(src)-4 || src[4] > 1 {
+			return l, fmt.Errorf("unmatched records: cut short at the one at %d", i)
+		}
+		end := 4 + int(binary.BigEndian.Uint32(src))
+		var one Loners[A, B]
+		if l.left = src[4] == 1; l.left {
+			one.Left, err = c.Left.Decode(src[5:end:end])
+		} else {
+			one.Right, err = c.Right.Decode(src[5:end:end])
+		}
+		if err != nil {
+			return l, err
+		}
+		if src = src[end:]; i == 0 {
+			l.Loners = one
+		} else {
+			l.More = append(l.More, one)
+		}
+	}
+	return l, nil
+}
+
+var errNullInBuffer = fmt.Errorf("its codec writes null, which cannot be kept for a join")
+
+// Buffer holds the records of one side of a join by key and time.
+type Buffer[K comparable, V any] struct {
+	tb     *Table[Timed[K], V]
+	retain Time
+	newest Time // of all records so far: what lies retain or more before it is gone
+	times  map[K][]timedSeq
+	spare  [][]timedSeq
+	gone   due[Timed[K]]
+	loaded bool
+}
+
+type timedSeq struct {
+	at  Time
+	seq uint32
+}
+
+// NewBuffer makes the buffer that keeps its records in tb.
+func NewBuffer[K comparable, V any](tb *Table[Timed[K], V]) *Buffer[K, V] {
+	b := &Buffer[K, V]{tb: tb}
+	b.gone.kc = tb.kc
+	tb.short, tb.aborted = true, func() { b.loaded = false }
+	return b
+}
+
+// load makes the index of the committed rows. There are no others: it was forgotten when
+// the task began, or when all others were dropped.
+func (b *Buffer[K, V]) load(tx *Tx) bool {
+	if b.loaded {
+		return true
+	}
+	b.times, b.newest = map[K][]timedSeq{}, NoTime
+	b.gone.clear()
+	b.loaded = scanKeys(tx, b.tb, func(k Timed[K]) { b.index(k) })
+	return b.loaded
+}
+
+// scanKeys calls f with the key of each committed row of tb.
+func scanKeys[K comparable, V any](tx *Tx, tb *Table[K, V], f func(K)) bool {
+	var bad error
+	err := tb.view.Scan(nil, nil, func(key, _ []byte, _ Time) bool {
+		k, err := tb.kc.Decode(key)
+		if err != nil {
+			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
+			return false
+		}
+		f(k)
+		return true
+	})
+	if err != nil {
+		bad = fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if bad != nil {
+		tx.fail(tb.node, bad)
+	}
+	return bad == nil
+}
+
+// index adds a row to the index.
+func (b *Buffer[K, V]) index(k Timed[K]) {
+	list, ok := b.times[k.Key]
+	if n := len(b.spare); !ok && n > 0 {
+		list, b.spare = b.spare[n-1], b.spare[:n-1]
+	}
+	i := behind(list, k.At)
+	for i > 0 && list[i-1].at == k.At && list[i-1].seq > k.Seq {
+		i--
+	}
+	b.times[k.Key] = slices.Insert(list, i, timedSeq{k.At, k.Seq})
+	b.gone.push(dueKey[Timed[K]]{at: k.At, then: Time(k.Seq), key: k})
+	b.newest = max(b.newest, k.At)
+}
+
+// behind is the place behind all records that are not younger than at.
+func behind(list []timedSeq, at Time) int {
+	i := len(list)
+	for i > 0 && list[i-1].at > at { // what is looked for is near the end
+		i--
+	}
+	return i
+}
+
+// put keeps a record, unless it is so late that it would be gone, and drops those that are.
+func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
+	if r.Time <= b.newest-b.retain {
+		return
+	}
+	k := Timed[K]{Key: r.Key, At: r.Time}
+	list := b.times[r.Key]
+	if i := behind(list, r.Time); i > 0 && list[i-1].at == r.Time {
+		k.Seq = list[i-1].seq + 1
+	}
+	i := b.tb.find(tx, k)
+	if i < 0 {
+		return
+	}
+	b.tb.put(i, r.Value, r.Time)
+	b.index(k)
+	for b.gone.next() <= b.newest-b.retain {
+		old := b.gone.pop().key
+		b.remove(old)
+		if i := b.tb.find(tx, old); i >= 0 {
+			b.tb.delete(i, b.newest)
+		}
+	}
+}
+
+// remove takes a row out of the index of its key. It is the oldest one there.
+func (b *Buffer[K, V]) remove(k Timed[K]) {
+	list := b.times[k.Key]
+	if list = slices.Delete(list, 0, 1); len(list) > 0 {
+		b.times[k.Key] = list
+		return
+	}
+	delete(b.times, k.Key)
+	if len(b.spare) < 64 {
+		b.spare = append(b.spare, list)
+	}
+}
+
+// StreamJoin is the join of two streams, as both of its sides share it.
+type StreamJoin[K comparable, A, B, R any] struct {
+	Node NodeID
+	// Before and After say how much earlier and later than the left record the right one
+	// may be; one of them may be negative. Grace is how long unmatched records wait for
+	// partners beyond that.
+	Before, After, Grace Time
+	Left                 *Buffer[K, A]
+	Right                *Buffer[K, B]
+	Lonely               *LonelyTable[K, A, B] // nil for an inner join
+	Outer                bool                  // right records are emitted alone, too
+	Clock                *Clock
+	Join                 func(Opt[A], Opt[B]) R
+	Next                 Next[K, R]
+}
+
+// LonelyTable holds the records that found no partner yet.
+type LonelyTable[K comparable, A, B any] struct {
+	tb     *Table[Lonely[K], lonersOf[A, B]]
+	open   map[Lonely[K]]struct{}
+	due    [2]due[Lonely[K]] // of the right and the left side
+	loaded bool
+}
+
+// NewLonelyTable adds the next table to t.
+func NewLonelyTable[K comparable, A, B any](t *Task, name string, kc Codec[K], a Codec[A], b Codec[B]) *LonelyTable[K, A, B] {
+	l := &LonelyTable[K, A, B]{tb: NewTable[Lonely[K], lonersOf[A, B]](t, name, LonelyCodec[K]{kc}, lonersCodec[A, B]{a, b})}
+	l.due[0].kc, l.due[1].kc = l.tb.kc, l.tb.kc
+	l.tb.short, l.tb.aborted = true, func() { l.loaded = false }
+	return l
+}
+
+func (l *LonelyTable[K, A, B]) load(tx *Tx) bool {
+	if l == nil || l.loaded {
+		return true
+	}
+	l.open = map[Lonely[K]]struct{}{}
+	l.due[0].clear()
+	l.due[1].clear()
+	l.loaded = scanKeys(tx, l.tb, l.index)
+	return l.loaded
+}
+
+func (l *LonelyTable[K, A, B]) index(k Lonely[K]) {
+	l.open[k] = struct{}{}
+	side := 0
+	if k.Left {
+		side = 1
+	}
+	l.due[side].push(dueKey[Lonely[K]]{at: k.At, key: k})
+}
+
+// add keeps a record that found no partner.
+func (l *LonelyTable[K, A, B]) add(tx *Tx, k Lonely[K], one Loners[A, B]) {
+	i := l.tb.find(tx, k)
+	if i < 0 {
+		return
+	}
+	row := lonersOf[A, B]{k.Left, one}
+	if _, ok := l.open[k]; ok {
+		row.Loners = l.tb.cells[i].val.Loners
+		row.More = append(row.More[:len(row.More):len(row.More)], one)
+	} else {
+		l.index(k)
+	}
+	l.tb.put(i, row, k.At)
+}
+
+// matched drops the records of a side, key and time: they have found a partner.
+func (l *LonelyTable[K, A, B]) matched(tx *Tx, k Lonely[K]) {
+	if l == nil {
+		return
+	}
+	if _, ok := l.open[k]; !ok {
+		return
+	}
+	delete(l.open, k) // its time in due comes later, and finds nothing
+	if i := l.tb.find(tx, k); i >= 0 {
+		l.tb.delete(i, k.At)
+	}
+}
+
+// Init says how long the buffers keep records, as Kafka Streams does: before + after + grace.
+func (j *StreamJoin[K, A, B, R]) Init() {
+	retain := max(j.Before.plus(j.After).plus(j.Grace), 1) // the newest stays
+	j.Left.retain, j.Right.retain = retain, retain
+}
+
+// begin gets ready for a record and moves the clock. Each record moves it.
+func (j *StreamJoin[K, A, B, R]) begin(tx *Tx, at Time) bool {
+	j.Clock.move(at)
+	return j.Left.load(tx) && j.Right.load(tx) && j.Lonely.load(tx)
+}
+
+// emit passes a result on.
+func (j *StreamJoin[K, A, B, R]) emit(tx *Tx, k K, a Opt[A], b Opt[B], at Time, h Headers) {
+	tx.node = j.Node
+	res := j.Join(a, b)
+	tx.called(j.Node)
+	j.Next(tx, Record[K, R]{k, res, at, h})
+}
+
+// FromLeft takes the left stream's records: each with all right records of its key within
+// the window, by their time, then as they came.
+func (j *StreamJoin[K, A, B, R]) FromLeft(tx *Tx, r Record[K, A]) {
+	alone := j.Lonely != nil
+	if tx.nullKey {
+		if j.Clock.move(r.Time); alone {
+			j.emit(tx, r.Key, Some(r.Value), None[B](), r.Time, r.Headers)
+		} else {
+			tx.drop(j.Node, NullKey)
+		}
+		return
+	}
+	if !j.begin(tx, r.Time) {
+		return
+	}
+	if j.Left.put(tx, &r); r.Time == j.Clock.at {
+		j.close(tx)
+	}
+	list := j.Right.times[r.Key]
+	last := r.Time.plus(j.After)
+	for n := behind(list, r.Time-j.Before-1); n < len(list) && list[n].at <= last && tx.err == nil; n++ {
+		e := list[n]
+		i := j.Right.tb.find(tx, Timed[K]{r.Key, e.at, e.seq})
+		if i < 0 {
+			return
+		}
+		b := j.Right.tb.cells[i].val
+		j.Lonely.matched(tx, Lonely[K]{e.at, false, r.Key})
+		j.emit(tx, r.Key, Some(r.Value), Some(b), max(r.Time, e.at), r.Headers)
+		alone = false
+	}
+	switch {
+	case !alone || tx.err != nil:
+	case last < j.Clock.at: // too late to wait
+		j.emit(tx, r.Key, Some(r.Value), None[B](), r.Time, r.Headers)
+	default:
+		j.Lonely.add(tx, Lonely[K]{r.Time, true, r.Key}, Loners[A, B]{Left: r.Value})
+	}
+}
+
+// FromRight takes the right stream's records.
+func (j *StreamJoin[K, A, B, R]) FromRight(tx *Tx, r Record[K, B]) {
+	alone := j.Outer
+	if tx.nullKey {
+		if j.Clock.move(r.Time); alone {
+			j.emit(tx, r.Key, None[A](), Some(r.Value), r.Time, r.Headers)
+		} else {
+			tx.drop(j.Node, NullKey)
+		}
+		return
+	}
+	if !j.begin(tx, r.Time) {
+		return
+	}
+	if j.Right.put(tx, &r); r.Time == j.Clock.at {
+		j.close(tx)
+	}
+	list := j.Left.times[r.Key]
+	last := r.Time.plus(j.Before)
+	for n := behind(list, r.Time-j.After-1); n < len(list) && list[n].at <= last && tx.err == nil; n++ {
+		e := list[n]
+		i := j.Left.tb.find(tx, Timed[K]{r.Key, e.at, e.seq})
+		if i < 0 {
+			return
+		}
+		a := j.Left.tb.cells[i].val
+		j.Lonely.matched(tx, Lonely[K]{e.at, true, r.Key})
+		j.emit(tx, r.Key, Some(a), Some(r.Value), max(r.Time, e.at), r.Headers)
+		alone = false
+	}
+	switch {
+	case !alone || tx.err != nil:
+	case last < j.Clock.at:
+		j.emit(tx, r.Key, None[A](), Some(r.Value), r.Time, r.Headers)
+	default:
+		j.Lonely.add(tx, Lonely[K]{r.Time, false, r.Key}, Loners[A, B]{Right: r.Value})
+	}
+}
+
+// close emits the records that no partner can come for any more: by time, of equal times
+// the right ones first, then by key. They are results of no record: they have no headers.
+func (j *StreamJoin[K, A, B, R]) close(tx *Tx) {
+	l := j.Lonely
+	if l == nil {
+		return
+	}
+	for tx.err == nil {
+		right, left := l.due[0].next(), l.due[1].next()
+		rightOut := right != maxTime && right.plus(j.Before).plus(j.Grace) < j.Clock.at
+		leftOut := left != maxTime && left.plus(j.After).plus(j.Grace) < j.Clock.at
+		side := 1
+		switch {
+		case rightOut && (!leftOut || right <= left):
+			side = 0
+		case !leftOut:
+			return
+		}
+		k := l.due[side].pop().key
+		if _, ok := l.open[k]; !ok {
+			continue
+		}
+		delete(l.open, k)
+		i := l.tb.find(tx, k)
+		if i < 0 {
+			return
+		}
+		row := l.tb.cells[i].val
+		l.tb.delete(i, j.Clock.at)
+		j.alone(tx, k, &row.Loners)
+		for n := 0; n < len(row.More) && tx.err == nil; n++ {
+			j.alone(tx, k, &row.More[n])
+		}
+	}
+}
+
+func (j *StreamJoin[K, A, B, R]) alone(tx *Tx, k Lonely[K], l *Loners[A, B]) {
+	if k.Left {
+		j.emit(tx, k.Key, Some(l.Left), None[B](), k.At, Headers{})
+	} else {
+		j.emit(tx, k.Key, None[A](), Some(l.Right), k.At, Headers{})
+	}
+}

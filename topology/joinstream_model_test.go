@@ -1,0 +1,199 @@
+package topology_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// streamJoinModel is a join of two streams as a nested loop over the whole history.
+type streamJoinModel struct {
+	before, after, grace core.Time
+	left, outer          bool // left, right records come out alone
+	self                 bool // both sides are the same stream
+	format               string
+	// Where Kafka Streams differs by design; see docs/semantics.md.
+	nullMoves   bool // "null-value": a record with a null value moves the join's time
+	lateLook    bool // "unmatched-late": it does not look for unmatched records each time
+	singleStore bool // "self-join-border": of the optimised self join
+
+	clock, oldest core.Time
+	newest        [2]core.Time
+	all           [2][]modelRecord
+	alone         []modelRecord
+	out           []conformanceRecord
+}
+
+type modelRecord struct {
+	side       int // 0: left, 1: right
+	key, value string
+	at         core.Time
+}
+
+func (m *streamJoinModel) begin() {
+	m.clock, m.oldest, m.newest = -1, 1<<62, [2]core.Time{-1, -1}
+	m.all, m.alone = [2][]modelRecord{}, nil
+}
+
+// run returns the case's steps with what the model makes of them.
+func (m *streamJoinModel) run(steps []conformanceStep, left string) (res []conformanceStep) {
+	m.begin()
+	for _, s := range steps {
+		m.out = nil
+		for _, in := range s.In {
+			side := 1
+			if in.Topic == left {
+				side = 0
+			}
+			m.step(side, in)
+			if m.self {
+				m.step(1, in)
+			}
+		}
+		res = append(res, conformanceStep{In: s.In, Want: map[string][]conformanceRecord{"out": m.out}})
+	}
+	return res
+}
+
+// reach is how much later a partner of a side's record may be.
+func (m *streamJoinModel) reach(side int) core.Time {
+	return [2]core.Time{m.after, m.before}[side]
+}
+
+func (m *streamJoinModel) step(side int, in conformanceRecord) {
+	if in.Value != nil || m.nullMoves {
+		m.clock = max(m.clock, in.At)
+	}
+	if in.Value == nil {
+		return
+	}
+	r := modelRecord{side, text(in.Key), *in.Value, in.At}
+	waits := side == 0 && m.left || side == 1 && m.outer
+	if in.Key == nil {
+		if waits {
+			m.emit(nil, &r, nil)
+		}
+		return
+	}
+	retain := max(m.before+m.after+m.grace, 1)
+	m.newest[side] = max(m.newest[side], r.at)
+	m.all[side] = append(m.all[side], r)
+	if r.at == m.clock {
+		m.close(side)
+	}
+	var found []modelRecord
+	for _, o := range m.all[1-side] {
+		if o.key == r.key && o.at >= r.at-m.reach(1-side) && o.at <= r.at+m.reach(side) && o.at > m.newest[1-side]-retain {
+			if m.singleStore && side == 1 && o == (modelRecord{0, r.key, r.value, r.at}) && o.at == m.newest[0]-retain+1 && retain > 1 {
+				continue
+			}
+			found = append(found, o)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b modelRecord) int { return cmp.Compare(a.at, b.at) })
+	for i := range found {
+		m.emit(in.Key, &r, &found[i])
+		m.alone = slices.DeleteFunc(m.alone, func(a modelRecord) bool {
+			return a.side == 1-side && a.key == r.key && a.at == found[i].at
+		})
+	}
+	switch {
+	case len(found) > 0 || !waits:
+	case r.at+m.reach(side) < m.clock:
+		m.emit(in.Key, &r, nil)
+	default:
+		m.oldest = min(m.oldest, r.at)
+		m.alone = append(m.alone, r)
+	}
+}
+
+// close emits what no partner can come for any more.
+func (m *streamJoinModel) close(side int) {
+	if m.lateLook && m.oldest+m.reach(side)+m.grace >= m.clock {
+		return
+	}
+	m.oldest = 1 << 62
+	slices.SortStableFunc(m.alone, func(a, b modelRecord) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), -cmp.Compare(a.side, b.side), cmp.Compare(a.key, b.key))
+	})
+	var rest []modelRecord
+	var open [2]bool
+	for i, a := range m.alone {
+		if m.lateLook && open[0] && open[1] {
+			rest = append(rest, m.alone[i:]...)
+			break
+		}
+		m.oldest = a.at
+		if a.at+m.reach(a.side)+m.grace >= m.clock {
+			open[a.side] = true
+			rest = append(rest, a)
+			continue
+		}
+		m.emit(&a.key, &a, nil)
+	}
+	m.alone = rest
+}
+
+func (m *streamJoinModel) emit(key *string, r, o *modelRecord) {
+	v, at := [2]string{"null", "null"}, r.at
+	v[r.side] = r.value
+	if o != nil {
+		v[o.side], at = o.value, max(at, o.at)
+	}
+	s := fmt.Sprintf(m.format, v[0], v[1])
+	m.out = append(m.out, conformanceRecord{Key: key, Value: &s, At: at})
+}
+
+// streamJoinRules are what a case of a join of streams becomes where a rule differs. The
+// model that does as Kafka Streams must make just what the case says.
+func streamJoinRules(of func(c *conformanceCase) (m *streamJoinModel, left string)) []conformanceRule {
+	rule := func(name string, change func(*streamJoinModel)) conformanceRule {
+		return conformanceRule{name, func(c *conformanceCase) []conformanceStep {
+			m, left := of(c)
+			m.nullMoves, m.lateLook = true, true
+			if compareConformance(c.Steps, m.run(c.Steps, left), true) != nil {
+				return nil // it is not understood
+			}
+			change(m)
+			return m.run(c.Steps, left)
+		}}
+	}
+	return []conformanceRule{
+		rule("unmatched-late", func(m *streamJoinModel) { m.lateLook = false }),
+		rule("null-value", func(m *streamJoinModel) { m.nullMoves = false }),
+		rule("self-join-border", func(m *streamJoinModel) { m.singleStore = false }),
+		rule("unmatched-late and null-value", func(m *streamJoinModel) { m.lateLook, m.nullMoves = false, false }),
+	}
+}
+
+func modelOf(kind string, w [3]int64, format string) *streamJoinModel {
+	return &streamJoinModel{
+		before: core.Time(w[0]), after: core.Time(w[1]), grace: core.Time(w[2]), format: format,
+		left: kind != "inner", outer: kind == "outer",
+	}
+}
+
+func init() {
+	conformanceRules["join-stream-stream"] = streamJoinRules(func(c *conformanceCase) (*streamJoinModel, string) {
+		return modelOf(c.str("join"), c.windowMs(), "%s+%s"), "left"
+	})
+	conformanceRules["KStreamKStreamJoinTests"] = streamJoinRules(func(c *conformanceCase) (*streamJoinModel, string) {
+		kind := map[string]string{"join": "inner", "leftJoin": "left", "outerJoin": "outer"}[c.str("op")]
+		return modelOf(kind, c.windowMs(), "%s+%s"), "topic1"
+	})
+	conformanceRules["join-self"] = streamJoinRules(func(c *conformanceCase) (*streamJoinModel, string) {
+		m := modelOf("inner", c.windowMs(), "%s+%s")
+		m.self = true
+		m.singleStore, _ = c.Params["single_store"].(bool)
+		return m, "input"
+	})
+}
+
+func (c *conformanceCase) windowMs() (w [3]int64) {
+	for i, name := range []string{"before_ms", "after_ms", "grace_ms"} {
+		w[i] = c.ms(name).Milliseconds()
+	}
+	return w
+}
