@@ -35,7 +35,7 @@ func TestJoinRowFormats(t *testing.T) {
 	right := lonersOf[string, string]{false, Loners[string, string]{Right: "v"}}
 	b, err = lc.Append(nil, right)
 	check(b, err, "\x01\x00\x00\x00\x01\x00\x00\x00\x02\x00v")
-	for i := range len(b) {
+	for i := range b {
 		if _, err := lc.Decode(b[:i]); err == nil {
 			t.Errorf("%q decodes", b[:i])
 		}
