@@ -59,9 +59,11 @@ const (
 	NullKey   Reason = iota // an operator needs a key and the record has none
 	NullValue               // a value is null and its codec does not take null
 	Unmatched               // an inner join found no row
+	Late                    // it came when all its windows had closed
+	NoWindow                // it lies before the unlimited window
 	numReasons
 )
 
 func (r Reason) String() string {
-	return [numReasons]string{"null key", "null value", "unmatched"}[r]
+	return [numReasons]string{"null key", "null value", "unmatched", "late", "no window"}[r]
 }

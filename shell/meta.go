@@ -12,7 +12,7 @@ import (
 
 // meta is what a task's committed offset carries in its metadata string: what a task
 // that opens elsewhere needs and that has no place in Kafka Streams' formats. It is
-// base64 of: version 1, the number of operator times and the times; then the number of
+// base64 of: version 1, the number of times and the times, as core.Commit.Times has them; then the number of
 // changelogs and for each the FNV-1a hash of its topic's name and the offset behind its
 // last record of the commit. All numbers are varints. docs/format.md describes it.
 //

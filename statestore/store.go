@@ -19,7 +19,7 @@ type TableSpec struct {
 type Checkpoint struct {
 	Changelog []core.Offset // by table: the next changelog offset to restore; -1: none yet
 	Input     []core.Offset // by source: the next offset to consume
-	Times     []core.Time   // operator times
+	Times     []core.Time   // as core.Commit.Times has them
 	// Wall is the wall clock when the commit was made, as the caller read it. Rows older
 	// than the changelog's delete.retention.ms may miss tombstones that are gone.
 	Wall core.Time

@@ -3,6 +3,7 @@ package topology
 import (
 	"math"
 	"reflect"
+	"time"
 
 	"github.com/seed-81380e12/limpet/core"
 )
@@ -24,6 +25,7 @@ type (
 	// joins of tables.
 	StateOption interface {
 		AggregateOption
+		GroupOption
 		forState()
 	}
 	// StreamJoinOption is for JoinStreams, LeftJoinStreams and OuterJoinStreams.
@@ -58,7 +60,7 @@ type (
 	}
 	// AggregateOption is for Count, Reduce and Aggregate.
 	AggregateOption interface {
-		GroupOption
+		setter
 		forAggregates()
 	}
 	// SinkOption is for To.
@@ -81,9 +83,13 @@ type settings struct {
 	name               string
 	partitions         *int32
 	compacted, forever bool
-	keyCodec           *erased // core.Codec[K]
-	stateCodec         *erased // core.Codec[S]
-	done               *erased // func(S) bool
+	keyCodec           *erased   // core.Codec[K]
+	stateCodec         *erased   // core.Codec[S]
+	done               *erased   // func(S) bool
+	also               []*erased // alsoInput[K, A]
+	merging            *erased   // func(A, A) A
+	onClose            bool
+	retain             time.Duration
 }
 
 func apply[O setter](opts []O) (s settings) {
@@ -100,6 +106,7 @@ type (
 	anyOption        func(*settings)
 	stateOption      func(*settings)
 	keyOption        func(*settings)
+	aggregateOption  func(*settings)
 	topicOption      func(*settings)
 	partitionsOption func(*settings)
 )
@@ -107,27 +114,29 @@ type (
 func (o anyOption) set(s *settings)        { o(s) }
 func (o stateOption) set(s *settings)      { o(s) }
 func (o keyOption) set(s *settings)        { o(s) }
+func (o aggregateOption) set(s *settings)  { o(s) }
 func (o topicOption) set(s *settings)      { o(s) }
 func (o partitionsOption) set(s *settings) { o(s) }
 
-func (anyOption) forSources()       {}
-func (anyOption) forState()         {}
-func (anyOption) forAggregates()    {}
-func (anyOption) forTableJoins()    {}
-func (anyOption) forKeys()          {}
-func (anyOption) forGroups()        {}
-func (anyOption) forStreamJoins()   {}
-func (anyOption) forSinks()         {}
-func (anyOption) forEveryOperator() {}
-func (stateOption) forState()       {}
-func (stateOption) forAggregates()  {}
-func (stateOption) forGroups()      {}
-func (keyOption) forKeys()          {}
-func (keyOption) forGroups()        {}
-func (topicOption) forTopics()      {}
-func (partitionsOption) forTopics() {}
-func (partitionsOption) forKeys()   {}
-func (partitionsOption) forGroups() {}
+func (anyOption) forSources()          {}
+func (anyOption) forState()            {}
+func (anyOption) forAggregates()       {}
+func (anyOption) forTableJoins()       {}
+func (anyOption) forKeys()             {}
+func (anyOption) forGroups()           {}
+func (anyOption) forStreamJoins()      {}
+func (anyOption) forSinks()            {}
+func (anyOption) forEveryOperator()    {}
+func (stateOption) forState()          {}
+func (stateOption) forAggregates()     {}
+func (stateOption) forGroups()         {}
+func (keyOption) forKeys()             {}
+func (keyOption) forGroups()           {}
+func (topicOption) forTopics()         {}
+func (partitionsOption) forTopics()    {}
+func (partitionsOption) forKeys()      {}
+func (partitionsOption) forGroups()    {}
+func (aggregateOption) forAggregates() {}
 
 // Named names a node that needs no name, for errors, pictures and metrics.
 func Named(name string) Option { return anyOption(func(s *settings) { s.name = name }) }

@@ -10,10 +10,20 @@ type Stream[K comparable, V any] struct {
 	vc core.Codec[V]
 }
 
-// Grouped is what can be aggregated by key: a Stream.
-type Grouped[K comparable, V any] interface{ grouped() Stream[K, V] }
+// Grouped is what can be aggregated by key: a Stream, or a Stream with a Window.
+type Grouped[K comparable, V any] interface{ grouped() grouping[K, V] }
 
-func (s Stream[K, V]) grouped() Stream[K, V] { return s }
+// grouping is a stream that is aggregated by key, and its windows, if any. It is no Stream,
+// since a type cannot have itself with another key inside.
+type grouping[K comparable, V any] struct {
+	b  *Builder
+	n  *node
+	kc core.Codec[K]
+	vc core.Codec[V]
+	w  *windowing[K]
+}
+
+func (s Stream[K, V]) grouped() grouping[K, V] { return grouping[K, V]{s.b, s.n, s.kc, s.vc, nil} }
 
 // add appends a node behind the stream.
 func (s Stream[K, V]) add(kind, name string, set settings, funcs ...any) *node {

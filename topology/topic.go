@@ -26,6 +26,8 @@ const (
 	NullKey   = core.NullKey
 	NullValue = core.NullValue
 	Unmatched = core.Unmatched
+	Late      = core.Late
+	NoWindow  = core.NoWindow
 )
 
 // Some is a value that is there.

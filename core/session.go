@@ -1,0 +1,62 @@
+package core
+
+// sessions are windows that grow as long as records follow each other with no gap greater
+// than the gap between them.
+type sessions[W comparable, V, A any] struct {
+	*Windows[W, A]
+	node  NodeID
+	first func(V) A
+	add   func(A, V) A
+	late  Next[W, V]
+}
+
+// step merges all open sessions that the record connects into one and puts it there. The row
+// of a merged session is deleted, the new one has another key. A closed session is final:
+// it is not merged. The record is late if the session that it would be in has closed.
+func (w *sessions[W, V, A]) step(tx *Tx, r Record[W, V]) {
+	if !w.begin(tx, r.Time) {
+		return
+	}
+	start, end := r.Time, r.Time
+	w.near = w.near[:0]
+	closed, list := w.Window.closed(w.clock.at), w.spans[w.key.With(r.Key, 0, 0)]
+	for i := w.since(list, max(closed+1, r.Time-w.Size)); i < len(list) && list[i].start <= r.Time.plus(w.Size); i++ {
+		w.near = append(w.near, list[i])
+		start, end = min(start, list[i].start), max(end, list[i].end)
+	}
+	if end <= closed {
+		late(tx, w.node, r, w.late)
+		return
+	}
+	var acc Opt[A]
+	for _, s := range w.near {
+		i := w.tb.find(tx, w.key.With(r.Key, s.start, s.end))
+		if i < 0 {
+			return
+		}
+		old := w.tb.cells[i].val
+		if !acc.OK {
+			acc = Some(old)
+			continue
+		}
+		tx.node = w.n
+		acc.Value = w.merge(acc.Value, old)
+		tx.called(w.n)
+	}
+	k := w.key.With(r.Key, start, end)
+	if start < r.Time || r.Time < end { // else the one session is the record's own instant
+		for _, s := range w.near {
+			k := w.key.With(r.Key, s.start, s.end)
+			i := w.tb.find(tx, k)
+			if i < 0 {
+				return
+			}
+			if w.set(tx, i, k, None[A](), s.end, r.Headers); tx.err != nil {
+				return
+			}
+		}
+	}
+	a := addTo(tx, w.node, acc, r.Value, w.first, w.add)
+	w.put(tx, k, a, end, r.Headers)
+	w.end(tx)
+}

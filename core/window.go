@@ -1,0 +1,384 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Windowed is a key in a window of time: the key of windowed aggregates. Time windows hold
+// [Start, End), sliding windows and sessions [Start, End].
+type Windowed[K comparable] struct {
+	Key        K
+	Start, End Time
+}
+
+func (w Windowed[K]) String() string { return fmt.Sprintf("%v@%d..%d", w.Key, w.Start, w.End) }
+
+// Window says which windows a record falls into, and how long they stay open.
+type Window struct {
+	Kind WindowKind
+	// Size is that of time windows; of sliding windows the greatest difference between two
+	// records, and of sessions the greatest gap.
+	Size    Time
+	Advance Time // of time windows: from one start to the next; not above Size
+	Start   Time // of the unlimited window
+	Grace   Time // how long windows take late records
+	Retain  Time // how long rows stay, from their start (sessions: end); at least as long as they may change
+	OnClose bool // one result for each window, when it has closed
+}
+
+// WindowKind is the kind of a Window.
+type WindowKind uint8
+
+// The kinds.
+const (
+	TimeWindow WindowKind = iota
+	SlidingWindow
+	SessionWindow
+	UnlimitedWindow
+)
+
+// Ms is d in the unit of Time.
+func Ms(d time.Duration) Time { return Time(d / time.Millisecond) }
+
+// base is the time by which windows close and expire.
+func (w *Window) base(start, end Time) Time {
+	if w.Kind == SessionWindow {
+		return end
+	}
+	return start
+}
+
+// closed is the greatest base of the windows that take no more records, at an operator's
+// time. The ends of sliding windows and sessions belong to them.
+func (w *Window) closed(at Time) Time {
+	switch w.Kind {
+	case TimeWindow:
+		return at - w.Grace - w.Size
+	case UnlimitedWindow:
+		return NoTime
+	case SessionWindow:
+		return at - w.Grace - w.Size - 1
+	}
+	return at - w.Grace - w.Size - 1
+}
+
+// expired is the greatest base of the windows whose rows are of no use any more. Time
+// windows stay until the newest one is so far that Kafka Streams' store would hide them,
+// which is when they have closed or a bit later, sessions until they have closed. Sliding
+// windows tell what is in windows beside them, for as long as those may change.
+func (w *Window) expired(at Time) Time {
+	switch w.Kind {
+	case TimeWindow:
+		return at/w.Advance*w.Advance - max(w.Retain, w.Grace+w.Size)
+	case UnlimitedWindow:
+		return NoTime
+	case SessionWindow:
+		return at - max(w.Retain, w.Grace+w.Size+1)
+	}
+	return at - max(w.Retain, w.Grace+3*w.Size+1)
+}
+
+// WindowKey is what the machine must know of a windowed key. It is a table's key type, of
+// which only the operator that put records into windows knows that it is a Windowed.
+type WindowKey[W comparable] struct {
+	With func(k W, start, end Time) W
+	Span func(W) (start, end Time)
+}
+
+// WindowKeyOf is that of Windowed[K].
+func WindowKeyOf[K comparable]() WindowKey[Windowed[K]] {
+	return WindowKey[Windowed[K]]{
+		With: func(k Windowed[K], start, end Time) Windowed[K] { return Windowed[K]{k.Key, start, end} },
+		Span: func(k Windowed[K]) (Time, Time) { return k.Start, k.End },
+	}
+}
+
+// Windows is the state of a windowed aggregate: its rows, of which each input of a cogroup
+// has the same, its clock, and an index of the rows by time. The index is in memory, made
+// of the rows when the first record comes: after the start, and after an Abort.
+type Windows[W comparable, A any] struct {
+	Window
+	n       NodeID
+	tb      *Table[W, A]
+	key     WindowKey[W]
+	clock   *Clock
+	merge   func(A, A) A
+	done    func(A) bool
+	update  Next[W, Change[A]] // nil: nobody wants it
+	final   Next[W, Change[A]]
+	indexed bool
+	open    due[W] // with OnClose, and of sessions: rows that have not closed
+	closed  due[W] // rows that will expire
+	// spans are the rows of each key by start, of sliding windows and open sessions, which
+	// look for neighbours. The key has no times.
+	spans map[W][]span
+	spare [][]span
+	near  []span // scratch
+}
+
+type span struct{ start, end Time }
+
+// NewWindows makes the state of a windowed aggregate: n is its node and tb its table. merge
+// makes one aggregate of those of two sessions; done, which may be nil, accepts those that
+// are deleted. Changes go to next, which may be nil.
+func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W], clock *Clock, rule Window, merge func(A, A) A, done func(A) bool, next Next[W, Change[A]]) *Windows[W, A] {
+	w := &Windows[W, A]{Window: rule, n: n, tb: tb, key: key, clock: clock, merge: merge, done: done, update: next}
+	if rule.OnClose {
+		w.update, w.final = nil, next
+	}
+	w.open.kc, w.closed.kc = tb.kc, tb.kc
+	tb.short = true
+	tb.aborted = func() { w.indexed = false }
+	return w
+}
+
+// index makes the index of the committed rows. There are no others: it was forgotten when
+// the task began, or when all others were dropped.
+func (w *Windows[W, A]) index(tx *Tx) bool {
+	if w.indexed {
+		return true
+	}
+	w.indexed = true
+	w.open.clear()
+	w.closed.clear()
+	w.spans = nil
+	if w.Kind == UnlimitedWindow {
+		return true
+	}
+	if w.Kind != TimeWindow {
+		w.spans = map[W][]span{}
+	}
+	closed := w.Window.closed(w.clock.at)
+	var bad error
+	err := w.tb.view.Scan(nil, nil, func(key, _ []byte, _ Time) bool {
+		k, err := w.tb.kc.Decode(key)
+		if err != nil {
+			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
+			return false
+		}
+		start, end := w.key.Span(k)
+		w.created(k, start, end, w.base(start, end) <= closed)
+		return true
+	})
+	if err != nil {
+		bad = fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if bad != nil {
+		w.indexed = false
+		tx.fail(w.tb.node, bad)
+	}
+	return bad == nil
+}
+
+// begin gets ready for a record and moves the clock. It reports false where the record or
+// the task cannot go on.
+func (w *Windows[W, A]) begin(tx *Tx, at Time) bool {
+	if tx.nullKey {
+		tx.drop(w.n, NullKey)
+		return false
+	}
+	if !w.index(tx) {
+		return false
+	}
+	w.clock.move(at)
+	return true
+}
+
+// late counts a record that entered no window and passes it on.
+func late[W, V any](tx *Tx, n NodeID, r Record[W, V], to Next[W, V]) {
+	tx.drop(n, Late)
+	if to != nil {
+		to(tx, r)
+	}
+}
+
+// created puts a new row into the index. Its result was emitted already where it is closed.
+func (w *Windows[W, A]) created(k W, start, end Time, closed bool) {
+	if w.Kind == UnlimitedWindow {
+		return
+	}
+	e := dueKey[W]{at: w.base(start, end), key: k}
+	if w.Kind == SessionWindow {
+		e.then = start
+	}
+	if (w.OnClose || w.Kind == SessionWindow) && !closed {
+		w.open.push(e)
+	} else {
+		w.closed.push(e)
+	}
+	if w.spans == nil || w.Kind == SessionWindow && closed {
+		return
+	}
+	id := w.key.With(k, 0, 0)
+	list, ok := w.spans[id]
+	if n := len(w.spare); !ok && n > 0 {
+		list, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+	i, found := findSpan(list, span{start, end})
+	if !found {
+		w.spans[id] = slices.Insert(list, i, span{start, end})
+	}
+}
+
+// removed takes a row out of the index of its key; it stays in the index by time until
+// its time comes.
+func (w *Windows[W, A]) removed(k W) {
+	if w.spans == nil {
+		return
+	}
+	id := w.key.With(k, 0, 0)
+	list := w.spans[id]
+	start, end := w.key.Span(k)
+	i, ok := findSpan(list, span{start, end})
+	if !ok {
+		return
+	}
+	if list = slices.Delete(list, i, i+1); len(list) > 0 {
+		w.spans[id] = list
+		return
+	}
+	delete(w.spans, id)
+	if len(w.spare) < 64 {
+		w.spare = append(w.spare, list)
+	}
+}
+
+// exists reports whether the row of a key that its time has come for may still be there.
+func (w *Windows[W, A]) exists(k W) bool {
+	if w.spans == nil {
+		return true
+	}
+	start, end := w.key.Span(k)
+	_, ok := findSpan(w.spans[w.key.With(k, 0, 0)], span{start, end})
+	return ok
+}
+
+// since is the place of the first span of a list with a base of at least base.
+func (w *Windows[W, A]) since(list []span, base Time) int {
+	i, _ := slices.BinarySearchFunc(list, base, func(s span, base Time) int { return cmp.Compare(w.base(s.start, s.end), base) })
+	return i
+}
+
+func findSpan(list []span, s span) (int, bool) {
+	i := len(list)
+	for i > 0 && (list[i-1].start > s.start || list[i-1].start == s.start && list[i-1].end >= s.end) {
+		i-- // what is looked for is near the end
+	}
+	return i, i < len(list) && list[i] == s
+}
+
+// put writes the row of a window and passes the change on.
+func (w *Windows[W, A]) put(tx *Tx, k W, a A, at Time, h Headers) {
+	i := w.tb.find(tx, k)
+	if i < 0 {
+		return
+	}
+	row := Some(a)
+	if w.done != nil {
+		tx.node = w.n
+		row.OK = !w.done(a)
+		tx.called(w.n)
+	}
+	w.set(tx, i, k, row, at, h)
+}
+
+func (w *Windows[W, A]) set(tx *Tx, i int32, k W, row Opt[A], at Time, h Headers) {
+	was := w.tb.cells[i].ok
+	switch {
+	case row.OK && !was:
+		start, end := w.key.Span(k)
+		w.created(k, start, end, false)
+	case !row.OK && was:
+		w.removed(k)
+	}
+	set(tx, w.tb, i, row, Record[W, struct{}]{Key: k, Time: at, Headers: h}, w.update)
+}
+
+// end emits the results of the windows that have closed, and deletes the rows that have
+// expired. A result at the close belongs to no single record: it has no headers.
+func (w *Windows[W, A]) end(tx *Tx) {
+	var last W
+	emitted := false
+	for closed := w.Window.closed(w.clock.at); w.open.next() <= closed && tx.err == nil; {
+		e := w.open.pop()
+		if emitted && e.key == last || !w.exists(e.key) {
+			continue // it was deleted and begun again, or merged into another one
+		}
+		i := w.tb.find(tx, e.key)
+		if i < 0 {
+			return
+		}
+		c := &w.tb.cells[i]
+		if !c.ok {
+			continue
+		}
+		emitted, last = true, e.key
+		w.closed.push(e)
+		if w.Kind == SessionWindow {
+			w.removed(e.key)
+		}
+		if w.final != nil {
+			w.final(tx, Record[W, Change[A]]{Key: e.key, Value: Change[A]{New: Some(c.val)}, Time: c.at})
+		}
+	}
+	for expired := w.Window.expired(w.clock.at); w.closed.next() <= expired && tx.err == nil; {
+		e := w.closed.pop()
+		if w.Kind == SlidingWindow && !w.exists(e.key) {
+			continue
+		}
+		i := w.tb.find(tx, e.key)
+		if i < 0 {
+			return
+		}
+		if w.tb.cells[i].ok {
+			w.removed(e.key)
+			w.tb.delete(i, w.clock.at)
+		}
+	}
+}
+
+// addTo folds a value into an aggregate, or begins one.
+func addTo[V, A any](tx *Tx, n NodeID, old Opt[A], v V, first func(V) A, add func(A, V) A) A {
+	tx.node = n
+	var a A
+	if !old.OK && first != nil {
+		a = first(v)
+	} else {
+		a = add(old.Value, v)
+	}
+	tx.called(n)
+	return a
+}
+
+// Windowing gives each record the key that windowed aggregates take: with its own time as
+// start and end, until they know the window.
+func Windowing[K comparable, V any](next Next[Windowed[K], V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		next(tx, Record[Windowed[K], V]{Windowed[K]{r.Key, r.Time, r.Time}, r.Value, r.Time, r.Headers})
+	}
+}
+
+// Unwindowed undoes Windowing, for late records.
+func Unwindowed[K comparable, V any](next Next[K, V]) Next[Windowed[K], V] {
+	return func(tx *Tx, r Record[Windowed[K], V]) {
+		next(tx, Record[K, V]{r.Key.Key, r.Value, r.Time, r.Headers})
+	}
+}
+
+// AggregateWindows folds each value into the rows of the windows that the record falls
+// into. n is the input's node; first and add are as for Aggregate. A record that comes when
+// all its windows have closed is counted as late and goes to late, which may be nil.
+func AggregateWindows[W comparable, V, A any](n NodeID, w *Windows[W, A], first func(V) A, add func(A, V) A, late Next[W, V]) Next[W, V] {
+	switch w.Kind {
+	case SlidingWindow:
+		return (&sliding[W, V, A]{w, n, first, add, late}).step
+	case SessionWindow:
+		return (&sessions[W, V, A]{w, n, first, add, late}).step
+	case UnlimitedWindow:
+		return (&timeWindows[W, V, A]{w, n, first, add, late}).unlimited
+	}
+	return (&timeWindows[W, V, A]{w, n, first, add, late}).step
+}
