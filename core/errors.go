@@ -20,6 +20,8 @@ var (
 	ErrState = errors.New("core: state")
 	// ErrMutated marks a user function that changed a value it was given.
 	ErrMutated = errors.New("core: a function changed a value that it was given")
+	// ErrFull marks an operator that holds back as much as it may.
+	ErrFull = errors.New("core: full")
 	// ErrInput marks a batch that does not follow the one before it.
 	ErrInput = errors.New("core: invalid input")
 )

@@ -94,7 +94,7 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 	op := &machine[K, A]{b: b, done: doneOf[A](b, n, set)}
 	merge := unerase[A](b, n, set.merging, "state", f.merge)
 	if in.w != nil {
-		n.clock = true
+		n.clock, n.windows = true, closing(in.w)
 		rule := in.w.window.rule(set)
 		op.windows = func(c *compiler) *core.Windows[K, A] {
 			if c.shared[n.id] == nil {

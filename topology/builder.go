@@ -63,6 +63,7 @@ type node struct {
 	partitions int32  // of the repartition topic
 	key, value codecInfo
 	state      *stateInfo
+	windows    any // of a windowed aggregate: *tableWindows[K]
 
 	// What a task is made of, see compile.go. enter makes the chain that takes the
 	// node's input, a core.Next of its types; source attaches what feeds it from a topic.

@@ -183,7 +183,36 @@ func aggregateCase[K comparable](c *windowCase, g topology.Grouped[K, nullable],
 }
 
 func finishCase[K comparable, A any](c *windowCase, t topology.Table[K, A], keys core.Codec[K], vc core.Codec[A]) {
+	switch c.Op {
+	case "suppress-window":
+		t = t.Suppress("held", topology.UntilClosed())
+	case "suppress-time-limit":
+		var opts []topology.SuppressOption
+		if c.MaxRecords != nil {
+			opts = append(opts, topology.MaxRecords(*c.MaxRecords), topology.EmitEarly())
+		}
+		t = t.Suppress("held", topology.UntilTimeLimit(time.Duration(c.WaitMs)*time.Millisecond), opts...)
+	}
 	t.To(topology.NewTopic("out", keys, vc))
+}
+
+// timeLimit makes the topology of a case of suppress-time-limit.
+func (c *windowCase) timeLimit() *topology.Builder {
+	b := topology.New("case")
+	size := time.Duration(c.SizeMs) * time.Millisecond
+	switch c.Source {
+	case "table":
+		finishCase(c, topology.NewTopic("input", codec.String, codec.String).Table(b), codec.String, codec.String)
+	case "count":
+		in := inTopic("input").Stream(b).Filter(func(v nullable) bool { return v.OK })
+		c.Aggregate = "count"
+		finishCase(c, topology.Count(in, "count"), codec.String, codec.Int64)
+	case "window-count":
+		c.windowed, c.Aggregate, c.keys = true, "count", codec.Windowed(codec.String, size)
+		w := topology.Tumbling(size).Grace(time.Duration(c.GraceMs) * time.Millisecond)
+		finishCase(c, topology.Count(inTopic("input").Stream(b).Window(w), "count"), c.keys, codec.Int64)
+	}
+	return b
 }
 
 // build makes the topology of a case.
@@ -223,7 +252,11 @@ func (c *windowCase) build() *topology.Builder {
 
 // play runs a case and returns what went out for each input, or for all of them.
 func (c *windowCase) play(t *testing.T, way topologytest.Config, each bool) (outs [][]string, rows map[topology.Windowed[string]]string) {
-	d := way.New(t, c.build())
+	build := windowOps[c.Op]
+	if build == nil {
+		build = (*windowCase).build
+	}
+	d := way.New(t, build(c))
 	ins := map[string]*topologytest.TopicHandle[nullable, nullable]{}
 	var all []string
 	for _, in := range c.ins {
@@ -372,15 +405,17 @@ func TestConformanceWindows(t *testing.T) {
 
 var windowOps = map[string]func(*windowCase) *topology.Builder{
 	"window-time": (*windowCase).build, "window-sliding": (*windowCase).build, "window-session": (*windowCase).build,
-	"emit-on-close": (*windowCase).build, "cogroup": (*windowCase).build,
+	"emit-on-close": (*windowCase).build, "cogroup": (*windowCase).build, "suppress-window": (*windowCase).build,
 }
+
+func init() { windowOps["suppress-time-limit"] = (*windowCase).timeLimit }
 
 // run runs the case in each way, and says by which rule it differs, if it does.
 func (c *windowCase) run(t *testing.T) (rule string, err error) {
 	got, rows := c.play(t, windowWays[0], true)
 	want, m := c.wants, c.model()
 	slices.Sort(c.rows)
-	if c.windowed {
+	if c.windowed && c.Window != "" {
 		want, rule = m.play(c), c.differs(m)
 	}
 	for i, in := range c.ins {
@@ -421,9 +456,11 @@ func (c *windowCase) differs(m *windowModel) string {
 	if same(m, again.play(c)) {
 		return ""
 	}
-	clocks, merges := c.model(), c.model()
-	clocks.clocks, merges.merges = true, true
+	clocks, merges, border := c.model(), c.model(), c.model()
+	clocks.clocks, merges.merges, border.border = true, true, true
 	switch {
+	case c.Op == "suppress-window" && same(border, border.play(c)):
+		return "suppress-border"
 	case same(clocks, clocks.play(c)):
 		return "cogroup-time"
 	case same(merges, merges.play(c)):

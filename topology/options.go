@@ -63,6 +63,11 @@ type (
 		setter
 		forAggregates()
 	}
+	// SuppressOption is for Suppress.
+	SuppressOption interface {
+		setter
+		forSuppress()
+	}
 	// SinkOption is for To.
 	SinkOption interface {
 		setter
@@ -90,6 +95,9 @@ type settings struct {
 	merging            *erased   // func(A, A) A
 	onClose            bool
 	retain             time.Duration
+	maxRecords         *int
+	maxBytes           *int
+	early              bool
 }
 
 func apply[O setter](opts []O) (s settings) {
@@ -107,6 +115,7 @@ type (
 	stateOption      func(*settings)
 	keyOption        func(*settings)
 	aggregateOption  func(*settings)
+	suppressOption   func(*settings)
 	topicOption      func(*settings)
 	partitionsOption func(*settings)
 )
@@ -115,6 +124,7 @@ func (o anyOption) set(s *settings)        { o(s) }
 func (o stateOption) set(s *settings)      { o(s) }
 func (o keyOption) set(s *settings)        { o(s) }
 func (o aggregateOption) set(s *settings)  { o(s) }
+func (o suppressOption) set(s *settings)   { o(s) }
 func (o topicOption) set(s *settings)      { o(s) }
 func (o partitionsOption) set(s *settings) { o(s) }
 
@@ -137,6 +147,7 @@ func (partitionsOption) forTopics()    {}
 func (partitionsOption) forKeys()      {}
 func (partitionsOption) forGroups()    {}
 func (aggregateOption) forAggregates() {}
+func (suppressOption) forSuppress()    {}
 
 // Named names a node that needs no name, for errors, pictures and metrics.
 func Named(name string) Option { return anyOption(func(s *settings) { s.name = name }) }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology"
@@ -27,6 +28,11 @@ type windowModel struct {
 	done map[modelKey]bool // emitted
 	out  []string
 	late bool // the last record entered no window
+	// With suppress, results are held back until their window has closed; border: until it
+	// ended, though a record could still enter it, as Kafka Streams does.
+	suppress, border bool
+	passed           core.Time // greatest time of results
+	held             map[modelKey]modelRow
 }
 
 type modelKey = topology.Windowed[string]
@@ -82,7 +88,48 @@ func (m *windowModel) step(topic string, key, value *string, at core.Time) []str
 	return m.out
 }
 
+// hold is what suppress does with a result.
+func (m *windowModel) hold(k modelKey, value *string, at core.Time) {
+	if m.held == nil {
+		m.held = map[modelKey]modelRow{}
+	}
+	m.passed = max(m.passed, at)
+	m.held[k] = modelRow{text0(value), at}
+	limit := m.passed - m.grace
+	if m.kind == "session" {
+		limit -= m.size
+	}
+	if m.kind != "time" && !m.border {
+		limit--
+	}
+	var ks []modelKey
+	for k := range m.held {
+		if k.End <= limit {
+			ks = append(ks, k)
+		}
+	}
+	slices.SortFunc(ks, func(a, b modelKey) int {
+		if a.End != b.End {
+			return int(a.End - b.End)
+		}
+		if a.Key != b.Key {
+			return strings.Compare(a.Key, b.Key)
+		}
+		return int(a.Start - b.Start)
+	})
+	for _, k := range ks {
+		if m.held[k].value != "null" {
+			m.out = append(m.out, fmt.Sprintf("%v = %s @%d", k, m.held[k].value, m.held[k].at))
+		}
+		delete(m.held, k)
+	}
+}
+
 func (m *windowModel) emit(k modelKey, value *string, at core.Time) {
+	if m.suppress {
+		m.hold(k, value, at)
+		return
+	}
 	m.out = append(m.out, fmt.Sprintf("%v = %s @%d", k, text0(value), at))
 }
 
@@ -267,7 +314,7 @@ func (m *windowModel) close(limit core.Time) {
 
 // model is the model of a case.
 func (c *windowCase) model() *windowModel {
-	m := &windowModel{kind: c.Window, grace: core.Time(c.GraceMs), onClose: c.Op == "emit-on-close"}
+	m := &windowModel{kind: c.Window, grace: core.Time(c.GraceMs), onClose: c.Op == "emit-on-close", suppress: c.Op == "suppress-window"}
 	switch c.Window {
 	case "time":
 		m.size, m.advance = core.Time(c.SizeMs), core.Time(c.AdvanceMs)

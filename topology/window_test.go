@@ -204,7 +204,7 @@ func TestWindowMistakes(t *testing.T) {
 
 // randomWindows draws a case of windows and records.
 func randomWindows(t *rapid.T) *windowCase {
-	c := &windowCase{ID: "random", Op: rapid.SampledFrom([]string{"window", "emit-on-close"}).Draw(t, "op")}
+	c := &windowCase{ID: "random", Op: rapid.SampledFrom([]string{"window", "emit-on-close", "suppress-window"}).Draw(t, "op")}
 	c.Window = rapid.SampledFrom([]string{"time", "sliding", "session"}).Draw(t, "window")
 	ms := func(name string, least, most int64) int64 { return rapid.Int64Range(least, most).Draw(t, name) }
 	c.SizeMs, c.DiffMs, c.GapMs, c.GraceMs = ms("size", 1, 12), ms("difference", 0, 12), ms("gap", 0, 9), ms("grace", 0, 15)
