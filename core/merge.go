@@ -84,7 +84,7 @@ func (t *Task) run() {
 		if !ok {
 			return
 		}
-		if t.runSource(best, last); t.tx.err != nil {
+		if t.runSource(best, last); t.tx.err != nil || t.left == 0 {
 			return
 		}
 	}
@@ -124,10 +124,11 @@ func (t *Task) runSource(id SourceID, last Time) {
 		b := s.queue[0]
 		for s.pos < len(b.Records) {
 			r := &b.Records[s.pos]
-			if r.Time > last {
+			if r.Time > last || t.left == 0 {
 				tx.c.took(id, n)
 				return
 			}
+			t.left--
 			tx.offset, tx.index = r.Offset, 0
 			if r.Time < 0 {
 				tx.fail(s.node, fmt.Errorf("%w: %d", ErrTime, r.Time))

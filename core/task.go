@@ -18,6 +18,9 @@ type TaskConfig struct {
 	View func(TableID) View
 	// CacheBytes bounds the decoded rows that each table keeps after a commit.
 	CacheBytes int
+	// StepRecords bounds how many records one Step runs, so that a caller whose functions
+	// are slow can look after other things in between. 0: no bound.
+	StepRecords int
 	// CheckMutation finds user functions that change rows. It is slow.
 	CheckMutation bool
 }
@@ -34,6 +37,7 @@ type Task struct {
 	commitT   times    // as of the last Advance
 	clocks    []*Clock // of the operators that have one
 	tx        Tx
+	left      int     // records that the Step in hand may still run
 	sealed    *Commit // the generation being committed, or nil
 	spare     *Commit
 	failed    error
@@ -84,6 +88,7 @@ func (t *Task) Node(name, fn string) NodeID {
 // What was read together is stepped together: with a stream's batch alone, the task would
 // take a table for caught up whose next rows are in the caller's hand.
 //
+// Where StepRecords has cut it short, More reports true, and a Step with no batches goes on.
 // After an error the task takes no input until Abort.
 func (t *Task) Step(bs ...*Batch) (err error) {
 	if t.failed != nil {
@@ -97,10 +102,19 @@ func (t *Task) Step(bs ...*Batch) (err error) {
 	// One recover a batch, not a record: after a panic all that is not committed is
 	// dropped, so it need not be known how far the record came.
 	defer t.recovered(&err)
+	if t.left = t.cfg.StepRecords; t.left == 0 {
+		t.left = math.MaxInt
+	}
 	if t.run(); t.tx.err != nil {
 		return t.stop(t.tx.err)
 	}
 	return nil
+}
+
+// More reports whether a record waits that could run now.
+func (t *Task) More() bool {
+	_, _, ok := t.choose()
+	return ok && t.failed == nil
 }
 
 // recovered is deferred by what runs user functions and codecs. Where the task had failed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -57,6 +58,7 @@ type committer struct {
 
 	fences  int // in a row
 	purge   map[Partition]core.Offset
+	read    map[Partition]core.Offset // of the request in hand; not committed yet
 	purged  time.Time
 	warning func(string, ...any)
 }
@@ -73,7 +75,7 @@ const fencesMax = 5
 const purgeEvery = 30 * time.Second
 
 func newCommitter(l *layout, b Broker, p Producer, g Group, atomic bool, warn func(string, ...any)) *committer {
-	c := &committer{layout: l, prod: p, group: g, broker: b, atomic: atomic, warning: warn, purge: map[Partition]core.Offset{}}
+	c := &committer{layout: l, prod: p, group: g, broker: b, atomic: atomic, warning: warn, purge: map[Partition]core.Offset{}, read: map[Partition]core.Offset{}}
 	batches := func(topic string, partitions int32) []ProduceBatch {
 		bs := make([]ProduceBatch, partitions)
 		for p := range bs {
@@ -108,6 +110,7 @@ func (c *committer) commit(ctx context.Context, r *request) result {
 	err := c.transact(ctx, r)
 	if err == nil {
 		c.fences = 0
+		maps.Copy(c.purge, c.read)
 		c.purgeRead(ctx, r)
 		return result{r, committed, nil}
 	}
@@ -193,13 +196,14 @@ func (c *committer) put(b *ProduceBatch, r core.RawRecord) {
 // consumed works out the offsets that the request commits, and where the changelogs end.
 func (c *committer) consumed(r *request) {
 	c.offsets = c.offsets[:0]
+	clear(c.read)
 	for _, p := range r.parts {
 		sub, id := c.layout.subs[p.commit.Task.Sub], p.commit.Task
 		for t := range sub.tables {
 			if src := sub.tables[t].source; src >= 0 {
 				p.ends[t] = p.commit.Next[src]
 			} else if b := &c.batches[id.Sub].logs[t][id.Partition]; len(b.Records) > 0 {
-				p.ends[t] = b.Base + core.Offset(len(b.Records))
+				p.ends[t] = b.End
 			}
 		}
 		md := c.meta(sub, p).encode()
@@ -212,7 +216,7 @@ func (c *committer) consumed(r *request) {
 
 			c.offsets = append(c.offsets, o)
 			if sub.sources[s].repartition {
-				c.purge[o.Partition] = next
+				c.read[o.Partition] = next
 			}
 		}
 	}

@@ -133,7 +133,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	o.core = o.sub.plan.NewTask(core.TaskConfig{
 		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: o.point.Times,
 		View:       store.View,
-		CacheBytes: op.cache, CheckMutation: op.cfg.CheckMutation,
+		CacheBytes: op.cache, StepRecords: stepRecords, CheckMutation: op.cfg.CheckMutation,
 	})
 	return nil
 }

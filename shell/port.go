@@ -148,7 +148,7 @@ type Producer interface {
 	// a transaction it left open is aborted. It must be called first.
 	Open(ctx context.Context) error
 	// Produce appends the batches and waits until they are acknowledged. It sets each
-	// batch's Base. The memory is the caller's again when it returns.
+	// batch's End. The memory is the caller's again when it returns.
 	Produce(ctx context.Context, batches []*ProduceBatch) error
 	// SendOffsets adds the group's offsets to the transaction, as a member of g of the
 	// current generation. It checks that g still holds the partitions. An illegal
@@ -166,7 +166,7 @@ type Producer interface {
 type ProduceBatch struct {
 	Partition
 	Records []core.RawRecord
-	Base    core.Offset // offset of the first record, once it is acknowledged
+	End     core.Offset // behind the last record, once all are acknowledged
 }
 
 // GroupOffset is a committed offset of the group with its metadata (at most 4096 bytes).

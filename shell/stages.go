@@ -96,6 +96,7 @@ func newTaskFlow(w *worker) *TaskFlow {
 	// One request is under way at a time, so neither side ever waits for the other.
 	f := &TaskFlow{in: make(chan any), out: make(chan any, 1), settled: make(chan result, 1), opened: make(chan *opening), w: w}
 	w.commit = func(r *request) { f.out <- r }
+	w.beat = func() { f.busy(time.Now()) }
 	return f
 }
 
@@ -115,6 +116,13 @@ func (f *TaskFlow) To(sink streams.Sink) {
 	f.start(f, sink)
 	sink.AwaitCompletion()
 }
+
+// always is a channel that can be received from at any time.
+var always = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // loop is the life of the worker. It ends when the input has ended and all tasks are
 // closed, or when ctx ends.
@@ -137,6 +145,10 @@ func (f *TaskFlow) loop(ctx context.Context) {
 			timer.Reset(time.Until(due))
 		}
 		f.busy(time.Time{})
+		var more <-chan struct{}
+		if f.w.more() {
+			more = always
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -154,6 +166,9 @@ func (f *TaskFlow) loop(ctx context.Context) {
 			f.w.opened(o)
 		case <-timer.C:
 			f.busy(time.Now())
+		case <-more:
+			f.busy(time.Now())
+			f.w.goOn()
 		}
 		if due, ok := f.w.due(); ok {
 			if now := time.Now(); !now.Before(due) {

@@ -31,19 +31,23 @@ type worker struct {
 	commit func(*request)
 	// open begins to open a task in the background; opened comes back for each.
 	open func(*opening)
+	// beat is called before each piece of work that user functions do: for the watchdog.
+	beat func()
 
 	tasks  []*task // in order of id: what order tasks are handled in must not be chance
 	routes map[Partition]route
 	tag    int64 // of the last fetch that was begun
 
 	inflight *request
-	began    time.Time     // of the last commit
-	size     int           // bytes of input and output since the last Ready
-	records  int64         // input since the last Ready
-	dirty    bool          // something was stepped since the last Ready
-	urgent   bool          // commit at once: a task is to close
-	err      error         // why the worker stops
-	next     []core.Offset // scratch
+	// behind was under way when the membership was lost. It may still be committed, so
+	// committed offsets are not read, and nothing is opened, before it is settled.
+	behind *request
+	began  time.Time     // of the last commit
+	size   int           // bytes of input and output since the last Ready
+	dirty  bool          // something was stepped since the last Ready
+	urgent bool          // commit at once: a task is to close
+	err    error         // why the worker stops
+	next   []core.Offset // scratch
 }
 
 type taskState uint8
@@ -64,6 +68,7 @@ type task struct {
 	point   statestore.Checkpoint
 	sources []taskSource
 	got     []*core.Batch // of the poll in hand
+	more    bool          // records wait that could be stepped now
 	opening *opening
 	final   bool   // the commit under way is its last
 	done    func() // answers the revocation
@@ -114,6 +119,33 @@ func (w *worker) fetched(fs []Fetched) {
 	}
 }
 
+// stepRecords is how many records of a task are stepped in one piece. Between two pieces
+// commits begin and revocations are answered, so that a function may be slow; and the
+// watchdog counts anew, so that slow is not taken for hung.
+const stepRecords = 256
+
+// more reports whether there are records in hand to step, and room for what they make.
+func (w *worker) more() bool {
+	if w.full() || w.err != nil {
+		return false
+	}
+	for _, t := range w.tasks {
+		if t.more && t.state == taskRunning {
+			return true
+		}
+	}
+	return false
+}
+
+// goOn steps one more piece of each task that has one in hand.
+func (w *worker) goOn() {
+	for _, t := range w.tasks {
+		if t.more && t.state == taskRunning && w.err == nil {
+			w.step(t)
+		}
+	}
+}
+
 // hold finds whose a batch is.
 func (w *worker) hold(f *Fetched) {
 	r, ok := w.routes[f.Partition]
@@ -128,17 +160,18 @@ func (w *worker) hold(f *Fetched) {
 	f.Batch.Source = r.source
 	src.held = append(src.held, heldBatch{f.Batch.Next, f.Bytes})
 	w.size += f.Bytes
-	w.records += int64(len(f.Batch.Records))
-	w.dirty = true
 	t.got = append(t.got, &f.Batch)
 }
 
 func (w *worker) step(t *task) {
+	w.beat()
 	before := t.core.Pending()
 	if err := t.core.Step(t.got...); err != nil {
 		w.failure(err)
 		return
 	}
+	t.more = t.core.More()
+	w.dirty = true
 	w.size += t.core.Pending() - before
 	w.next = t.core.Next(w.next[:0])
 	for i, next := range w.next {
@@ -189,8 +222,7 @@ func (w *worker) full() bool { return w.inflight != nil && w.size >= w.cfg.Commi
 // begin seals what all tasks have done and hands it over as one transaction.
 func (w *worker) begin(now time.Time) {
 	w.began, w.dirty, w.urgent, w.size = now, false, false, 0
-	r := &request{began: now, records: w.records}
-	w.records = 0
+	r := &request{began: now}
 	var idle []*task
 	for _, t := range w.tasks {
 		if t.state != taskRunning && t.state != taskClosing {
@@ -207,6 +239,11 @@ func (w *worker) begin(now time.Time) {
 			continue
 		}
 		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog)})
+		for _, d := range c.Decisions {
+			if d.Source != core.Ticked {
+				r.records += d.N
+			}
+		}
 	}
 	for _, t := range idle {
 		t.core.Advance()
@@ -226,6 +263,11 @@ func (w *worker) settled(now time.Time, res result) {
 	if res.request == w.inflight {
 		w.inflight = nil
 	}
+	stale := res.request == w.behind // what is here now was assigned after the loss
+	if stale {
+		w.behind = nil
+		defer w.openWaiting()
+	}
 	switch res.outcome {
 	case committed:
 		w.apply(now, res.request)
@@ -233,18 +275,21 @@ func (w *worker) settled(now time.Time, res result) {
 		w.log.Warn("transaction aborted, records are processed again", "err", res.err)
 		for _, t := range w.live() {
 			t.core.Abort()
+			t.more = false
 			w.seek(t)
 		}
-		w.size, w.dirty, w.records = 0, false, 0
+		w.size, w.dirty = 0, false
 	case reopen:
 		w.log.Warn("outcome of the transaction unknown, tasks are opened again", "err", res.err)
 		for _, t := range w.live() {
 			w.reopen(t)
 		}
-		w.size, w.dirty, w.records = 0, false, 0
+		w.size, w.dirty = 0, false
 	case lost:
 		w.log.Warn("membership lost, tasks are dropped", "err", res.err)
-		w.dropAll()
+		if !stale {
+			w.dropAll()
+		}
 	case failed:
 		w.failure(res.err)
 	}
@@ -331,6 +376,10 @@ func (w *worker) assigned(id core.TaskID) {
 		w.failure(fmt.Errorf("%w: task %v of another topology was assigned: all members of group %s must run the same one", ErrConfig, id, w.layout.app))
 		return
 	}
+	if n := w.layout.subs[id.Sub].partitions; id.Partition >= n {
+		w.failure(fmt.Errorf("%w: task %v was assigned, and the source topics had %d partitions when this process started: start it again", ErrTopic, id, n))
+		return
+	}
 	t := &task{id: id, sub: w.layout.subs[id.Sub]}
 	for i, s := range t.sub.sources {
 		t.sources = append(t.sources, taskSource{partition: Partition{s.topic, id.Partition}, absent: !t.sub.has(core.SourceID(i), id.Partition)})
@@ -353,6 +402,10 @@ func (w *worker) assigned(id core.TaskID) {
 
 func (w *worker) startOpening(t *task) {
 	t.state = taskOpening
+	if w.behind != nil {
+		t.opening = nil
+		return
+	}
 	t.opening = &opening{task: t, id: t.id, sub: t.sub, cancel: func() {}}
 	w.open(t.opening)
 }
@@ -430,6 +483,16 @@ func (w *worker) lostMembership() {
 		w.inflight = &request{open: true, began: w.began}
 		w.commit(w.inflight)
 	}
+	w.behind = w.inflight
+}
+
+// openWaiting opens the tasks that were assigned while behind was under way.
+func (w *worker) openWaiting() {
+	for i, t := range slices.Clone(w.tasks) {
+		if t.state == taskOpening && t.opening == nil && (i+1 == len(w.tasks) || w.tasks[i+1].id != t.id) {
+			w.startOpening(t)
+		}
+	}
 }
 
 func (w *worker) dropAll() {
@@ -447,7 +510,7 @@ func (w *worker) dropAll() {
 			w.close(t)
 		}
 	}
-	w.size, w.dirty, w.records, w.urgent = 0, false, 0, false
+	w.size, w.dirty, w.urgent = 0, false, false
 }
 
 // closeFinished closes the tasks whose last commit is done, and, when the worker has

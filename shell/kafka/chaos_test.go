@@ -47,8 +47,8 @@ func (c *counting) transaction(ctx context.Context) error {
 	}
 	for _, b := range batches {
 		// Each committed transaction leaves one marker behind; aborted ones leave more.
-		if b.Base < c.next*(perTransaction+1) {
-			c.t.Errorf("%v: base %d in transaction %d", b.Partition, b.Base, c.next)
+		if (b.End - core.Offset(len(b.Records))) < c.next*(perTransaction+1) {
+			c.t.Errorf("%v: base %d in transaction %d", b.Partition, (b.End - core.Offset(len(b.Records))), c.next)
 		}
 	}
 	if err := c.p.SendOffsets(ctx, c.g, []shell.GroupOffset{{Partition: tp("in", 0), Next: c.next + 1}}); err != nil {

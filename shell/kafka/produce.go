@@ -411,14 +411,19 @@ func (n *outNode) receive() error {
 
 // answered takes the answer to one chunk.
 func (p *outPart) answered(i int, k code, base core.Offset, text string, limit int) {
-	if k == sarama.ErrDuplicateSequenceNumber && i > 0 {
-		k = sarama.ErrNoError // it is there; where does not matter
+	there := k == sarama.ErrDuplicateSequenceNumber && i > 0 // behind the one before, as far as is known
+	if there {
+		k = sarama.ErrNoError
 	}
 	switch {
 	case k == sarama.ErrNoError && i == p.acked:
-		if i == 0 {
-			p.batch.Base = base
+		// Markers of another transaction may lie between two chunks: only the last one's
+		// answer tells where the batch ends.
+		c := p.chunks[i]
+		if !there {
+			p.batch.End = base
 		}
+		p.batch.End += core.Offset(c.hi - c.lo)
 		p.acked++
 		p.known = true
 	case k == sarama.ErrNoError:
