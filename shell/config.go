@@ -121,12 +121,12 @@ func (c Config) withDefaults(name string) Config {
 	return c
 }
 
-func (c Config) validate() error {
+// Validate says what Run would refuse of the configuration, all at once; name is the
+// topology's. Broker may still be missing: so it can be asked before connecting.
+func (c Config) Validate(name string) error {
+	c = c.withDefaults(name)
 	var errs []error
 	bad := func(f string, a ...any) { errs = append(errs, fmt.Errorf("%w: "+f, append([]any{ErrConfig}, a...)...)) }
-	if c.Broker == nil {
-		bad("Broker is missing")
-	}
 	if err := checkAppID(c.AppID); err != nil {
 		bad("AppID: %v", err)
 	}

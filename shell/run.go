@@ -33,8 +33,11 @@ const leaveWithin = 25 * time.Second
 // partition, offset and operator. The broker stays open, as the caller opened it.
 func Run(ctx context.Context, plan *topology.Plan, cfg Config) (err error) {
 	cfg = cfg.withDefaults(plan.Name())
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(plan.Name()); err != nil {
 		return err
+	}
+	if cfg.Broker == nil {
+		return fmt.Errorf("%w: Broker is missing", ErrConfig)
 	}
 	layout, err := newLayout(ctx, cfg.Broker, plan, cfg.AppID)
 	if err != nil {

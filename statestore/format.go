@@ -19,11 +19,11 @@ const formatVersion = 1
 type meta struct {
 	Format   int    `json:"format"`
 	App      string `json:"app"`
-	Topology string `json:"topology,omitempty"` // the one that last opened it
+	Topology string `json:"topology,omitempty"` // whose it is
 }
 
 // check compares the meta record on disk with what the process is.
-func (m *meta) check(where, app string) error {
+func (m *meta) check(where, app, topology string) error {
 	if m.Format > formatVersion || m.Format < 1 {
 		return fmt.Errorf("%w: %s has version %d, this program knows %d: run the program that wrote it, or delete the directory (the rows are read again from the changelogs)",
 			ErrVersion, where, m.Format, formatVersion)
@@ -31,6 +31,10 @@ func (m *meta) check(where, app string) error {
 	if m.App != app {
 		return fmt.Errorf("%w: %s is the store of %q, this is %q: give each application a directory of its own",
 			ErrApp, where, m.App, app)
+	}
+	if m.Topology != "" && topology != "" && m.Topology != topology {
+		return fmt.Errorf("%w: %s was written by the topology %q of %q, this is %q: give each topology an application id and a directory of its own, or delete the directory (the rows are read again from the changelogs)",
+			ErrApp, where, m.Topology, app, topology)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ import (
 type PebbleConfig struct {
 	Dir      string // the store's own: nothing else may lie in it. It is made where it is missing
 	App      string // application id; a store of another one is refused
-	Topology string // its name, for error texts and whoever looks at the store
+	Topology string // its name; a store that another one wrote is refused. Empty: any
 
 	// MemoryBytes bounds the rows that the tasks hold in memory, all together: half of it
 	// for those that disk does not have yet, half for those that have been read or
@@ -305,8 +305,11 @@ func (db *pebbleDB) loadFrom(it *pebble.Iterator) error {
 		if err := json.Unmarshal(it.Value(), &old); err != nil {
 			return fmt.Errorf("%w: %s: meta record %q", ErrCorrupt, db.cfg.Dir, it.Value())
 		}
-		if err := old.check(db.cfg.Dir, db.cfg.App); err != nil {
+		if err := old.check(db.cfg.Dir, db.cfg.App, db.cfg.Topology); err != nil {
 			return err
+		}
+		if m.Topology == "" {
+			m.Topology = old.Topology
 		}
 	}
 	for ok := it.SeekGE([]byte{kindTable}); ok && it.Key()[0] == kindTable; ok = it.Next() {

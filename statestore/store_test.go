@@ -1,7 +1,9 @@
 package statestore_test
 
 import (
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,5 +62,25 @@ func TestPebble(t *testing.T) {
 				return &pebbleFactory{fs: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(1, 2)), cfg: cfg}
 			})
 		})
+	}
+}
+
+// TestOtherTopology: a store is that of the topology which wrote it.
+func TestOtherTopology(t *testing.T) {
+	dir := t.TempDir()
+	open := func(topology string) error {
+		db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: dir, App: "app", Topology: topology})
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	}
+	for _, name := range []string{"orders", "orders", ""} {
+		if err := open(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if err := open("payments"); !errors.Is(err, statestore.ErrApp) || !strings.Contains(err.Error(), `"orders"`) {
+		t.Errorf("got %v", err)
 	}
 }

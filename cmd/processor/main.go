@@ -1,4 +1,3 @@
-// Processor runs the example topologies: on Kafka, or with a Kafka inside, as a demo.
 package main
 
 import (

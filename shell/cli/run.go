@@ -80,6 +80,9 @@ func (r *runSettings) shell(b shell.Broker, log *slog.Logger) shell.Config {
 
 // run connects, and runs the topology until ctx ends.
 func (r *runSettings) run(ctx context.Context, plan *topology.Plan, kc kafka.Config, log *slog.Logger) error {
+	if err := r.shell(nil, log).Validate(plan.Name()); err != nil {
+		return err // before the time that an unreachable Kafka takes
+	}
 	broker, err := kafka.Open(ctx, kc)
 	if err != nil {
 		return err

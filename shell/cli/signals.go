@@ -8,7 +8,12 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// sameSignal is within which a further signal is taken for the first one: timeout(1) and
+// some supervisors signal the process and then its group.
+const sameSignal = 300 * time.Millisecond
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends. The second
 // ends the process, however far it is: what it leaves is what a crash would leave.
@@ -18,16 +23,20 @@ func interruptible(parent context.Context, errs io.Writer) (_ context.Context, s
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
-		for n := 1; ; n++ {
+		var first time.Time
+		for {
 			select {
 			case <-done:
 				return
 			case <-signals:
-				if n > 1 {
+				switch {
+				case first.IsZero():
+					first = time.Now()
+					cancel()
+				case time.Since(first) > sameSignal:
 					fmt.Fprintln(errs, "aborted")
 					os.Exit(exitFailure)
 				}
-				cancel()
 			}
 		}
 	}()

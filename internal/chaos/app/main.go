@@ -1,4 +1,3 @@
-// Command app is the binary that the chaos tests run and kill.
 package main
 
 import (
