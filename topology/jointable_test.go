@@ -142,6 +142,23 @@ func TestAggregateTable(t *testing.T) {
 	}, b)
 }
 
+// A row is not taken out of a group that is not there.
+func TestAggregateTableDeleted(t *testing.T) {
+	b := topology.New("deleted")
+	topology.AggregateTable(RowsA.Table(b), "texts", first,
+		func(sum, s string) string { return sum + "+" + s },
+		func(sum, s string) string { return sum + "-" + s },
+		topology.DeleteWhen(func(s string) bool { return s == "+x1+x2" })).To(Out)
+	topologytest.EveryWay(t, func(d *driver) {
+		a := open(d, RowsA)
+		a.Send("k", "x1")
+		a.Send("j", "x2")
+		a.Send("k", "x3")
+		a.Delete("j")
+		open(d, Out).Want("+x1", "", "+x3", "+x3-x2")
+	}, b)
+}
+
 func (s sent) String() string { return fmt.Sprintf("%s %s=%q @%d", s.topic, s.key, s.value, s.at) }
 
 // Joins of tables and groups of tables are what a loop over maps makes of them, every way.

@@ -1,0 +1,260 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Foreign-key joins. The left side tells the right one, in the partition of the foreign
+// key, which of its rows wait for which right row: a subscription. The right side answers,
+// now and at each change of that row, in the partition of the left key. Each change of a
+// left row has a number of its own, which its subscription and all answers to it carry: an
+// answer to another change than the last one comes too late, and is dropped.
+
+// Subscription says that a left row refers to the right row whose key it is sent to.
+type Subscription[K any] struct {
+	Key     K // of the left row
+	Version int64
+	Do      SubscriptionKind
+}
+
+// SubscriptionKind is what becomes of a subscription.
+type SubscriptionKind uint8
+
+// The kinds.
+const (
+	Subscribe        SubscriptionKind = iota
+	SubscribeQuietly                  // with no right row nothing needs to be said, if there was no result
+	Unsubscribe                       // without an answer
+)
+
+// Answer is a right row for a left one.
+type Answer[B any] struct {
+	Version int64
+	Quiet   bool
+	Right   Opt[B]
+}
+
+// ForeignJoin is the left side of a foreign-key join.
+type ForeignJoin[K, F comparable, A, B, R any] struct {
+	Node     NodeID
+	Left     Lookup[K, A]
+	Foreign  func(A) F
+	Join     func(A, Opt[B]) R
+	Inner    bool
+	Done     func(R) bool // a result that it accepts is none; may be nil
+	Versions *Table[K, int64]
+	Results  *Table[K, R]
+	Last     *Clock // no time: the greatest version so far
+	Send     Next[F, Subscription[K]]
+	Next     Next[K, Change[R]] // may be nil
+}
+
+// FromLeft takes the changes of the left table. A row that is gone has no result, at once.
+func (j *ForeignJoin[K, F, A, B, R]) FromLeft(tx *Tx, r Record[K, Change[A]]) {
+	was, is := r.Value.Old, r.Value.New
+	if !was.OK && !is.OK {
+		return
+	}
+	var from, to F
+	tx.node = j.Node
+	if was.OK {
+		from = j.Foreign(was.Value)
+	}
+	if is.OK {
+		to = j.Foreign(is.Value)
+	}
+	tx.called(j.Node)
+	i := j.Versions.find(tx, r.Key)
+	if i < 0 {
+		return
+	}
+	j.Last.move(j.Last.at + 1)
+	s := Subscription[K]{Key: r.Key, Version: int64(j.Last.at)}
+	if is.OK {
+		j.Versions.put(i, s.Version, r.Time)
+	} else if j.Versions.cells[i].ok {
+		j.Versions.delete(i, r.Time)
+	}
+	moved := was.OK && is.OK && from != to
+	if moved || !is.OK {
+		s.Do = Unsubscribe
+		j.Send(tx, Record[F, Subscription[K]]{from, s, r.Time, r.Headers})
+	}
+	if is.OK {
+		if s.Do = SubscribeQuietly; moved {
+			s.Do = Subscribe
+		}
+		j.Send(tx, Record[F, Subscription[K]]{to, s, r.Time, r.Headers})
+		return
+	}
+	j.result(tx, r.Key, None[R](), r.Time, r.Headers)
+}
+
+// FromAnswers takes what the right side answers.
+func (j *ForeignJoin[K, F, A, B, R]) FromAnswers(tx *Tx, r Record[K, Answer[B]]) {
+	version, _, ok := j.Versions.Get(tx, r.Key)
+	if !ok || version != r.Value.Version {
+		return // the row has changed since, and another answer is on its way
+	}
+	a, _, ok := j.Left(tx, r.Key)
+	if tx.err != nil || !ok {
+		return
+	}
+	var row Opt[R]
+	if r.Value.Right.OK || !j.Inner {
+		tx.node = j.Node
+		row = Some(j.Join(a, r.Value.Right))
+		row.OK = j.Done == nil || !j.Done(row.Value)
+		tx.called(j.Node)
+	} else if r.Value.Quiet {
+		if _, _, ok := j.Results.Get(tx, r.Key); !ok {
+			return
+		}
+	}
+	j.result(tx, r.Key, row, r.Time, r.Headers)
+}
+
+func (j *ForeignJoin[K, F, A, B, R]) result(tx *Tx, k K, row Opt[R], at Time, h Headers) {
+	if i := j.Results.find(tx, k); i >= 0 {
+		set(tx, j.Results, i, row, Record[K, struct{}]{Key: k, Time: at, Headers: h}, j.Next)
+	}
+}
+
+// Subscriber is the key of a subscription in its store.
+type Subscriber[F, K comparable] struct {
+	Foreign F
+	Key     K
+}
+
+// SubscriberCodec writes 4 bytes of length, the foreign key and the left key, as Kafka
+// Streams does.
+type SubscriberCodec[F, K comparable] struct {
+	Foreign Codec[F]
+	Key     Codec[K]
+}
+
+// Append implements Codec.
+func (c SubscriberCodec[F, K]) Append(dst []byte, s Subscriber[F, K]) ([]byte, error) {
+	at := len(dst)
+	dst, err := c.Foreign.Append(append(dst, 0, 0, 0, 0), s.Foreign)
+	if err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	return c.Key.Append(dst, s.Key)
+}
+
+// Decode implements Codec.
+func (c SubscriberCodec[F, K]) Decode(src []byte) (s Subscriber[F, K], err error) {
+	if len(src) < 4 || uint64(binary.BigEndian.Uint32(src)) > uint64(len(src)-4) {
+		return s, fmt.Errorf("key of a subscription: %q", src)
+	}
+	n := 4 + int(binary.BigEndian.Uint32(src))
+	if s.Foreign, err = c.Foreign.Decode(src[4:n:n]); err != nil {
+		return s, err
+	}
+	s.Key, err = c.Key.Decode(src[n:])
+	return s, err
+}
+
+// Subscriptions is the right side of a foreign-key join. Which left rows wait for which
+// right one is in memory, too, in the order of their keys' bytes.
+type Subscriptions[F, K comparable, B any] struct {
+	tb     *Table[Subscriber[F, K], int64]
+	right  Lookup[F, B]
+	next   Next[K, Answer[B]]
+	kc     Codec[K]
+	by     map[F][]subscriber[K]
+	loaded bool
+}
+
+type subscriber[K any] struct {
+	bytes string // of the key
+	key   K
+}
+
+// NewSubscriptions makes the right side, which keeps its subscriptions in tb.
+func NewSubscriptions[F, K comparable, B any](tb *Table[Subscriber[F, K], int64], kc Codec[K], right Lookup[F, B], next Next[K, Answer[B]]) *Subscriptions[F, K, B] {
+	s := &Subscriptions[F, K, B]{tb: tb, right: right, next: next, kc: kc}
+	tb.aborted = func() { s.loaded = false }
+	return s
+}
+
+func (s *Subscriptions[F, K, B]) load(tx *Tx) bool {
+	if s.loaded {
+		return true
+	}
+	s.by = map[F][]subscriber[K]{}
+	s.loaded = scanKeys(tx, s.tb, func(k Subscriber[F, K]) { s.index(k, true) })
+	return s.loaded
+}
+
+// index adds a subscription to those in memory, or takes it out.
+func (s *Subscriptions[F, K, B]) index(k Subscriber[F, K], add bool) {
+	b, _ := s.kc.Append(nil, k.Key) // it was encoded before, or came decoded
+	list := s.by[k.Foreign]
+	i, ok := slices.BinarySearchFunc(list, string(b), func(e subscriber[K], b string) int { return strings.Compare(e.bytes, b) })
+	switch {
+	case add && !ok:
+		list = slices.Insert(list, i, subscriber[K]{string(b), k.Key})
+	case !add && ok:
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(list) == 0 {
+		delete(s.by, k.Foreign)
+	} else {
+		s.by[k.Foreign] = list
+	}
+}
+
+// FromLeft takes subscriptions. Each that is not the end of one is answered.
+func (s *Subscriptions[F, K, B]) FromLeft(tx *Tx, r Record[F, Subscription[K]]) {
+	if !s.load(tx) {
+		return
+	}
+	k := Subscriber[F, K]{r.Key, r.Value.Key}
+	i := s.tb.find(tx, k)
+	if i < 0 {
+		return
+	}
+	was := s.tb.cells[i].ok
+	if r.Value.Do == Unsubscribe {
+		if was {
+			s.tb.delete(i, r.Time)
+			s.index(k, false)
+		}
+		return
+	}
+	if s.tb.put(i, r.Value.Version, r.Time); !was {
+		s.index(k, true)
+	}
+	a := Answer[B]{Version: r.Value.Version, Quiet: r.Value.Do == SubscribeQuietly}
+	var at Time
+	if a.Right.Value, at, a.Right.OK = s.right(tx, r.Key); tx.err != nil {
+		return
+	}
+	if a.Right.OK {
+		r.Time = max(r.Time, at)
+	}
+	s.next(tx, Record[K, Answer[B]]{k.Key, a, r.Time, r.Headers})
+}
+
+// FromRight takes the changes of the right table: each left row that waits for the row is
+// told, by the order of their keys.
+func (s *Subscriptions[F, K, B]) FromRight(tx *Tx, r Record[F, Change[B]]) {
+	if !s.load(tx) {
+		return
+	}
+	for _, e := range s.by[r.Key] {
+		version, _, ok := s.tb.Get(tx, Subscriber[F, K]{r.Key, e.key})
+		if !ok {
+			return // the task has failed
+		}
+		if s.next(tx, Record[K, Answer[B]]{e.key, Answer[B]{Version: version, Right: r.Value.New}, r.Time, r.Headers}); tx.err != nil {
+			return
+		}
+	}
+}
