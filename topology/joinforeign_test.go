@@ -90,7 +90,7 @@ func foldSteps(steps []sent) map[string]map[string]string {
 	return rows
 }
 
-func nullable(s string) []byte {
+func bytesOrNil(s string) []byte {
 	if s == "" {
 		return nil
 	}
@@ -106,7 +106,7 @@ func TestJoinForeignAgainstMaps(t *testing.T) {
 		for _, way := range []topologytest.Config{{}, {Batch: 100, CommitEvery: 100}, {Seed: 3, CrashAfter: 4}, {Partitions: 4}, {Partitions: 3, CommitEvery: 2, CrashAfter: 3}} {
 			d := way.New(t, b)
 			for _, s := range steps {
-				open(d, caseTopic(s.topic)).SendRawAt(topologytest.At("00:01")+topology.Time(s.at), []byte(s.key), nullable(s.value))
+				open(d, caseTopic(s.topic)).SendRawAt(topologytest.At("00:01")+topology.Time(s.at), []byte(s.key), bytesOrNil(s.value))
 			}
 			for name, want := range map[string]map[string]string{"inner": inner, "left": left} {
 				if got := topologytest.Table[string, string](d, name).Rows(); !maps.Equal(got, want) {
@@ -140,7 +140,7 @@ func TestJoinForeignRaces(t *testing.T) {
 		steps := foreignSteps(rt)
 		r := newRace(plan)
 		for _, s := range steps {
-			r.topics[s.topic] = append(r.topics[s.topic], core.RawRecord{Key: []byte(s.key), Value: nullable(s.value), Time: 1, Offset: core.Offset(len(r.topics[s.topic]))})
+			r.topics[s.topic] = append(r.topics[s.topic], core.RawRecord{Key: []byte(s.key), Value: bytesOrNil(s.value), Time: 1, Offset: core.Offset(len(r.topics[s.topic]))})
 		}
 		for {
 			var open []raceSource
