@@ -94,12 +94,12 @@ func newState[K comparable, V any](n *node, kc core.Codec[K], vc core.Codec[V]) 
 }
 
 // shared makes what the inputs of n share once for each task.
-func shared[T any](n *node, make func(*compiler) T) func(*compiler) T {
+func shared[T any](n *node, begin func(*compiler) T) func(*compiler) T {
 	return func(c *compiler) T {
 		if t, ok := c.shared[n.id].(T); ok {
 			return t
 		}
-		t := make(c)
+		t := begin(c)
 		c.shared[n.id] = t
 		return t
 	}
@@ -131,7 +131,7 @@ func (c subscriptionCodec[K]) Decode(src []byte) (s core.Subscription[K], err er
 		return s, fmt.Errorf("subscription: %q", src)
 	}
 	s.Do = core.SubscriptionKind(src[0])
-	n := 0
+	var n int
 	if s.Version, n = binary.Varint(src[1:]); n <= 0 {
 		return s, fmt.Errorf("subscription: %w", errCut)
 	}
@@ -169,7 +169,7 @@ func (c answerCodec[B]) Decode(src []byte) (a core.Answer[B], err error) {
 		return a, fmt.Errorf("answer: %q", src)
 	}
 	a.Quiet, a.Right.OK = src[0]&1 != 0, src[0]&2 != 0
-	n := 0
+	var n int
 	if a.Version, n = binary.Varint(src[1:]); n <= 0 {
 		return a, fmt.Errorf("answer: %w", errCut)
 	}
