@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -39,7 +40,7 @@ func randomTopology(t *rapid.T) (b *topology.Builder, tables []string) {
 	}
 	for range rapid.IntRange(1, 8).Draw(t, "operators") {
 		n := name()
-		switch op := rapid.SampledFrom([]string{"map", "filter", "split", "flatMap", "keyBy", "keyBy", "merge", "repartition", "count", "reduce", "process", "join", "leftJoin", "toTable", "changes", "mapTable", "joinTables", "leftJoinTables", "outerJoinTables", "combine"}).Draw(t, "op"); op {
+		switch op := rapid.SampledFrom([]string{"map", "filter", "split", "flatMap", "keyBy", "keyBy", "merge", "repartition", "window", "count", "reduce", "process", "join", "leftJoin", "toTable", "changes", "mapTable", "joinTables", "leftJoinTables", "outerJoinTables", "combine"}).Draw(t, "op"); op {
 		case "map":
 			add(topology.Map(pick(), func(s string) string { return cut(s + "m") }))
 		case "filter":
@@ -62,6 +63,14 @@ func randomTopology(t *rapid.T) (b *topology.Builder, tables []string) {
 			add(pick().Repartition(n))
 		case "count":
 			add(topology.Map(topology.Count(pick(), n).ToStream(), func(k int64) string { return fmt.Sprint(k) }))
+		case "window": // with grace for all: what is late depends on the partition
+			w := rapid.SampledFrom([]topology.Window{
+				topology.Hopping(40*time.Millisecond, 20*time.Millisecond), topology.Session(2 * time.Millisecond), topology.Sliding(5 * time.Millisecond),
+			}).Draw(t, "windows").Grace(time.Hour)
+			t := topology.Reduce(pick().Window(w), n, func(a, b string) string { return cut(a + b) })
+			type result = topology.Record[topology.Windowed[string], string]
+			byKey := topology.KeyBy(topology.Records(t.ToStream()), n+"-key", func(r result) string { return r.Key.Key })
+			add(topology.Values(byKey))
 		case "reduce":
 			kept(topology.Reduce(pick(), n, func(a, b string) string { return cut(a + b) }, topology.DeleteWhen(func(s string) bool { return len(s) == 9 })), n)
 		case "process":

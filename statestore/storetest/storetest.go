@@ -148,6 +148,14 @@ func wantScan(t reporter, s statestore.Store, table core.TableID, lo, hi []byte,
 	if got := scan(t, s, table, lo, hi, most); !slices.Equal(got, want) {
 		t.Fatalf("Scan(%d, %q, %q) = %q, want %q", table, lo, hi, got, want)
 	}
+	var rows []string
+	must(t, s.View(table).Scan(lo, hi, func(k, v []byte, at core.Time) bool {
+		rows = append(rows, fmt.Sprintf("%s=%s@%d", k, v, at))
+		return len(rows) != most
+	}))
+	if !slices.Equal(rows, want) {
+		t.Fatalf("View(%d).Scan(%q, %q) = %q, want %q", table, lo, hi, rows, want)
+	}
 }
 
 func wantCheckpoint(t testing.TB, s statestore.Store, want statestore.Checkpoint) {
