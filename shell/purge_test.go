@@ -38,6 +38,7 @@ func (p *scriptProducer) SendOffsets(_ context.Context, _ Group, os []GroupOffse
 	p.pending = append(p.pending[:0], os...)
 	return nil
 }
+
 func (p *scriptProducer) End(context.Context) error {
 	for _, o := range p.pending {
 		p.committed[o.Partition] = o.Next

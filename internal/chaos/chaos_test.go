@@ -100,10 +100,10 @@ func (w *world) run(kills, joins int, restart bool) {
 	for _, a := range w.apps {
 		a.start(0)
 	}
-	fed := make(chan error, 1)
-	go func() { fed <- w.in.feed(w.orders) }()
 	n := len(w.apps)
-	killed, joined, restarted := 0, 0, !restart
+	fed := make(chan error, 1)
+	go func() { fed <- w.in.feed(w.orders, time.Duration(kills*n)*3*time.Second/2) }()
+	killed, inWork, joined, restarted := 0, 0, 0, !restart
 	for feeding := true; feeding || killed < kills*n || joined < joins*n || !restarted; {
 		select {
 		case err := <-fed:
@@ -117,7 +117,9 @@ func (w *world) run(kills, joins int, restart bool) {
 		case x < 6:
 			a := w.apps[w.rng.IntN(n)]
 			a.kill(0)
-			killed++
+			if killed++; feeding {
+				inWork++
+			}
 			time.Sleep(time.Duration(w.rng.IntN(300)) * time.Millisecond)
 			a.start(0)
 		case x < 9 && joined < joins*n:
@@ -131,7 +133,7 @@ func (w *world) run(kills, joins int, restart bool) {
 			restarted = true
 		}
 	}
-	w.t.Logf("%d kills, %d joins of a second instance, broker restarted: %v", killed, joined, restart)
+	w.t.Logf("%d kills, %d of them while orders came in, %d joins of a second instance, broker restarted: %v", killed, inWork, joined, restart)
 }
 
 func (w *world) restartBroker() {
@@ -182,13 +184,16 @@ func (in *input) seedCustomers() {
 	}
 }
 
-// feed writes n orders at a steady pace, and a customer's change now and then.
-func (in *input) feed(n int) error {
+// feed writes n orders, about as long as it is told, so that there is work in hand
+// whenever something is killed; and a customer's change now and then.
+func (in *input) feed(n int, during time.Duration) error {
+	const pause = 10 * time.Millisecond
+	batch := max(1, int(time.Duration(n)*pause/during))
 	rng := rand.New(rand.NewPCG(99, 99))
 	ctx := context.Background()
 	for sent := 0; sent < n; {
 		var rs []*kgo.Record
-		for range min(200, n-sent) {
+		for range min(batch, n-sent) {
 			v := fmt.Sprintf(`{"orderId":"o%07d","customerId":%q,"sku":"s","quantity":1,"cents":100}`, sent, customerID(rng.IntN(customers)))
 			rs = append(rs, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, "o%07d", sent), Value: []byte(v)})
 			sent++
@@ -198,7 +203,7 @@ func (in *input) feed(n int) error {
 			return err
 		}
 		in.sent.Store(int64(sent))
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// sameSignal is within which a further signal is taken for the first one: timeout(1) and
-// some supervisors signal the process and then its group.
+// sameSignal is within which the same signal again is taken for the first one: timeout(1)
+// and some supervisors signal the process and then its group.
 const sameSignal = 300 * time.Millisecond
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends. The second
@@ -23,17 +23,18 @@ func interruptible(parent context.Context, errs io.Writer) (_ context.Context, s
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
-		var first time.Time
+		var first os.Signal
+		var at time.Time
 		for {
 			select {
 			case <-done:
 				return
-			case <-signals:
+			case s := <-signals:
 				switch {
-				case first.IsZero():
-					first = time.Now()
+				case first == nil:
+					first, at = s, time.Now()
 					cancel()
-				case time.Since(first) > sameSignal:
+				case s != first || time.Since(at) > sameSignal:
 					fmt.Fprintln(errs, "aborted")
 					os.Exit(exitFailure)
 				}
