@@ -33,7 +33,7 @@ const (
 // restarted.
 func TestRealKafkaChaos(t *testing.T) {
 	w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000), "exactly-once", "50ms")
-	w.run(kills, joins, true)
+	w.run(kills, joins, true, time.Minute)
 	for name, rep := range map[string]report{"emails": w.check.emails(w.orders), "order-counts": w.check.counts(w.orders)} {
 		if t.Logf("%s: %v", name, rep); !rep.ok() {
 			t.Errorf("%s: not exactly once, in order: %v", name, rep)
@@ -48,19 +48,26 @@ func TestRealKafkaChaos(t *testing.T) {
 }
 
 // TestRealKafkaChaosSees proves that the check can fail: with at least once, kills must
-// show as doubled orders. None may be missing then either.
+// show as doubled orders. None may be missing then either. A kill doubles something only
+// between a commit's outputs and its offsets, so there are many commits and kills, and
+// where all of them have missed, another try.
 func TestRealKafkaChaosSees(t *testing.T) {
-	// A kill doubles something only between a commit's outputs and its offsets: with
-	// commits one after the other that is a good part of the time.
-	w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000)/10, "at-least-once", "10ms")
-	w.run(kills, 0, false)
-	rep, counts := w.check.emails(w.orders), w.check.counts(w.orders)
-	t.Logf("emails: %v; order-counts: %v", rep, counts)
-	if rep.doubled == 0 && counts.doubled == 0 {
-		t.Error("at least once, with kills, and nothing came twice: the check is blind")
+	kafkatest.Require(t)
+	seen := false
+	for try := 0; try < 3 && !seen; try++ {
+		t.Run(fmt.Sprint("try", try), func(t *testing.T) {
+			w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000)/10, "at-least-once", "10ms")
+			w.run(3*kills/2, 0, false, 36*time.Second)
+			rep, counts := w.check.emails(w.orders), w.check.counts(w.orders)
+			t.Logf("emails: %v; order-counts: %v", rep, counts)
+			seen = rep.doubled+counts.doubled > 0
+			if rep.missing+counts.missing > 0 {
+				t.Error("at least once has lost something")
+			}
+		})
 	}
-	if rep.missing+counts.missing > 0 {
-		t.Error("at least once has lost something")
+	if !seen {
+		t.Error("at least once, with kills, and nothing came twice: the check is blind")
 	}
 }
 
@@ -94,15 +101,15 @@ func newWorld(t *testing.T, orders int, guarantee, interval string) *world {
 	return w
 }
 
-// run feeds all orders while it does harm, for each application so many kills and joins
+// run feeds all orders, in the given time, while it does harm: for each application so many kills and joins
 // of a second instance at least.
-func (w *world) run(kills, joins int, restart bool) {
+func (w *world) run(kills, joins int, restart bool, during time.Duration) {
 	for _, a := range w.apps {
 		a.start(0)
 	}
 	n := len(w.apps)
 	fed := make(chan error, 1)
-	go func() { fed <- w.in.feed(w.orders, time.Duration(kills*n)*3*time.Second/2) }()
+	go func() { fed <- w.in.feed(w.orders, during) }()
 	killed, inWork, joined, restarted := 0, 0, 0, !restart
 	for feeding := true; feeding || killed < kills*n || joined < joins*n || !restarted; {
 		select {
@@ -111,7 +118,7 @@ func (w *world) run(kills, joins int, restart bool) {
 				w.t.Fatal(err)
 			}
 			feeding = false
-		case <-time.After(time.Duration(200+w.rng.IntN(1500)) * time.Millisecond):
+		case <-time.After(time.Duration(200+w.rng.IntN(1000)) * time.Millisecond):
 		}
 		switch x := w.rng.IntN(10); {
 		case x < 6:
