@@ -47,6 +47,7 @@ type worker struct {
 	dirty  bool          // something was stepped since the last Ready
 	urgent bool          // commit at once: a task is to close
 	err    error         // why the worker stops
+	turn   int           // whose piece goOn has stepped last
 	next   []core.Offset // scratch
 }
 
@@ -137,11 +138,13 @@ func (w *worker) more() bool {
 	return false
 }
 
-// goOn steps one more piece of each task that has one in hand.
+// goOn steps one more piece: of the tasks that have one in hand, the next one's turn.
 func (w *worker) goOn() {
-	for _, t := range w.tasks {
-		if t.more && t.state == taskRunning && w.err == nil {
+	for range w.tasks {
+		w.turn = (w.turn + 1) % len(w.tasks)
+		if t := w.tasks[w.turn]; t.more && t.state == taskRunning {
 			w.step(t)
+			return
 		}
 	}
 }
