@@ -75,8 +75,9 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// sarama makes a configuration for one connection, and the dialer in it.
-func (b *Broker) sarama(purpose string) (*sarama.Config, *dialer) {
+// sarama makes a configuration for one connection, and the dialer in it, which does TLS:
+// sarama's own must stay off, or there would be two.
+func (b *Broker) sarama() (*sarama.Config, *dialer) {
 	c := sarama.NewConfig()
 	c.Version = kafkaVersion
 	c.ClientID = b.cfg.ClientID
@@ -86,11 +87,7 @@ func (b *Broker) sarama(purpose string) (*sarama.Config, *dialer) {
 	c.Net.DialTimeout = b.cfg.DialTimeout
 	c.Net.ReadTimeout, c.Net.WriteTimeout = ioTimeout, ioTimeout
 	d := &dialer{Dialer: net.Dialer{Timeout: b.cfg.DialTimeout, KeepAlive: 30 * time.Second}, tls: b.tls}
-	if purpose == "group" { // sarama dials many brokers with one configuration
-		c.Net.TLS.Enable, c.Net.TLS.Config = b.tls != nil, b.tls
-	} else {
-		c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, d
-	}
+	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, d
 	if s := b.cfg.SASL; s.Mechanism != "" {
 		c.Net.SASL.Enable = true
 		c.Net.SASL.Version = sarama.SASLHandshakeV1

@@ -55,7 +55,7 @@ func (c *cluster) connect(addr string) (*sarama.Broker, error) {
 	br := c.conns[addr]
 	if br == nil {
 		br = sarama.NewBroker(addr)
-		sc, _ := c.b.sarama("meta")
+		sc, _ := c.b.sarama()
 		if err := br.Open(sc); err != nil {
 			c.mu.Unlock()
 			return nil, err
@@ -299,7 +299,7 @@ func (k *coordinator) connect(ctx context.Context) (*sarama.Broker, error) {
 		return nil, err
 	}
 	return await(ctx, func() (*sarama.Broker, error) {
-		sc, _ := k.c.b.sarama("coordinator")
+		sc, _ := k.c.b.sarama()
 		br := sarama.NewBroker(addr)
 		if err := br.Open(sc); err != nil {
 			return nil, err

@@ -33,7 +33,7 @@ func (g *group) connect() (err error) {
 
 // config is the group client's. It reads nothing but its claims' existence.
 func (g *group) config() *sarama.Config {
-	c, _ := g.b.sarama("group")
+	c, _ := g.b.sarama()
 	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, g.dialer
 	cfg := &g.b.cfg
 	// A JoinGroup is answered when all members have joined; groupConn waits less for others.

@@ -66,7 +66,7 @@ func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 // dial connects to one broker. It takes at most DialTimeout for the connection and
 // ReadTimeout for each answer of the handshakes.
 func (b *Broker) dial(addr string) (*conn, error) {
-	sc, d := b.sarama("data")
+	sc, d := b.sarama()
 	br := sarama.NewBroker(addr)
 	if err := br.Open(sc); err != nil {
 		return nil, err
