@@ -428,12 +428,14 @@ func realRestart(t *testing.T, nodes int) {
 	})
 
 	done := make(chan struct{})
+	freezes := int32(0) // read when the goroutine is done
 	wg.Go(func() {
 		defer close(done)
 		for i := range 3 {
 			time.Sleep(time.Second)
 			n := c.Node(i%nodes + 1)
 			if i == 1 && nodes == 3 { // frozen for longer than its session
+				freezes++
 				must(t, n.Pause())
 				time.Sleep(12 * time.Second)
 				must(t, n.Resume())
@@ -471,8 +473,10 @@ func realRestart(t *testing.T, nodes int) {
 		longest = max(longest, time.Since(began))
 	}
 	t.Logf("longest step %v, %d revocations", longest.Round(time.Millisecond), revoked.Load())
-	if n := revoked.Load(); n > 0 {
-		t.Errorf("the membership did not last: %d revocations", n)
+	// A coordinator that was frozen for longer than the group's session may expel its members
+	// when it wakes, before it learns that another one took over.
+	if n := revoked.Load(); n > freezes {
+		t.Errorf("the membership did not last: %d revocations, %d freezes", n, freezes)
 	}
 	x.check(c.Brokers())
 	want := int(x.next) * perTransaction
