@@ -5,38 +5,6 @@ import (
 	"strings"
 )
 
-// Report is what an audit counted. It prints as one line.
-type Report struct {
-	InputName, OutputName string // what is counted: "orders", "emails"
-
-	Inputs, Outputs int64
-	Missing         int64 // inputs without an output
-	Duplicated      int64 // outputs beyond an input's first
-	OutOfOrder      int64 // outputs that stand before one of an earlier input
-	Wrong           int64 // outputs that are not what input and table make
-
-	Examples []string // the first few of each kind, in words
-}
-
-func (r *Report) String() string {
-	return fmt.Sprintf("%s=%d %s=%d missing=%d duplicated=%d out_of_order=%d wrong=%d",
-		r.InputName, r.Inputs, r.OutputName, r.Outputs, r.Missing, r.Duplicated, r.OutOfOrder, r.Wrong)
-}
-
-// Clean reports that there was something to count, and nothing to complain about.
-func (r *Report) Clean() bool {
-	return r.Inputs > 0 && r.Outputs > 0 && r.Missing == 0 && r.Duplicated == 0 && r.OutOfOrder == 0 && r.Wrong == 0
-}
-
-// examplesMax is how many cases of each kind a report has in words.
-const examplesMax = 3
-
-func (r *Report) count(n *int64, f string, a ...any) {
-	if *n++; *n <= examplesMax {
-		r.Examples = append(r.Examples, fmt.Sprintf(f, a...))
-	}
-}
-
 // JoinAudit checks what a topology made of a stream that is rekeyed and joined with a
 // table: each input has exactly one output, in order, made of the row that the input's
 // key had at that point of the merged input.
@@ -59,7 +27,9 @@ type JoinAudit[In, Row any, Out comparable] struct {
 	inputs   map[string]*audited[In]
 	position map[int32]int64 // by partition: the table's next offset
 	lanes    map[lane]*laneEnd
-	report   Report
+	report   *Report
+	in, out  *Count
+	faults   Faults
 }
 
 // history is all that a key of the table ever was.
@@ -96,10 +66,11 @@ type laneEnd struct {
 // NewJoinAudit returns an audit of what made should have made. The names are for the
 // report.
 func NewJoinAudit[In, Row any, Out comparable](inputs, outputs string, made func(In, Row) Out) *JoinAudit[In, Row, Out] {
+	r := new(Report)
 	return &JoinAudit[In, Row, Out]{
 		make: made, rows: map[string]*history[Row]{}, inputs: map[string]*audited[In]{},
 		position: map[int32]int64{}, lanes: map[lane]*laneEnd{},
-		report: Report{InputName: inputs, OutputName: outputs},
+		report: r, in: r.Seen(inputs), out: r.Seen(outputs), faults: r.Faults(),
 	}
 }
 
@@ -116,9 +87,9 @@ func (a *JoinAudit[In, Row, Out]) Row(partition int32, offset int64, key string,
 // Input adds a record of the stream. key is the one it is joined by. All records of the
 // table's partition below bound come before it.
 func (a *JoinAudit[In, Row, Out]) Input(partition int32, offset int64, id, key string, in In, bound int64) error {
-	a.report.Inputs++
+	a.in.N++
 	if _, ok := a.inputs[id]; ok {
-		return fmt.Errorf("demo: %s %q was sent twice: the feeder is broken", a.report.InputName, id)
+		return fmt.Errorf("demo: %s %q was sent twice: the feeder is broken", a.in.name, id)
 	}
 	a.inputs[id] = &audited[In]{in: in, key: key, partition: partition, offset: offset, bound: bound}
 	return nil
@@ -126,16 +97,15 @@ func (a *JoinAudit[In, Row, Out]) Input(partition int32, offset int64, id, key s
 
 // Output adds a record of the output. id is the input that it says it is of.
 func (a *JoinAudit[In, Row, Out]) Output(partition int32, offset int64, id, key string, out Out) {
-	r := &a.report
-	r.Outputs++
-	where := fmt.Sprintf("%s/%d@%d", r.OutputName, partition, offset)
+	a.out.N++
+	where := fmt.Sprintf("%s/%d@%d", a.out.name, partition, offset)
 	in, ok := a.inputs[id]
 	if !ok {
-		r.count(&r.Wrong, "%s: is of %q, which is not among the %s", where, id, r.InputName)
+		a.faults.Wrong.Found("%s: is of %q, which is not among the %s", where, id, a.in.name)
 		return
 	}
 	if in.outputs++; in.outputs > 1 {
-		r.count(&r.Duplicated, "%s: %q again", where, id)
+		a.faults.Duplicated.Found("%s: %q again", where, id)
 		return // order and content are judged by the first
 	}
 	l := lane{in.partition, in.key}
@@ -143,12 +113,12 @@ func (a *JoinAudit[In, Row, Out]) Output(partition int32, offset int64, id, key 
 		a.lanes[l] = &laneEnd{partition, in.offset}
 	} else {
 		if in.offset < end.offset || partition != end.partition {
-			r.count(&r.OutOfOrder, "%s: %q, sent at %s/%d@%d, stands behind the one sent at @%d", where, id, r.InputName, in.partition, in.offset, end.offset)
+			a.faults.OutOfOrder.Found("%s: %q, sent at %s/%d@%d, stands behind the one sent at @%d", where, id, a.in.name, in.partition, in.offset, end.offset)
 		}
 		end.offset = max(end.offset, in.offset)
 	}
 	if why := a.check(partition, key, in, out); why != "" {
-		r.count(&r.Wrong, "%s: %q: %s", where, id, why)
+		a.faults.Wrong.Found("%s: %q: %s", where, id, why)
 	}
 }
 
@@ -189,11 +159,10 @@ func (a *JoinAudit[In, Row, Out]) check(partition int32, key string, in *audited
 
 // Report counts what is missing and returns everything.
 func (a *JoinAudit[In, Row, Out]) Report() *Report {
-	r := &a.report
 	for id, in := range a.inputs { // which are told as examples is chance, how many is not
 		if in.outputs == 0 {
-			r.count(&r.Missing, "%s/%d@%d: %q has none of the %s", r.InputName, in.partition, in.offset, id, r.OutputName)
+			a.faults.Missing.Found("%s/%d@%d: %q has none of the %s", a.in.name, in.partition, in.offset, id, a.out.name)
 		}
 	}
-	return r
+	return a.report
 }

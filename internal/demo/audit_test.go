@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -109,13 +110,17 @@ func TestAuditFindsPlantedFaults(t *testing.T) {
 		spoil func(*run)
 		check func(*Report) bool
 	}{
-		{"lost", func(r *run) { r.outputs = slices.Delete(r.outputs, 50, 51) }, func(r *Report) bool { return r.Missing == 1 && r.Wrong == 0 }},
-		{"doubled at once", func(r *run) { r.outputs = slices.Insert(r.outputs, 50, r.outputs[50]) }, func(r *Report) bool { return r.Duplicated == 1 && r.Wrong == 0 && r.OutOfOrder == 0 }},
-		{"doubled later", func(r *run) { r.outputs = append(r.outputs, r.outputs[50]) }, func(r *Report) bool { return r.Duplicated == 1 && r.Wrong == 0 && r.OutOfOrder == 0 }},
+		{"lost", func(r *run) { r.outputs = slices.Delete(r.outputs, 50, 51) }, func(r *Report) bool { return r.get("missing") == 1 && r.get("wrong") == 0 }},
+		{"doubled at once", func(r *run) { r.outputs = slices.Insert(r.outputs, 50, r.outputs[50]) }, func(r *Report) bool {
+			return r.get("duplicated") == 1 && r.get("wrong") == 0 && r.get("out_of_order") == 0
+		}},
+		{"doubled later", func(r *run) { r.outputs = append(r.outputs, r.outputs[50]) }, func(r *Report) bool {
+			return r.get("duplicated") == 1 && r.get("wrong") == 0 && r.get("out_of_order") == 0
+		}},
 		{"swapped", func(r *run) {
 			i, j := pair(r)
 			r.outputs[i], r.outputs[j] = r.outputs[j], r.outputs[i]
-		}, func(r *Report) bool { return r.OutOfOrder >= 1 }},
+		}, func(r *Report) bool { return r.get("out_of_order") >= 1 }},
 		{"stale row", func(r *run) {
 			// The key's row changes, everybody has seen the change, and then it is used as it was.
 			old := r.rows[slices.IndexFunc(r.rows, func(x rowRec) bool { return x.key == "k1" })].val
@@ -123,7 +128,9 @@ func TestAuditFindsPlantedFaults(t *testing.T) {
 			n := int64(len(r.inputs))
 			r.inputs = append(r.inputs, inRec{0, n, "seen", "k2", "x", 0}, inRec{0, n + 1, "stale", "k1", "y", 0})
 			r.outputs = append(r.outputs, outRec{"seen", "k2", compose("x", "newer")}, outRec{"stale", "k1", compose("y", old)})
-		}, func(r *Report) bool { return r.Wrong == 1 && r.Missing == 0 && r.OutOfOrder == 0 }},
+		}, func(r *Report) bool {
+			return r.get("wrong") == 1 && r.get("missing") == 0 && r.get("out_of_order") == 0
+		}},
 		{"stale row, though the update was acknowledged", func(r *run) {
 			old := ""
 			for _, x := range r.rows {
@@ -134,22 +141,22 @@ func TestAuditFindsPlantedFaults(t *testing.T) {
 			r.rows = append(r.rows, rowRec{key: "k1", val: "new"})
 			r.inputs = append(r.inputs, inRec{0, int64(len(r.inputs)), "stale", "k1", "y", int64(len(r.rows))})
 			r.outputs = append(r.outputs, outRec{"stale", "k1", compose("y", old)})
-		}, func(r *Report) bool { return r.Wrong == 1 }},
+		}, func(r *Report) bool { return r.get("wrong") == 1 }},
 		{"row from the future", func(r *run) {
 			r.rows = append(r.rows, rowRec{key: "k1", val: "new"})
 			r.outputs[0].out = compose(r.inputs[0].in, "new")
 			r.inputs[0].key, r.outputs[0].key = "k1", "k1"
-		}, func(r *Report) bool { return r.Wrong > 0 }},
+		}, func(r *Report) bool { return r.get("wrong") > 0 }},
 		{"deleted row", func(r *run) {
 			r.rows = append(r.rows, rowRec{key: "k1", deleted: true})
 			r.inputs = append(r.inputs, inRec{0, int64(len(r.inputs)), "gone", "k1", "y", int64(len(r.rows))})
 			r.outputs = append(r.outputs, outRec{"gone", "k1", compose("y", "new")})
-		}, func(r *Report) bool { return r.Wrong == 1 }},
-		{"another one's row", func(r *run) { r.outputs[50].out = compose(r.inputs[50].in, "somebody") }, func(r *Report) bool { return r.Wrong == 1 }},
-		{"another input", func(r *run) { r.outputs[50].out = compose("something", "somebody") }, func(r *Report) bool { return r.Wrong == 1 }},
-		{"another key", func(r *run) { r.outputs[50].key = "k9" }, func(r *Report) bool { return r.Wrong == 1 }},
-		{"of nothing", func(r *run) { r.outputs = append(r.outputs, outRec{"o9999", "k1", "x"}) }, func(r *Report) bool { return r.Wrong == 1 }},
-		{"nothing at all", func(r *run) { r.inputs, r.outputs = nil, nil }, func(r *Report) bool { return r.Inputs == 0 }},
+		}, func(r *Report) bool { return r.get("wrong") == 1 }},
+		{"another one's row", func(r *run) { r.outputs[50].out = compose(r.inputs[50].in, "somebody") }, func(r *Report) bool { return r.get("wrong") == 1 }},
+		{"another input", func(r *run) { r.outputs[50].out = compose("something", "somebody") }, func(r *Report) bool { return r.get("wrong") == 1 }},
+		{"another key", func(r *run) { r.outputs[50].key = "k9" }, func(r *Report) bool { return r.get("wrong") == 1 }},
+		{"of nothing", func(r *run) { r.outputs = append(r.outputs, outRec{"o9999", "k1", "x"}) }, func(r *Report) bool { return r.get("wrong") == 1 }},
+		{"nothing at all", func(r *run) { r.inputs, r.outputs = nil, nil }, func(r *Report) bool { return r.get("orders") == 0 && !r.Clean() }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -175,10 +182,43 @@ func TestAuditFindsAnOtherPartition(t *testing.T) {
 		}
 		a.Output(int32(i), 0, id, "k", compose(id, row)) // the second one in partition 1
 	}
-	if r := a.Report(); r.OutOfOrder != 1 || r.Wrong != 1 {
+	if r := a.Report(); r.get("out_of_order") != 1 || r.get("wrong") != 1 {
 		t.Errorf("%v", r)
 	}
 	if err := a.Input(0, 9, "a", "k", "a", 0); err == nil {
 		t.Error("an input of the same id was taken")
+	}
+}
+
+// get is the count of a name.
+func (r *Report) get(name string) int64 {
+	for _, c := range r.counts {
+		if c.name == name {
+			return c.N
+		}
+	}
+	panic(name)
+}
+
+func TestCompare(t *testing.T) {
+	want := []int{1, 2, 2, 3}
+	for _, c := range []struct {
+		got  []int
+		line string
+	}{
+		{[]int{1, 2, 2, 3}, "missing=0 duplicated=0 out_of_order=0 wrong=0"},
+		{[]int{1, 2, 3}, "missing=1 duplicated=0 out_of_order=0 wrong=0"},
+		{[]int{1, 2, 2, 2, 3}, "missing=0 duplicated=1 out_of_order=0 wrong=0"},
+		{[]int{2, 1, 2, 3}, "missing=0 duplicated=0 out_of_order=2 wrong=0"},
+		{[]int{1, 2, 2, 4}, "missing=1 duplicated=0 out_of_order=0 wrong=1"},
+		{nil, "missing=4 duplicated=0 out_of_order=0 wrong=0"},
+	} {
+		var r Report
+		if Compare(r.Faults(), "k", c.got, want); r.String() != c.line {
+			t.Errorf("%v: got %v, want %v", c.got, &r, c.line)
+		}
+		if clean := strings.Count(c.line, "=0") == 4; r.Clean() != clean || clean != (r.Examples == nil) {
+			t.Errorf("%v: clean %v, examples %q", c.got, r.Clean(), r.Examples)
+		}
 	}
 }

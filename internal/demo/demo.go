@@ -16,12 +16,12 @@ import (
 	"github.com/seed-81380e12/limpet/topology"
 )
 
-// Spec is a topology at work.
+// Spec is one topology at work, or several that share nothing but topics.
 type Spec struct {
 	Name, Short string
-	Topology    func() *topology.Builder
-	// Topics are made before anything else: all that the topology reads and writes,
-	// beside its internal ones.
+	Topologies  func() []*topology.Builder
+	// Topics are made before anything else: all that the topologies read and write,
+	// beside their internal ones.
 	Topics []Topic
 	// Input and Output are the topics that are counted and timed. The feeder alone writes
 	// to Input.
@@ -67,6 +67,7 @@ type show struct {
 	o      cli.DemoOptions
 	broker *broker
 	feed   *Feed
+	plans  []*topology.Plan
 	tail   tail
 	worker worker
 	view   *view
@@ -85,9 +86,13 @@ type meter struct {
 
 func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 	began := time.Now()
-	plan, err := s.Topology().Build()
-	if err != nil {
-		return err
+	var plans []*topology.Plan
+	for _, b := range s.Topologies() {
+		plan, err := b.Build()
+		if err != nil {
+			return err
+		}
+		plans = append(plans, plan)
 	}
 	if o.StateDir == "" || o.DataDir == "" {
 		dir, remove, err := tempDir(os.TempDir())
@@ -111,15 +116,15 @@ func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 			return err
 		}
 	}
-	w := &show{Spec: &s, o: o, broker: b, began: began}
+	w := &show{Spec: &s, o: o, broker: b, plans: plans, began: began}
 	w.tail.came = make(chan *kgo.Record, 1)
 	w.view = &view{out: o.Out, logs: o.Err, live: o.Live, width: o.Width}
 	w.log = o.Logger(w.view)
-	return w.perform(ctx, plan)
+	return w.perform(ctx)
 }
 
 // perform feeds, watches, ends in good order, and audits.
-func (s *show) perform(ctx context.Context, plan *topology.Plan) (err error) {
+func (s *show) perform(ctx context.Context) (err error) {
 	background := context.WithoutCancel(ctx)
 	if s.feed, err = newFeed(s.broker, s.o.Rate, s.Input); err != nil {
 		return err
@@ -135,16 +140,8 @@ func (s *show) perform(ctx context.Context, plan *topology.Plan) (err error) {
 		return err
 	}
 	s.introduce()
-	if s.o.CrashEvery > 0 {
-		s.worker = startChild(plan.Name(), s.o.StateDir, s.broker, s.o, s.view)
-	} else {
-		dir := s.o.StateDir
-		if s.o.Memory {
-			dir = ""
-		}
-		if s.worker, err = startHere(plan, s.broker, dir, s.log); err != nil {
-			return err
-		}
+	if s.worker, err = s.start(); err != nil {
+		return err
 	}
 	feeding, quit := context.WithCancel(ctx)
 	defer quit()
@@ -154,7 +151,7 @@ func (s *show) perform(ctx context.Context, plan *topology.Plan) (err error) {
 	if s.o.For > 0 {
 		over = time.After(s.o.For)
 	}
-	ended, err := s.watch(plan, fed, over, quit)
+	ended, err := s.watch(fed, over, quit)
 	if !ended {
 		s.worker.stop()
 		if e := <-s.worker.done(); e != nil {
@@ -172,12 +169,16 @@ func (s *show) perform(ctx context.Context, plan *topology.Plan) (err error) {
 // left. Then the audit says what is missing.
 const drainWithin = 30 * time.Second
 
+// restFrames is for how many frames in a row nothing may be left to read: what one
+// topology has committed, another one's lag shows a moment later.
+const restFrames = 2
+
 // watch shows frames until the feeder has ended and the worker has worked off all that
 // was fed. It reports whether the worker has ended, which it should not.
-func (s *show) watch(plan *topology.Plan, fed <-chan error, over <-chan time.Time, quit func()) (ended bool, err error) {
+func (s *show) watch(fed <-chan error, over <-chan time.Time, quit func()) (ended bool, err error) {
 	frames := time.NewTicker(250 * time.Millisecond)
 	defer frames.Stop()
-	phase, lag, moved, n := "", int64(-1), time.Now(), 0
+	phase, lag, moved, n, rest := "", int64(-1), time.Now(), 0, 0
 	for {
 		select {
 		case err := <-s.worker.done():
@@ -200,7 +201,7 @@ func (s *show) watch(plan *topology.Plan, fed <-chan error, over <-chan time.Tim
 			phase, fed, moved = "finishing what is left", nil, time.Now()
 			s.worker.calm()
 		case now := <-frames.C:
-			f := s.frame(now, plan)
+			f := s.frame(now)
 			f.phase = phase
 			if n++; s.o.Live || n%4 == 0 {
 				s.view.show(f)
@@ -209,8 +210,12 @@ func (s *show) watch(plan *topology.Plan, fed <-chan error, over <-chan time.Tim
 				continue
 			}
 			if f.lag == 0 {
-				return false, nil
+				if rest++; rest >= restFrames {
+					return false, nil
+				}
+				continue
 			}
+			rest = 0
 			if f.lag != lag {
 				lag, moved = f.lag, now
 			}

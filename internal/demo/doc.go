@@ -5,7 +5,7 @@ that reads everything back and counts.
 
 	var Emails = demo.New(demo.Spec{
 		Name:     "email-service",
-		Topology: emailservice.Topology,
+		Topologies: func() []*topology.Builder { ... },
 		Topics:   []demo.Topic{...}, Input: "orders", Output: "emails",
 		NewFeeder: ..., Show: ..., Audit: ...,
 	})
@@ -13,7 +13,8 @@ that reads everything back and counts.
 A Spec is what a demo brings; the rest is here: broker.go has the broker, feed.go what
 writes to it, worker.go the topology at work, in this process or in one of its own that
 is killed now and then, tail.go what watches the output, view.go what is shown of it,
-audit.go what is counted in the end.
+records.go reads and writes records as topics say, report.go has what is counted in the
+end, audit.go the audit of a join.
 
 The broker proves how the protocol is used. It is no measure of Kafka's speed, and no
 proof of durability.

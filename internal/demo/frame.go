@@ -5,12 +5,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/seed-81380e12/limpet/topology"
 )
 
 // frame collects what there is to see.
-func (s *show) frame(now time.Time, plan *topology.Plan) *frame {
+func (s *show) frame(now time.Time) *frame {
 	m := meter{at: now, in: s.feed.sent.Load(), commits: int64(s.broker.commits.Hits())}
 	m.out = s.tail.total()
 	if s.before.at.IsZero() {
@@ -34,33 +32,38 @@ func (s *show) frame(now time.Time, plan *topology.Plan) *frame {
 	if r := s.tail.newest(); r != nil {
 		f.last = s.Show(r)
 	}
-	f.topics = s.progress(plan)
+	f.topics = s.progress()
 	for i := range f.topics {
 		f.lag += f.topics[i].lag()
 	}
 	return f
 }
 
-// progress is how far the topology has read each of its sources, by what it has
+// progress is how far the topologies have read their sources, by what they have
 // committed.
-func (s *show) progress(plan *topology.Plan) []progress {
-	sources := map[string]bool{}
-	for _, sub := range plan.Subtopologies() {
-		for _, src := range sub.Sources {
-			sources[src.TopicName(plan.Name())] = true
-		}
-	}
+func (s *show) progress() []progress {
 	var ps []progress
-	group := s.broker.GroupInfo(plan.Name())
-	for _, topic := range slices.SortedFunc(maps.Keys(sources), strings.Compare) {
-		p := progress{topic: strings.TrimPrefix(topic, plan.Name()+"-"), end: s.broker.ends(topic)}
-		p.next = make([]int64, len(p.end))
-		for i := range p.next {
-			if group != nil {
-				p.next[i] = group.Commits[topic][int32(i)].Offset
+	for _, plan := range s.plans {
+		sources := map[string]bool{}
+		for _, sub := range plan.Subtopologies() {
+			for _, src := range sub.Sources {
+				sources[src.TopicName(plan.Name())] = true
 			}
 		}
-		ps = append(ps, p)
+		group := s.broker.GroupInfo(plan.Name())
+		for _, topic := range slices.SortedFunc(maps.Keys(sources), strings.Compare) {
+			p := progress{topic: strings.TrimPrefix(topic, plan.Name()+"-"), end: s.broker.ends(topic)}
+			if len(s.plans) > 1 {
+				p.topic = plan.Name() + ": " + p.topic
+			}
+			p.next = make([]int64, len(p.end))
+			for i := range p.next {
+				if group != nil {
+					p.next[i] = group.Commits[topic][int32(i)].Offset
+				}
+			}
+			ps = append(ps, p)
+		}
 	}
 	return ps
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -31,6 +32,83 @@ type worker interface {
 	// stop asks it to end in good order.
 	stop()
 	crashes() int64
+}
+
+// start starts a worker for each topology.
+func (s *show) start() (worker, error) {
+	var ws workers
+	for i, plan := range s.plans {
+		dir := s.o.StateDir
+		if len(s.plans) > 1 {
+			dir = filepath.Join(dir, plan.Name())
+		}
+		if s.o.CrashEvery > 0 {
+			// Each is killed that often, one after the other.
+			first := s.o.CrashEvery * time.Duration(i+1) / time.Duration(len(s.plans))
+			ws = append(ws, startChild(plan.Name(), dir, s.broker, s.o, first, s.view))
+			continue
+		}
+		if s.o.Memory {
+			dir = ""
+		}
+		w, err := startHere(plan, s.broker, dir, s.log)
+		if err != nil {
+			ws.stop()
+			return nil, errors.Join(err, <-ws.done())
+		}
+		ws = append(ws, w)
+	}
+	if len(ws) == 1 {
+		return ws[0], nil
+	}
+	return &together{workers: ws, ended: ws.done()}, nil
+}
+
+// workers are one worker: when one ends, all are ended.
+type workers []worker
+
+// together is workers whose end is waited for.
+type together struct {
+	workers
+	ended <-chan error
+}
+
+func (t *together) done() <-chan error { return t.ended }
+
+// done starts to wait for all of them.
+func (ws workers) done() <-chan error {
+	each, all := make(chan error, len(ws)), make(chan error, 1)
+	for _, w := range ws {
+		go func() { each <- <-w.done() }()
+	}
+	go func() {
+		var errs []error
+		for range ws {
+			errs = append(errs, <-each)
+			ws.stop()
+		}
+		all <- errors.Join(errs...)
+	}()
+	return all
+}
+
+func (ws workers) calm() {
+	for _, w := range ws {
+		w.calm()
+	}
+}
+
+func (ws workers) stop() {
+	for _, w := range ws {
+		w.stop()
+	}
+}
+
+func (ws workers) crashes() (n int64) {
+	for _, w := range ws {
+		n += w.crashes()
+	}
+	return n
 }
 
 // here is a worker in this process.
@@ -64,6 +142,7 @@ func (w *here) crashes() int64     { return 0 }
 type child struct {
 	command  func() *exec.Cmd
 	moment   func()
+	first    time.Duration // when it is killed for the first time
 	every    time.Duration
 	ended    chan error
 	quiet    chan struct{}
@@ -77,8 +156,8 @@ type child struct {
 // stopWithin is how long a worker may take to end in good order.
 const stopWithin = 40 * time.Second
 
-func startChild(name, stateDir string, b *broker, o cli.DemoOptions, logs io.Writer) worker {
-	w := &child{every: o.CrashEvery, moment: b.midCommit, ended: make(chan error, 1), quiet: make(chan struct{}), stopping: make(chan struct{})}
+func startChild(name, stateDir string, b *broker, o cli.DemoOptions, first time.Duration, logs io.Writer) worker {
+	w := &child{first: first, every: o.CrashEvery, moment: b.midCommit, ended: make(chan error, 1), quiet: make(chan struct{}), stopping: make(chan struct{})}
 	w.calmOnce, w.stopOnce = sync.OnceFunc(func() { close(w.quiet) }), sync.OnceFunc(func() { close(w.stopping) })
 	w.command = func() *exec.Cmd {
 		cmd := exec.Command(o.Program, "run", name, "--brokers", b.addr, "--state-dir", stateDir, "--log-level", o.LogLevel)
@@ -105,14 +184,14 @@ func (w *child) stop()              { w.stopOnce() }
 func (w *child) crashes() int64     { return w.killed.Load() }
 
 func (w *child) supervise() error {
-	for {
+	for after := w.first; ; after = w.every {
 		cmd := w.command()
 		if err := cmd.Start(); err != nil {
 			return fmt.Errorf("starting the worker: %w", err)
 		}
 		exited := make(chan error, 1)
 		go func() { exited <- cmd.Wait() }()
-		crash := time.NewTimer(w.every)
+		crash := time.NewTimer(after)
 		select {
 		case <-crash.C:
 			w.moment() // the worst one: what is killed now leaves a transaction open

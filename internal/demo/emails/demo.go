@@ -16,9 +16,9 @@ import (
 // Demo is the email service at work.
 func Demo() cli.Demo {
 	return demo.New(demo.Spec{
-		Name:     "email-service",
-		Short:    "orders joined with a table of customers that move house all the time",
-		Topology: emailservice.Topology,
+		Name:       "email-service",
+		Short:      "orders joined with a table of customers that move house all the time",
+		Topologies: func() []*topology.Builder { return []*topology.Builder{emailservice.Topology()} },
 		Topics: []demo.Topic{
 			{Name: emailservice.Customers.Name(), Config: map[string]string{"cleanup.policy": "compact"}},
 			{Name: emailservice.Orders.Name()},
@@ -32,71 +32,44 @@ func Demo() cli.Demo {
 }
 
 func show(r *kgo.Record) string {
-	_, e, err := decode(emailservice.Emails, r)
+	e, err := demo.Decode(emailservice.Emails, r)
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf("to %s: %s. %s", e.To, e.Subject, e.Body)
+	return fmt.Sprintf("to %s: %s. %s", e.Value.To, e.Value.Subject, e.Value.Body)
 }
 
 // audit reads customers, orders and emails back.
 func audit(ctx context.Context, log demo.Log) (*demo.Report, error) {
 	a := demo.NewJoinAudit("orders", "emails", emailservice.Compose)
-	err := log.Read(ctx, emailservice.Customers.Name(), func(r *kgo.Record) error {
-		id, c, err := decode(emailservice.Customers, r)
-		row := &c
-		if r.Value == nil {
+	err := demo.Read(ctx, log, emailservice.Customers, func(r demo.Record[string, emailservice.Customer]) {
+		row := &r.Value
+		if r.Null {
 			row = nil
 		}
-		a.Row(r.Partition, r.Offset, id, row)
-		return err
+		a.Row(r.Partition, r.Offset, r.Key, row)
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = log.Read(ctx, emailservice.Orders.Name(), func(r *kgo.Record) error {
-		id, o, err := decode(emailservice.Orders, r)
+	err = log.Read(ctx, emailservice.Orders.Name(), func(raw *kgo.Record) error {
+		r, err := demo.Decode(emailservice.Orders, raw)
 		if err != nil {
 			return err
 		}
-		bound, err := boundOf(r)
+		bound, err := boundOf(raw)
 		if err != nil {
 			return err
 		}
-		return a.Input(r.Partition, r.Offset, id, o.CustomerID, o, bound)
+		return a.Input(r.Partition, r.Offset, r.Key, r.Value.CustomerID, r.Value, bound)
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = log.Read(ctx, emailservice.Emails.Name(), func(r *kgo.Record) error {
-		customer, e, err := decode(emailservice.Emails, r)
-		a.Output(r.Partition, r.Offset, e.OrderID, customer, e)
-		return err
+	err = demo.Read(ctx, log, emailservice.Emails, func(r demo.Record[string, emailservice.Email]) {
+		a.Output(r.Partition, r.Offset, r.Value.OrderID, r.Key, r.Value)
 	})
 	return a.Report(), err
-}
-
-// decode reads a record as its topic says.
-func decode[K comparable, V any](t topology.Topic[K, V], r *kgo.Record) (k K, v V, err error) {
-	kc, vc := t.Codecs()
-	if k, err = kc.Decode(r.Key); err == nil && r.Value != nil {
-		v, err = vc.Decode(r.Value)
-	}
-	if err != nil {
-		err = fmt.Errorf("%s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
-	}
-	return k, v, err
-}
-
-// encode makes a record for a topic.
-func encode[K comparable, V any](t topology.Topic[K, V], k K, v V) (*kgo.Record, error) {
-	kc, vc := t.Codecs()
-	r := &kgo.Record{Topic: t.Name()}
-	var err error
-	if r.Key, err = kc.Append(nil, k); err == nil {
-		r.Value, err = vc.Append(nil, v)
-	}
-	return r, err
 }
 
 // boundHeader says, in an order, the next offset of its customer's partition as it was

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-81380e12/limpet/examples/emailservice"
+	"github.com/seed-81380e12/limpet/internal/demo"
 )
 
 func seeded() *feeder {
@@ -51,13 +52,13 @@ func TestEachVersionOfACustomerMakesAnotherEmail(t *testing.T) {
 
 func TestRecords(t *testing.T) {
 	want := emailservice.Order{OrderID: "order-0000001", CustomerID: "customer-00001", Quantity: 2}
-	r, err := encode(emailservice.Orders, want.OrderID, want)
+	r, err := demo.Encode(emailservice.Orders, want.OrderID, want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, got, err := decode(emailservice.Orders, r)
-	if err != nil || got != want || id != want.OrderID {
-		t.Errorf("got %q, %v, %v", id, got, err)
+	got, err := demo.Decode(emailservice.Orders, r)
+	if err != nil || got.Value != want || got.Key != want.OrderID {
+		t.Errorf("got %v, %v", got, err)
 	}
 	if _, err := boundOf(r); err == nil {
 		t.Error("an order with no bound was taken")
@@ -67,7 +68,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("got %d, %v", n, err)
 	}
 	r.Value = []byte("{")
-	if _, _, err := decode(emailservice.Orders, r); err == nil {
+	if _, err := demo.Decode(emailservice.Orders, r); err == nil {
 		t.Error("nonsense was decoded")
 	}
 }

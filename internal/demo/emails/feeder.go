@@ -48,8 +48,8 @@ func newFeeder(f *demo.Feed) *feeder {
 // Prepare reads what earlier runs left, and writes the first customers.
 func (f *feeder) Prepare(ctx context.Context) error {
 	err := f.feed.Read(ctx, emailservice.Customers.Name(), func(r *kgo.Record) error {
-		_, c, err := decode(emailservice.Customers, r)
-		f.acknowledged(r, c)
+		c, err := demo.Decode(emailservice.Customers, r)
+		f.acknowledged(r, c.Value)
 		return err
 	})
 	if err != nil {
@@ -103,7 +103,7 @@ func (f *feeder) write(ctx context.Context, rows ...emailservice.Customer) error
 	}
 	rs := make([]*kgo.Record, len(rows))
 	for i, row := range rows {
-		r, err := encode(emailservice.Customers, row.ID, row)
+		r, err := demo.Encode(emailservice.Customers, row.ID, row)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (f *feeder) order() {
 	}
 	at := f.feed.Now(f.written + 1) // later than every customer that it counts on
 	o.PlacedAt = at.UnixMilli()
-	r, err := encode(emailservice.Orders, o.OrderID, o)
+	r, err := demo.Encode(emailservice.Orders, o.OrderID, o)
 	if err != nil {
 		f.err = err
 		return
