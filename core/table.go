@@ -10,7 +10,7 @@ type View interface {
 	Get(key, buf []byte) (value []byte, at Time, ok bool, err error)
 	// Scan calls f with the rows of lo <= key < hi in key order, until f returns false; a
 	// nil bound is none. Key and value are valid during the call only, and f must not use
-	// the view. It is for what is built when a task begins, not for each record.
+	// the view. A scan with a bound costs what it finds; one of all rows may sort them.
 	Scan(lo, hi []byte, f func(key, value []byte, at Time) bool) error
 }
 

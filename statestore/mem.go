@@ -1,10 +1,10 @@
 package statestore
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"sync"
+	"unsafe"
 
 	"github.com/seed-81380e12/limpet/core"
 )
@@ -27,8 +27,9 @@ func NewMemory() *Memory {
 
 // memTask is what stays of a task when it is closed.
 type memTask struct {
-	rows map[uint32]map[string]memRow // by table number
-	cp   *storedCheckpoint
+	rows  map[uint32]map[string]memRow // by table number
+	order map[uint32]*memOrder         // of the tables that were scanned
+	cp    *storedCheckpoint
 
 	// What Crash brings back: the rows that were changed since the last flush, as they
 	// were then, and the checkpoint.
@@ -42,7 +43,46 @@ type memRow struct {
 }
 
 func newMemTask() *memTask {
-	return &memTask{rows: map[uint32]map[string]memRow{}, undo: map[uint32]map[string]memRow{}}
+	return &memTask{rows: map[uint32]map[string]memRow{}, order: map[uint32]*memOrder{}, undo: map[uint32]map[string]memRow{}}
+}
+
+// memOrder is a table's keys in order.
+type memOrder struct {
+	*order
+	keys []string // by ref
+	free []uint32
+}
+
+// inOrder makes the order of a table's rows, which is kept from then on.
+func (t *memTask) inOrder(table uint32) *memOrder {
+	o := t.order[table]
+	if o == nil {
+		o = &memOrder{}
+		o.order = newOrder(func(ref uint32) []byte { return unsafe.Slice(unsafe.StringData(o.keys[ref]), len(o.keys[ref])) })
+		for k := range t.rows[table] {
+			o.add(k)
+		}
+		t.order[table] = o
+	}
+	return o
+}
+
+func (o *memOrder) add(k string) {
+	ref := uint32(len(o.keys))
+	if n := len(o.free); n > 0 {
+		ref, o.free = o.free[n-1], o.free[:n-1]
+		o.keys[ref] = k
+	} else {
+		o.keys = append(o.keys, k)
+	}
+	o.set([]byte(k), ref)
+}
+
+func (o *memOrder) drop(k []byte) {
+	if ref, ok := o.remove(k); ok {
+		o.keys[ref] = ""
+		o.free = append(o.free, ref)
+	}
 }
 
 func (t *memTask) set(table uint32, key []byte, r memRow) {
@@ -50,11 +90,17 @@ func (t *memTask) set(table uint32, key []byte, r memRow) {
 	if _, ok := undo[string(key)]; !ok {
 		undo[string(key)] = rows[string(key)]
 	}
+	o := t.order[table]
 	if r.value == nil {
-		delete(rows, string(key))
-	} else {
-		rows[string(key)] = r
+		if delete(rows, string(key)); o != nil {
+			o.drop(key)
+		}
+		return
 	}
+	if _, ok := rows[string(key)]; o != nil && !ok {
+		o.add(string(key))
+	}
+	rows[string(key)] = r
 }
 
 func (t *memTask) flush() {
@@ -75,6 +121,7 @@ func (t *memTask) crash() {
 		}
 		clear(undo)
 	}
+	clear(t.order)
 	t.cp = t.undoCp
 }
 
@@ -194,6 +241,8 @@ type memStore struct {
 	task   *memTask
 	cp     Checkpoint
 	closed bool
+
+	key, value []byte // of Scan
 }
 
 func (s *memStore) err() error {
@@ -261,16 +310,16 @@ func (s *memStore) Scan(t core.TableID, lo, hi []byte, f func(key, value []byte,
 	if err := s.err(); err != nil {
 		return err
 	}
-	rows := s.task.rows[s.ids[t]]
-	var keys []string
-	for k := range rows {
-		if k >= string(lo) && (hi == nil || k < string(hi)) {
-			keys = append(keys, k)
+	rows, o := s.task.rows[s.ids[t]], s.task.inOrder(s.ids[t])
+	for n := o.seek(lo); n != 0; n = o.next(n) {
+		k := o.keys[o.ref(n)]
+		if hi != nil && k >= string(hi) {
+			break
 		}
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if r := rows[k]; !f([]byte(k), bytes.Clone(r.value), r.at) {
+		s.key = append(s.key[:0], k...)
+		r := rows[k]
+		s.value = append(s.value[:0], r.value...)
+		if !f(s.key, s.value, r.at) {
 			break
 		}
 	}

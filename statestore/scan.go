@@ -9,47 +9,43 @@ import (
 	"github.com/seed-81380e12/limpet/core"
 )
 
-// Scan merges the active rows, the frozen ones and those on disk. The tables in memory
-// have no order: their rows within the bounds are sorted for the call. That suits
-// queries and tools; an operator that scans for every record keeps an index of its own.
-func (s *pebbleStore) Scan(table core.TableID, lo, hi []byte, f func(key, value []byte, at core.Time) bool) (err error) {
+// Scan merges the active rows, the frozen ones and those on disk. A scan of a part of a
+// table has it keep its rows in memory in order from then on, so that each further one costs
+// what it finds. A scan of all rows, which is for tools and queries, sorts them for the call.
+func (s *pebbleStore) Scan(id core.TableID, lo, hi []byte, f func(key, value []byte, at core.Time) bool) (err error) {
 	if s.closed {
 		return fmt.Errorf("%w: task %v", ErrClosed, s.id)
 	}
 	if hi != nil && bytes.Compare(lo, hi) >= 0 {
 		return nil
 	}
-	t := s.tables[table]
-	within := func(r row) bool {
-		k := r.key()
-		return bytes.Compare(k, lo) >= 0 && (hi == nil || bytes.Compare(k, hi) < 0)
-	}
-	if s.db.cfg.plant.diskScan {
-		within = func(row) bool { return false }
-	}
-	s.runs[0] = t.active.sorted(s.runs[0], within)
-	s.runs[1] = t.frozen.sorted(s.runs[1], within)
-	o := &pebble.IterOptions{LowerBound: append(bytes.Clone(t.prefix), lo...), UpperBound: after(t.prefix)}
-	if hi != nil {
-		o.UpperBound = append(bytes.Clone(t.prefix), hi...)
-	}
-	it, err := s.db.pdb.NewIter(o)
-	if err != nil {
-		return s.wrap(err)
-	}
-	defer func() {
-		if err2 := it.Close(); err == nil {
-			err = s.wrap(err2)
+	t := s.tables[id]
+	m := &s.scan
+	m.strip, m.hi, m.prefix, m.behind = len(t.prefix), hi, t.prefix, false
+	for i, in := range [2]*table{t.active, t.frozen} {
+		r := &m.runs[i]
+		*r = run{t: in, keys: r.keys[:0]}
+		switch {
+		case s.db.cfg.plant.diskScan:
+		case lo == nil && hi == nil && in.order == nil:
+			s.runs[i] = in.sorted(s.runs[i], func(row) bool { return true })
+			r.keys = s.runs[i]
+		default:
+			r.ordered, r.node, r.hi = true, in.inOrder().seek(lo), hi
 		}
-	}()
-	m := merged{
-		runs: [2]run{{t.active, s.runs[0]}, {t.frozen, s.runs[1]}},
-		it:   it, strip: len(t.prefix),
 	}
-	for it.First(); ; {
+	if m.it, err = s.scanner(); err != nil {
+		return err
+	}
+	s.scanKey = append(append(s.scanKey[:0], t.prefix...), lo...)
+	for m.it.SeekGE(s.scanKey); ; {
 		key, r := m.next()
 		if key == nil {
-			return s.wrap(it.Error())
+			if err := m.it.Error(); err != nil {
+				_ = s.endReads() // it would say the same
+				return s.wrap(err)
+			}
+			return nil
 		}
 		var value []byte
 		var at core.Time
@@ -59,7 +55,7 @@ func (s *pebbleStore) Scan(table core.TableID, lo, hi []byte, f func(key, value 
 			}
 			value, at = r.read()
 		} else if value, at, err = m.disk(); err != nil {
-			return s.wrap(fmt.Errorf("%w (table %q, key %x)", err, s.specs[table].Name, key))
+			return s.wrap(fmt.Errorf("%w (table %q, key %x)", err, s.specs[id].Name, key))
 		}
 		if !f(key, value, at) {
 			return nil
@@ -67,24 +63,57 @@ func (s *pebbleStore) Scan(table core.TableID, lo, hi []byte, f func(key, value 
 	}
 }
 
-// run is a sorted run of a table's rows.
+// scanner returns the iterator of scans, which lives as long as that of Get.
+func (s *pebbleStore) scanner() (*pebble.Iterator, error) {
+	if s.scanIt == nil {
+		it, err := s.db.pdb.NewIter(&pebble.IterOptions{LowerBound: taskPrefix(s.id), UpperBound: after(taskPrefix(s.id))})
+		if err != nil {
+			return nil, s.wrap(err)
+		}
+		s.scanIt = it
+	}
+	return s.scanIt, nil
+}
+
+// run walks some of a table's rows in the order of their keys: sorted for the call, or as the
+// table keeps them.
 type run struct {
-	t    *table
-	keys []sortKey
+	t       *table
+	keys    []sortKey
+	ordered bool
+	node    uint32
+	hi      []byte
 }
 
 func (r *run) head() row {
-	if len(r.keys) == 0 {
-		return nil
+	switch {
+	case !r.ordered:
+		if len(r.keys) > 0 {
+			return r.t.at(r.keys[0].ref)
+		}
+	case r.node != 0:
+		if at := r.t.at(r.t.order.ref(r.node)); r.hi == nil || bytes.Compare(at.key(), r.hi) < 0 {
+			return at
+		}
 	}
-	return r.t.at(r.keys[0].ref)
+	return nil
+}
+
+func (r *run) pass() {
+	if r.ordered {
+		r.node = r.t.order.next(r.node)
+	} else {
+		r.keys = r.keys[1:]
+	}
 }
 
 // merged walks two runs and an iterator; of equal keys the first of them counts.
 type merged struct {
 	runs   [2]run
 	it     *pebble.Iterator
-	strip  int  // bytes of the iterator's keys before the row's
+	prefix []byte // of the table's keys on disk
+	strip  int    // its length
+	hi     []byte
 	behind bool // the iterator is still at the row that next returned
 }
 
@@ -102,24 +131,35 @@ func (m *merged) next() ([]byte, row) {
 			best, key = r, r.key()
 		}
 	}
-	if m.it.Valid() {
-		k := m.it.Key()[m.strip:]
+	if k := m.under(); k != nil {
 		c := -1
 		if best != nil {
 			c = bytes.Compare(k, key)
 		}
 		if c < 0 {
 			m.behind = true
-			return k[:len(k):len(k)], nil
+			return k, nil
 		}
 		m.behind = c == 0 // hidden: pass it
 	}
 	for i := range m.runs {
 		if r := m.runs[i].head(); r != nil && bytes.Equal(r.key(), key) {
-			m.runs[i].keys = m.runs[i].keys[1:]
+			m.runs[i].pass()
 		}
 	}
 	return key, best
+}
+
+// under is the key under the iterator, or nil where that is beyond the scan.
+func (m *merged) under() []byte {
+	if !m.it.Valid() || !bytes.HasPrefix(m.it.Key(), m.prefix) {
+		return nil
+	}
+	k := m.it.Key()[m.strip:]
+	if m.hi != nil && bytes.Compare(k, m.hi) >= 0 {
+		return nil
+	}
+	return k[:len(k):len(k)]
 }
 
 // disk reads the row under the iterator.

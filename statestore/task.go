@@ -37,7 +37,12 @@ type pebbleStore struct {
 
 	it     *pebble.Iterator // for reads; lives from the first read behind an Apply to the next Apply
 	keyBuf []byte
-	runs   [2][]sortKey // of Scan
+
+	// Of Scan.
+	scanIt  *pebble.Iterator // lives as long as it
+	scan    merged
+	scanKey []byte
+	runs    [2][]sortKey
 }
 
 // pebbleTable is one table of a task, and its view.
@@ -227,15 +232,26 @@ const bulkFactor = 2
 // maxApply keeps one Apply well within what a table's references reach.
 const maxApply = 4 << 30
 
-// endReads drops the iterator. One that lives on keeps the files that it reads, and does
+// endReads drops the iterators. One that lives on keeps the files that it reads, and does
 // not see what was flushed since.
 func (s *pebbleStore) endReads() error {
-	if s.it == nil || s.db.cfg.plant.staleIterator {
+	if s.db.cfg.plant.staleIterator {
 		return nil
 	}
-	it := s.it
-	s.it = nil
-	return s.wrap(it.Close())
+	return s.wrap(s.closeReads())
+}
+
+func (s *pebbleStore) closeReads() (err error) {
+	for _, it := range [2]**pebble.Iterator{&s.it, &s.scanIt} {
+		if *it == nil {
+			continue
+		}
+		if err2 := (*it).Close(); err == nil {
+			err = err2
+		}
+		*it = nil
+	}
+	return err
 }
 
 // Apply takes over the rows of a commit.
@@ -487,10 +503,7 @@ func (s *pebbleStore) drop() {
 		return
 	}
 	s.closed = true
-	if s.it != nil {
-		_ = s.it.Close() // its errors were those of the reads
-		s.it = nil
-	}
+	_ = s.closeReads() // their errors were those of the reads
 	if s.job != nil {
 		<-s.job.done // the flusher reads the frozen tables until then
 	}

@@ -37,6 +37,8 @@ type table struct {
 	dirtyRows int
 	dirty     int // bytes of the dirty rows
 
+	order *order // of all rows by key; nil until somebody scans a part of the table
+
 	pool *slabPool
 }
 
@@ -161,6 +163,9 @@ func (t *table) set(h uint32, found row, slot uint32, key, value []byte, at core
 	r.init(key, size, tag)
 	r.put(value, at)
 	t.slots[slot] = uint64(h)<<32 | uint64(ref+1)
+	if t.order != nil {
+		t.order.set(r.key(), ref)
+	}
 	return r
 }
 
@@ -235,10 +240,22 @@ func (t *table) reset() {
 	}
 	t.slabs = t.slabs[:0]
 	t.rows, t.cur, t.used, t.dirtyRows, t.dirty = 0, 0, 0, 0, 0
+	if t.order != nil {
+		t.order.reset()
+	}
 }
 
-// memory is about what the rows take, slots included.
-func (t *table) memory() int { return t.used + 12*t.rows }
+// inOrder makes the rows' order, which is kept from then on.
+func (t *table) inOrder() *order {
+	if t.order == nil {
+		t.order = newOrder(func(ref uint32) []byte { return t.at(ref).key() })
+		t.each(func(ref uint32, r row) { t.order.set(r.key(), ref) })
+	}
+	return t.order
+}
+
+// memory is about what the rows take, slots and order included.
+func (t *table) memory() int { return t.used + 12*t.rows + t.order.memory() }
 
 // each calls f with every live row and its ref, in the order of their places.
 func (t *table) each(f func(ref uint32, r row)) {
