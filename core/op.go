@@ -14,6 +14,15 @@ func Filter[K, V any](n NodeID, keep func(V) bool, next Next[K, V]) Next[K, V] {
 	}
 }
 
+// OfType passes the values on that is takes for a W.
+func OfType[K, V, W any](next Next[K, W], is func(V) (W, bool)) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		if w, ok := is(r.Value); ok {
+			next(tx, Record[K, W]{r.Key, w, r.Time, r.Headers})
+		}
+	}
+}
+
 // Split passes the records whose value test accepts to yes, the others to no.
 func Split[K, V any](n NodeID, test func(V) bool, yes, no Next[K, V]) Next[K, V] {
 	return func(tx *Tx, r Record[K, V]) {
@@ -67,6 +76,16 @@ func WithHeader[K, V any](n NodeID, key string, f func(V) string, next Next[K, V
 		v := f(r.Value)
 		tx.called(n)
 		r.Headers = r.Headers.With(key, v)
+		next(tx, r)
+	}
+}
+
+// WithHeaders gives each record the headers that f makes of its value and headers.
+func WithHeaders[K, V any](n NodeID, f func(V, Headers) Headers, next Next[K, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		tx.node = n
+		r.Headers = f(r.Value, r.Headers)
+		tx.called(n)
 		next(tx, r)
 	}
 }

@@ -37,6 +37,11 @@ var mistakes = map[string]func() *topology.Builder{
 		Words.Stream(b).To(Out)
 		return b
 	},
+	"of-type": func() *topology.Builder {
+		b := topology.New("t", topology.Stamp(nil))
+		topology.OfType[int64](Words.Stream(b)).To(topology.NewTopic("numbers", codec.String, codec.Int64))
+		return b
+	},
 	"doubled-name": func() *topology.Builder {
 		b := topology.New("t")
 		topology.Count(Words.Stream(b), "count")

@@ -21,12 +21,17 @@ type Builder struct {
 	nodes    []*node
 	topics   map[string]*topicUse
 	mistakes []mistake
+	stamp    func(Origin) Headers // nil: sinks write the headers of the record in hand
 }
 
 // New begins a topology. Its name is the default application id: the prefix of its
 // internal topics, and its consumer group.
-func New(name string) *Builder {
-	return &Builder{name: name, topics: map[string]*topicUse{}}
+func New(name string, opts ...BuilderOption) *Builder {
+	b := &Builder{name: name, topics: map[string]*topicUse{}}
+	for _, o := range opts {
+		o.build(b)
+	}
+	return b
 }
 
 // Name is the topology's name.

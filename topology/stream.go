@@ -1,6 +1,10 @@
 package topology
 
-import "github.com/seed-81380e12/limpet/core"
+import (
+	"reflect"
+
+	"github.com/seed-81380e12/limpet/core"
+)
 
 // Stream is a sequence of keyed records. Handles are values: use one as often as you like.
 type Stream[K comparable, V any] struct {
@@ -51,7 +55,9 @@ func (s Stream[K, V]) To(t Topic[K, V], opts ...SinkOption) {
 	n.end = true
 	u := t.use(s.b, n)
 	u.sinks = append(u.sinks, n)
-	n.enter = func(c *compiler) any { return core.Sink(c.t, c.sinkID(n), t.name, t.kc, t.vc) }
+	n.enter = func(c *compiler) any {
+		return stamped(c, n, s.b, core.Sink(c.t, c.sinkID(n), t.name, t.kc, t.vc))
+	}
 }
 
 // Filter keeps the values that keep accepts.
@@ -59,6 +65,21 @@ func (s Stream[K, V]) Filter(keep func(V) bool, opts ...Option) Stream[K, V] {
 	n := s.add("filter", "", apply(opts), keep)
 	n.enter = func(c *compiler) any { return core.Filter(c.nodeID(n), keep, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
+}
+
+// OfType keeps the values of an interface type that are a W.
+func OfType[W any, K comparable, V any](s Stream[K, V], opts ...Option) Stream[K, W] {
+	n := s.add("ofType", "", apply(opts))
+	if v, w := reflect.TypeFor[V](), reflect.TypeFor[W](); v.Kind() != reflect.Interface || !w.Implements(v) {
+		s.b.wrong(n, "no value of type %v is a %v: the stream's values must be of an interface type that %v implements", v, w, w)
+	}
+	n.enter = func(c *compiler) any { return core.OfType(next[K, W](c, n), as[V, W]) }
+	return Stream[K, W]{b: s.b, n: n, kc: s.kc}
+}
+
+func as[V, W any](v V) (W, bool) {
+	w, ok := any(v).(W)
+	return w, ok
 }
 
 // Split parts a stream in two; split a half again for more branches: the first match wins.
@@ -97,6 +118,14 @@ func (s Stream[K, V]) Peek(see func(V), opts ...Option) Stream[K, V] {
 func (s Stream[K, V]) WithHeader(key string, value func(V) string, opts ...Option) Stream[K, V] {
 	n := s.add("header", "", apply(opts), value)
 	n.enter = func(c *compiler) any { return core.WithHeader(c.nodeID(n), key, value, next[K, V](c, n)) }
+	return Stream[K, V]{s.b, n, s.kc, s.vc}
+}
+
+// WithHeaders gives each record the headers that f makes of its value and the headers that
+// it has.
+func (s Stream[K, V]) WithHeaders(f func(V, Headers) Headers, opts ...Option) Stream[K, V] {
+	n := s.add("headers", "", apply(opts), f)
+	n.enter = func(c *compiler) any { return core.WithHeaders(c.nodeID(n), f, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
 }
 

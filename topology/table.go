@@ -41,7 +41,9 @@ func (t Table[K, V]) To(topic Topic[K, V], opts ...SinkOption) {
 	n.name, n.named, n.end = topic.name, true, true
 	u := topic.use(t.b, n)
 	u.sinks = append(u.sinks, n)
-	n.enter = func(c *compiler) any { return core.TableSink(c.t, c.sinkID(n), topic.name, topic.kc, topic.vc) }
+	n.enter = func(c *compiler) any {
+		return stampedTable(c, n, t.b, core.TableSink(c.t, c.sinkID(n), topic.name, topic.kc, topic.vc))
+	}
 }
 
 // ToStream is the stream of new row values; deletions are in Changes only.

@@ -1,0 +1,45 @@
+package core
+
+// Origin is where a record that is about to be written comes from: the record in hand, and
+// the operator that writes it.
+type Origin struct {
+	App, Node string
+	// ID is derived from the record in hand, application and operator: a replay makes the
+	// same. See Out.ID.
+	ID string
+	// Topic, Partition and Offset are those of the record in hand.
+	Topic     string
+	Partition int32
+	Offset    Offset
+	Time      Time    // of what is written
+	Headers   Headers // what would be written: those of the record in hand
+	Value     any     // what is written; of a deletion the zero value
+}
+
+// Stamp gives each record the headers that f computes from where it comes from.
+func Stamp[K, V any](n NodeID, f func(Origin) Headers, next Next[K, V]) Next[K, V] {
+	return func(tx *Tx, r Record[K, V]) {
+		r.Headers = tx.stamp(n, f, r.Time, r.Headers, r.Value)
+		next(tx, r)
+	}
+}
+
+// StampChange is Stamp for the changes of a table.
+func StampChange[K, V any](n NodeID, f func(Origin) Headers, next Next[K, Change[V]]) Next[K, Change[V]] {
+	return func(tx *Tx, r Record[K, Change[V]]) {
+		r.Headers = tx.stamp(n, f, r.Time, r.Headers, r.Value.New.Value)
+		next(tx, r)
+	}
+}
+
+func (tx *Tx) stamp(n NodeID, f func(Origin) Headers, at Time, h Headers, v any) Headers {
+	tx.node = n
+	t := tx.t
+	h = f(Origin{
+		App: t.cfg.App, Node: t.nodes[n].name, ID: tx.id(n),
+		Topic: t.sources[tx.source].topic, Partition: t.cfg.ID.Partition, Offset: tx.offset,
+		Time: at, Headers: h, Value: v,
+	})
+	tx.called(n)
+	return h
+}

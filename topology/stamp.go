@@ -1,0 +1,40 @@
+package topology
+
+import "github.com/seed-81380e12/limpet/core"
+
+// BuilderOption is for New.
+type BuilderOption interface{ build(*Builder) }
+
+type builderOption func(*Builder)
+
+func (f builderOption) build(b *Builder) { f(b) }
+
+// Origin is where a record that is about to be written comes from.
+type Origin = core.Origin
+
+// Stamp computes the headers of each record that the topology writes to a topic, other than
+// its internal ones, which pass headers on as they are. f must be a function of its
+// argument. Package envelope has one.
+func Stamp(f func(Origin) Headers) BuilderOption {
+	return builderOption(func(b *Builder) {
+		if f == nil {
+			b.mistakes = append(b.mistakes, mistake{-1, "Stamp: its function is nil"})
+		}
+		b.stamp = f
+	})
+}
+
+// stamped puts the topology's stamp in front of a sink.
+func stamped[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, V]) core.Next[K, V] {
+	if b.stamp == nil {
+		return sink
+	}
+	return core.Stamp(c.nodeID(n), b.stamp, sink)
+}
+
+func stampedTable[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, core.Change[V]]) core.Next[K, core.Change[V]] {
+	if b.stamp == nil {
+		return sink
+	}
+	return core.StampChange(c.nodeID(n), b.stamp, sink)
+}
