@@ -1,7 +1,10 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/seed-81380e12/limpet/examples/emailservice"
+	"github.com/seed-81380e12/limpet/internal/demo/accounts"
 	"github.com/seed-81380e12/limpet/internal/demo/emails"
 	"github.com/seed-81380e12/limpet/shell/cli"
 	"github.com/seed-81380e12/limpet/topology"
@@ -12,7 +15,7 @@ func main() { program().Main() }
 func program() cli.Program {
 	return cli.Program{
 		Name:       "processor",
-		Topologies: []*topology.Builder{emailservice.Topology()},
-		Demos:      []cli.Demo{emails.Demo()},
+		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies()),
+		Demos:      []cli.Demo{emails.Demo(), accounts.Demo()},
 	}
 }
