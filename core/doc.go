@@ -52,7 +52,8 @@ functions and codecs allocate.
 task.go holds the calls of the task, merge.go which record is next, tx.go the sources
 and sinks, op.go join.go jointable.go joinstream.go joinforeign.go process.go the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules,
-suppress.go, out.go what a function emits, table.go the overlay of uncommitted rows,
+suppress.go percommit.go every.go which changes go on and when, out.go what a function
+emits, table.go the overlay of uncommitted rows,
 clock.go and due.go what happens at a time, effect.go the commit, describe.go its text,
 mutation.go the check for functions that change rows. core imports the standard library only.
 

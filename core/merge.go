@@ -136,12 +136,7 @@ func (t *Task) runSource(id SourceID, last Time) {
 			}
 			t.times.stream = max(t.times.stream, r.Time)
 			s.step(tx, r)
-			if t.cfg.CheckMutation {
-				for _, tb := range t.tables {
-					tb.forget()
-				}
-			}
-			if tx.err != nil {
+			if t.settled(); tx.err != nil {
 				return
 			}
 			s.pos++

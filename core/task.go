@@ -32,10 +32,11 @@ type Task struct {
 	sources   []source
 	tables    []overlay
 	nodes     []node
-	committed []Offset // by source: next offset as of the last Advance
-	times     times    // as of the last Step
-	commitT   times    // as of the last Advance
-	clocks    []*Clock // of the operators that have one
+	committed []Offset  // by source: next offset as of the last Advance
+	times     times     // as of the last Step
+	commitT   times     // as of the last Advance
+	clocks    []*Clock  // of the operators that have one
+	batchers  []batcher // further down the data's way first
 	tx        Tx
 	left      int     // records that the Step in hand may still run
 	sealed    *Commit // the generation being committed, or nil
@@ -146,7 +147,8 @@ func (t *Task) Tick(now Time) error {
 	return nil
 }
 
-// Ready seals what the task did since the last Ready and returns it. Step may go on
+// Ready passes on what waits for the commit (see PerCommit), seals what the task did since
+// the last Ready and returns it. Step may go on
 // at once, into the next generation; Advance or Abort must come before another Ready.
 // After an error the task takes no input until Abort.
 func (t *Task) Ready() (c *Commit, err error) {
@@ -155,6 +157,15 @@ func (t *Task) Ready() (c *Commit, err error) {
 	}
 	if t.failed != nil {
 		return nil, t.failed
+	}
+	defer func() {
+		if err != nil {
+			c = nil
+		}
+	}()
+	defer t.recovered(&err)
+	if t.flush(); t.tx.err != nil {
+		return nil, t.stop(t.tx.err)
 	}
 	c = t.tx.c
 	c.Task = t.cfg.ID
@@ -167,12 +178,6 @@ func (t *Task) Ready() (c *Commit, err error) {
 		c.moved = c.moved || next != t.committed[i]
 	}
 	t.tx.offset = noOffset // whichever records made the rows: a failure is of none of them
-	defer func() {
-		if err != nil {
-			c = nil
-		}
-	}()
-	defer t.recovered(&err)
 	for _, tb := range t.tables {
 		if tb.seal(&t.tx, c); t.tx.err != nil {
 			return nil, t.stop(t.tx.err)
@@ -183,6 +188,23 @@ func (t *Task) Ready() (c *Commit, err error) {
 	}
 	t.sealed, t.tx.c, t.spare = c, t.spare, nil
 	return c, nil
+}
+
+// flush passes on the changes that wait for the commit.
+func (t *Task) flush() {
+	t.tx.index = atReady
+	for i := len(t.batchers) - 1; i >= 0 && t.tx.err == nil; i-- {
+		t.batchers[i].flush(&t.tx)
+	}
+}
+
+// settled ends a record: all that it leads to is done.
+func (t *Task) settled() {
+	if t.cfg.CheckMutation {
+		for _, tb := range t.tables {
+			tb.forget()
+		}
+	}
 }
 
 // Advance says that the commit of the last Ready is durable and that the views have it.
@@ -225,6 +247,9 @@ func (t *Task) Abort() {
 	}
 	for _, tb := range t.tables {
 		tb.abort()
+	}
+	for _, b := range t.batchers {
+		b.abort()
 	}
 	for i := range t.nodes {
 		t.nodes[i].dropped = t.nodes[i].settled

@@ -110,7 +110,7 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 			attach(n, in.w, op)
 		}
 	}
-	return t
+	return emitting(t, set)
 }
 
 // enter is the chain that takes an input of the aggregate n: in is its node.
@@ -207,5 +207,5 @@ func aggregateTable[K, G comparable, V, A any](t Table[K, V], kind, name string,
 	n.enter = func(c *compiler) any {
 		return core.AggregateTable(c.nodeID(n), tableOf[G, A](c, n), first, add, remove, done, changes[G, A](c, n))
 	}
-	return out
+	return emitting(out, set)
 }

@@ -98,6 +98,8 @@ type settings struct {
 	maxRecords         *int
 	maxBytes           *int
 	early              bool
+	perCommit          bool
+	every              *time.Duration
 }
 
 func apply[O setter](opts []O) (s settings) {

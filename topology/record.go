@@ -20,17 +20,15 @@ var errCut = errors.New("cut short")
 
 func (c recordCodec[K, V]) Append(dst []byte, r core.Record[K, V]) ([]byte, error) {
 	dst = binary.AppendVarint(dst, int64(r.Time))
-	key, err := c.kc.Append([]byte{}, r.Key)
+	dst, _, err := appendWith(dst, c.kc, r.Key, 0)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
-	dst = appendSized(dst, key)
 	dst = appendSized(dst, r.Headers.Raw())
-	v, err := c.vc.Append([]byte{}, r.Value)
-	if err != nil {
+	if dst, _, err = appendWith(dst, c.vc, r.Value, 1); err != nil {
 		return nil, fmt.Errorf("value: %w", err)
 	}
-	return appendOpt(dst, v), nil
+	return dst, nil
 }
 
 func (c recordCodec[K, V]) Decode(src []byte) (r core.Record[K, V], err error) {
@@ -72,17 +70,17 @@ type changeCodec[V any] struct{ vc core.Codec[V] }
 func (c changeCodec[V]) Append(dst []byte, ch core.Change[V]) ([]byte, error) {
 	for _, o := range [2]core.Opt[V]{ch.Old, ch.New} {
 		if !o.OK {
-			dst = appendOpt(dst, nil)
+			dst = append(dst, 0)
 			continue
 		}
-		b, err := c.vc.Append([]byte{}, o.Value)
-		if err != nil {
+		var null bool
+		var err error
+		if dst, null, err = appendWith(dst, c.vc, o.Value, 1); err != nil {
 			return nil, err
 		}
-		if b == nil {
+		if null {
 			return nil, errors.New("change: a row is null")
 		}
-		dst = appendOpt(dst, b)
 	}
 	return dst, nil
 }
@@ -113,6 +111,28 @@ func appendSized(dst, b []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
+// appendWith appends v with its length plus more in front, with nothing in between; null is
+// a length of 0.
+func appendWith[T any](dst []byte, c core.Codec[T], v T, more int) (_ []byte, null bool, err error) {
+	if dst == nil {
+		dst = []byte{} // a codec that appends nothing to nil would write null
+	}
+	at := len(dst)
+	b, err := c.Append(dst, v)
+	if err != nil {
+		return nil, false, err
+	}
+	if b == nil {
+		return append(dst, 0), true, nil
+	}
+	var size [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(size[:], uint64(len(b)-at+more))
+	b = append(b, size[:n]...)
+	copy(b[at+n:], b[at:len(b)-n])
+	copy(b[at:], size[:n])
+	return b, false, nil
+}
+
 func cutSized(src []byte) (b, rest []byte, ok bool) {
 	n, k := binary.Uvarint(src)
 	if k <= 0 || n > uint64(len(src)-k) {
@@ -121,14 +141,7 @@ func cutSized(src []byte) (b, rest []byte, ok bool) {
 	return src[k : k+int(n)], src[k+int(n):], true
 }
 
-// appendOpt appends b or that it is nil: the length plus one, 0 for nil.
-func appendOpt(dst, b []byte) []byte {
-	if b == nil {
-		return append(dst, 0)
-	}
-	return append(binary.AppendUvarint(dst, uint64(len(b))+1), b...)
-}
-
+// cutOpt takes bytes or that there are none: the length plus one, 0 for nil.
 func cutOpt(src []byte) (b, rest []byte, ok bool) {
 	n, k := binary.Uvarint(src)
 	switch {

@@ -152,7 +152,7 @@ func (s Stream[K, V]) ToTable(name string, opts ...StateOption) Table[K, V] {
 	n.enter = func(c *compiler) any {
 		return core.ToTable(c.nodeID(n), tableOf[K, V](c, n), done, changes[K, V](c, n))
 	}
-	return t
+	return emitting(t, set)
 }
 
 // Map turns each value into one other.

@@ -121,10 +121,12 @@ func windowsOf[K comparable](n *node) *tableWindows[K] {
 		if w, ok := n.windows.(*tableWindows[K]); ok {
 			return w
 		}
-		if n.kind != "filterTable" && n.kind != "mapTable" && n.kind != "suppress" {
+		switch n.kind {
+		case "filterTable", "mapTable", "suppress", "emitPerCommit", "emitEvery":
+			n = n.ins[0]
+		default:
 			return nil
 		}
-		n = n.ins[0]
 	}
 }
 

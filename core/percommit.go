@@ -1,0 +1,92 @@
+package core
+
+import "math"
+
+// PerCommit holds the changes of a table back until the commit: of several changes of a row
+// the last one goes on, with the row as the last commit left it as the old one. Nothing of
+// it is state, since nothing is held back across a commit.
+type PerCommit[K comparable, V any] struct {
+	next  Next[K, Change[V]]
+	index map[K]int32
+	list  []heldChange[K, V] // in the order in which the rows were first changed
+	at    int                // how many of the list have gone on
+}
+
+// heldChange is a change and which record made it.
+type heldChange[K, V any] struct {
+	rec    Record[K, Change[V]]
+	source SourceID
+	offset Offset
+}
+
+// batcher is what a Task needs of a PerCommit, whatever its types.
+type batcher interface {
+	flush(*Tx)
+	abort()
+}
+
+// atReady is where ids begin that are made when changes go on: not one that the same record
+// made when it was stepped.
+const atReady = math.MaxInt32 / 2
+
+// Connect says where the changes go, and returns what takes them. It is called when the
+// chain behind was composed: so those further down the data's way are known to t first.
+func (p *PerCommit[K, V]) Connect(t *Task, next Next[K, Change[V]]) Next[K, Change[V]] {
+	p.next, p.index = next, make(map[K]int32)
+	t.batchers = append(t.batchers, p)
+	return p.step
+}
+
+func (p *PerCommit[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
+	i, ok := p.index[r.Key]
+	if !ok {
+		p.index[r.Key] = int32(len(p.list))
+		p.list = append(p.list, heldChange[K, V]{r, tx.source, tx.offset})
+		return
+	}
+	h := &p.list[i]
+	r.Value.Old = h.rec.Value.Old
+	*h = heldChange[K, V]{r, tx.source, tx.offset}
+}
+
+// flush passes on what is held back. A row that came and went is nothing.
+func (p *PerCommit[K, V]) flush(tx *Tx) {
+	for p.at < len(p.list) && tx.err == nil {
+		h := &p.list[p.at]
+		p.at++
+		if h.rec.Value.Old.OK || h.rec.Value.New.OK {
+			tx.source, tx.offset, tx.nullKey = h.source, h.offset, false
+			p.next(tx, h.rec)
+			tx.t.settled()
+		}
+	}
+	p.abort()
+}
+
+func (p *PerCommit[K, V]) abort() {
+	clear(p.index)
+	clear(p.list) // it would hold on to fetched batches
+	p.list, p.at = p.list[:0], 0
+}
+
+// Lookup finds the rows as they last went on.
+func (p *PerCommit[K, V]) Lookup(from Lookup[K, V]) Lookup[K, V] {
+	return func(tx *Tx, k K) (V, Time, bool) {
+		if len(p.list) > 0 {
+			if i, ok := p.index[k]; ok && int(i) >= p.at {
+				return p.before(tx, k, i, from)
+			}
+		}
+		return from(tx, k)
+	}
+}
+
+// before is the row of k before the change at i.
+func (p *PerCommit[K, V]) before(tx *Tx, k K, i int32, from Lookup[K, V]) (v V, at Time, ok bool) {
+	_, at, _ = from(tx, k)
+	if tx.err != nil {
+		return v, 0, false
+	}
+	old := p.list[i].rec.Value.Old
+	return old.Value, at, old.OK
+}

@@ -1,0 +1,157 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// perCommitTask counts values by key; the counts that go on get an id, and one of 13 panics.
+func perCommitTask() *world {
+	return newWorld(TaskConfig{}, func(t *Task) {
+		counts := NewTable(t, "counts", str{}, i64{})
+		sink := Sink(t, 0, "out", str{}, str{})
+		name := FlatMap(t.Node("name", ""), func(n int64, out *Out[string]) {
+			if n == 13 {
+				panic("unlucky")
+			}
+			out.Emit(fmt.Sprint(n, " ", out.ID()))
+		}, sink)
+		add := func(n int64, _ string) int64 { return n + 1 }
+		Source(t, "in", str{}, str{}, Aggregate(t.Node("count", ""), counts, nil, add, nil, new(PerCommit[string, int64]).Connect(t, ToStream(name))))
+	})
+}
+
+func batchOf(from Offset, keys ...string) *Batch {
+	b := &Batch{Next: from + Offset(len(keys)), CaughtUp: true}
+	for i, k := range keys {
+		b.Records = append(b.Records, RawRecord{Key: []byte(k), Value: []byte("v"), Offset: from + Offset(i), Time: Time(i)})
+	}
+	return b
+}
+
+// Each generation passes on what was changed in it; an Abort drops both.
+func TestPerCommitTwoGenerations(t *testing.T) {
+	w := perCommitTask()
+	ready := func() *Commit {
+		t.Helper()
+		c, err := w.task.Ready()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	step := func(b *Batch) {
+		t.Helper()
+		if err := w.task.Step(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(batchOf(0, "a", "b", "a"))
+	c := ready()
+	step(batchOf(3, "a", "c"))
+	w.settle(c)
+	step(batchOf(5, "c", "c"))
+	if c = ready(); len(c.Outputs) != 2 {
+		t.Errorf("%v", c)
+	}
+	step(batchOf(7, "b", "b"))
+	want := []string{
+		`out 0 "a" -> "2 app/name/in/0@2/1073741823" @2`,
+		`out 0 "b" -> "1 app/name/in/0@1/1073741824" @1`,
+		`out 0 "a" -> "3 app/name/in/0@3/1073741823" @2`,
+		`out 0 "c" -> "3 app/name/in/0@6/1073741824" @3`,
+		`out 0 "b" -> "2 app/name/in/0@7/1073741823" @1`,
+	}
+	w.task.Abort() // c is not committed, nor is what came behind it
+	step(batchOf(3, "a", "c", "c", "c"))
+	w.settle(ready())
+	step(batchOf(7, "b"))
+	w.settle(ready())
+	if got := strings.Join(w.outputs, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	if c = ready(); len(c.Outputs) > 0 || !c.Empty() {
+		t.Errorf("nothing has changed: %v", c)
+	}
+}
+
+// What fails when changes go on is a failure of Ready, of the record that made the change.
+func TestPerCommitFailsAtReady(t *testing.T) {
+	w := perCommitTask()
+	keys := make([]string, 13)
+	for i := range keys {
+		keys[i] = "a"
+	}
+	if err := w.task.Step(batchOf(0, append(keys, "b")...)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.task.Ready()
+	var re *RecordError
+	if !errors.Is(err, ErrPanic) || !errors.As(err, &re) || re.Offset != 12 || re.Node != "name" || re.Topic != "in" {
+		t.Fatalf("got %v", err)
+	}
+	if err := w.task.Step(batchOf(14, "b")); !errors.Is(err, ErrPanic) {
+		t.Errorf("the task goes on: %v", err)
+	}
+	w.task.Abort()
+	if err := w.task.Step(batchOf(0, keys[:12]...)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := w.task.Ready()
+	if err != nil || len(c.Outputs) != 1 || !strings.HasPrefix(string(c.Outputs[0].Value), "12 ") {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// countZipf counts keys of which few come often, with each change passed on, the last one a
+// commit, or at most one in d.
+func countZipf(how func(*Task, *Table[int64, int64], Next[int64, Change[int64]]) Next[int64, Change[int64]]) (*Task, *Batch) {
+	t := NewTask(TaskConfig{App: "bench", View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
+	counts := NewTable(t, "counts", i64{}, i64{})
+	add := func(n, _ int64) int64 { return n + 1 }
+	Source(t, "in", i64{}, i64{}, Aggregate(t.Node("count", ""), counts, nil, add, nil, how(t, counts, TableSink(t, 0, "out", i64{}, i64{}))))
+	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 1)), 1.1, 1, 10_000)
+	b := &Batch{CaughtUp: true}
+	for i := range 10_000 {
+		k, _ := i64{}.Append(nil, int64(zipf.Uint64()))
+		b.Records = append(b.Records, RawRecord{Key: k, Value: k, Time: Time(i)})
+	}
+	return t, b
+}
+
+func each(_ *Task, _ *Table[int64, int64], next Next[int64, Change[int64]]) Next[int64, Change[int64]] {
+	return next
+}
+
+func lastPerCommit(t *Task, _ *Table[int64, int64], next Next[int64, Change[int64]]) Next[int64, Change[int64]] {
+	return new(PerCommit[int64, int64]).Connect(t, next)
+}
+
+func BenchmarkCountZipf(b *testing.B) {
+	for name, how := range map[string]func(*Task, *Table[int64, int64], Next[int64, Change[int64]]) Next[int64, Change[int64]]{"each": each, "percommit": lastPerCommit} {
+		b.Run(name, func(b *testing.B) {
+			t, batch := countZipf(how)
+			for range 3 {
+				stepAndCommit(t, batch)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += len(batch.Records) {
+				stepAndCommit(t, batch)
+			}
+		})
+	}
+}
+
+func TestPerCommitAllocatesNothing(t *testing.T) {
+	task, batch := countZipf(lastPerCommit)
+	for range 4 {
+		stepAndCommit(task, batch)
+	}
+	if n := testing.AllocsPerRun(20, func() { stepAndCommit(task, batch) }); n != 0 {
+		t.Errorf("%v allocations for %d warm records, want none", n, len(batch.Records))
+	}
+}

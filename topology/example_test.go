@@ -1,0 +1,76 @@
+package topology_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+	"github.com/seed-81380e12/limpet/topology/topologytest"
+)
+
+// The examples play records through a topology, as topologytest does: what comes in is
+// "topic@time key value", with - for null, and what goes out is shown as "key value @time".
+
+// Numbers are written as text.
+var (
+	Amounts = topology.NewTopic("amounts", codec.String, codec.JSON[int](), topology.Partitions(1))
+	Sums    = topology.NewTopic("sums", codec.String, codec.JSON[int](), topology.Partitions(1))
+)
+
+// exampleTB is a test to a Driver, where there is none.
+type exampleTB struct{ testing.TB }
+
+func (exampleTB) Helper()                   {}
+func (exampleTB) Failed() bool              { return false }
+func (exampleTB) Cleanup(func())            {}
+func (exampleTB) Errorf(f string, a ...any) { fmt.Printf(f+"\n", a...) }
+func (exampleTB) Fatalf(f string, a ...any) {
+	fmt.Printf(f+"\n", a...)
+	os.Exit(1)
+}
+
+func (exampleTB) Fatal(a ...any) {
+	fmt.Println(a...)
+	os.Exit(1)
+}
+
+// play runs the topology on records, each in a commit of its own.
+func play(b *topology.Builder, records ...string) *driver { return playIn(1, b, records...) }
+
+// playIn commits after every so many records.
+func playIn(commit int, b *topology.Builder, records ...string) *driver {
+	d := topologytest.Config{CommitEvery: commit}.New(exampleTB{}, b)
+	send(d, records...)
+	return d
+}
+
+func send(d *driver, records ...string) {
+	for _, r := range records {
+		f := strings.Fields(r)
+		topic, at, _ := strings.Cut(f[0], "@")
+		t, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || len(f) != 3 {
+			panic("no record: " + r)
+		}
+		h := topologytest.Topic(d, topology.NewTopic(topic, codec.String, codec.Bytes))
+		h.SendRawAt(topology.Time(t), nullOr(f[1]), nullOr(f[2]))
+	}
+}
+
+func nullOr(s string) []byte {
+	if s == "-" {
+		return nil
+	}
+	return []byte(s)
+}
+
+// show prints what the topology wrote to a topic since it was last asked.
+func show[K comparable, V any](d *driver, t topology.Topic[K, V]) {
+	for _, r := range topologytest.Topic(d, t).Records() {
+		fmt.Println(r.Key, r.Value, "@"+strconv.FormatInt(int64(r.Time), 10))
+	}
+}
