@@ -74,7 +74,7 @@ func TestUnreachable(t *testing.T) {
 		t.Skip("waits for a broker for some seconds")
 	}
 	t.Parallel()
-	code, _, errs := here(t, "run", "--brokers", "127.0.0.1:1", "--store", "memory")
+	code, _, errs := here(t, "run", "email-service", "--brokers", "127.0.0.1:1", "--store", "memory")
 	if code != 4 || !strings.Contains(errs, "127.0.0.1:1") {
 		t.Errorf("got %d: %s", code, errs)
 	}
@@ -84,7 +84,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	_, addr := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "me", "right"), kfake.Superuser("SCRAM-SHA-512", "me", "right"))
 	run := func(t *testing.T, mechanism, password string) (int, string) {
-		code, out, errs := here(t, "run", "--brokers", addr, "--store", "memory", "--log-level", "debug",
+		code, out, errs := here(t, "run", "email-service", "--brokers", addr, "--store", "memory", "--log-level", "debug",
 			"--sasl-mechanism", mechanism, "--sasl-username", "me", "--sasl-password", password)
 		if strings.Contains(out+errs, password) {
 			t.Errorf("%s: printed the password: %s", mechanism, errs)
@@ -111,7 +111,7 @@ func TestRefused(t *testing.T) {
 func TestOtherSettings(t *testing.T) {
 	t.Parallel()
 	c, addr := cluster(t, kfake.SeedTopics(2, "orders", "emails", "customers"))
-	code, _, errs := here(t, "run", "--brokers", addr, "--store", "memory")
+	code, _, errs := here(t, "run", "email-service", "--brokers", addr, "--store", "memory")
 	if code != 3 || !strings.Contains(errs, "customers") || !strings.Contains(errs, "cleanup.policy") {
 		t.Errorf("a table's topic that is not compacted: got %d: %s", code, errs)
 	}
@@ -125,7 +125,7 @@ func TestOtherSettings(t *testing.T) {
 	if err := c.CreateTopic("email-service-by-customer-repartition", 3, nil); err != nil {
 		t.Fatal(err)
 	}
-	code, _, errs = here(t, "run", "--brokers", addr, "--store", "memory")
+	code, _, errs = here(t, "run", "email-service", "--brokers", addr, "--store", "memory")
 	if code != 3 || !strings.Contains(errs, "has 3 partitions and needs 2") {
 		t.Errorf("a repartition topic of other partitions: got %d: %s", code, errs)
 	}
@@ -143,7 +143,7 @@ func TestSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func() (*exec.Cmd, *bytes.Buffer, func() error) {
-		cmd := there(t, "run", "--brokers", addr, "--state-dir", filepath.Join(t.TempDir(), "state"))
+		cmd := there(t, "run", "email-service", "--brokers", addr, "--state-dir", filepath.Join(t.TempDir(), "state"))
 		pipe, err := cmd.StderrPipe()
 		if err != nil {
 			t.Fatal(err)
