@@ -301,7 +301,11 @@ func (b *Broker) Committed(ctx context.Context, group string, ps []shell.Partiti
 		}
 		// The group's error first: NOT_COORDINATOR comes with no blocks, which must not
 		// read as "nothing committed".
-		if e := r.GroupError(); e != sarama.ErrNoError {
+		switch e := r.GroupError(); e {
+		case sarama.ErrNoError:
+		case sarama.ErrGroupIDNotFound: // nothing was ever committed
+			return &sarama.OffsetFetchResponse{}, 0, nil
+		default:
 			return nil, e, nil
 		}
 		for _, p := range ps {
@@ -319,7 +323,7 @@ func (b *Broker) Committed(ctx context.Context, group string, ps []shell.Partiti
 		return nil, words(err)
 	}
 	for _, p := range ps {
-		if blk := r.GetBlock(p.Topic, p.ID); blk.Offset >= 0 {
+		if blk := r.GetBlock(p.Topic, p.ID); blk != nil && blk.Offset >= 0 {
 			found[p] = shell.GroupOffset{Partition: p, Next: core.Offset(blk.Offset), Metadata: blk.Metadata}
 		}
 	}
