@@ -53,7 +53,7 @@ task.go holds the calls of the task, merge.go which record is next, tx.go the so
 and sinks, op.go join.go jointable.go joinstream.go joinforeign.go process.go the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules,
 suppress.go percommit.go every.go which changes go on and when, out.go what a function
-emits, table.go the overlay of uncommitted rows,
+emits, table.go the overlay of uncommitted rows, scan.go and range.go its rows in order,
 clock.go and due.go what happens at a time, effect.go the commit, describe.go its text,
 mutation.go the check for functions that change rows. core imports the standard library only.
 

@@ -43,6 +43,11 @@ type Table[K comparable, V any] struct {
 	// be missing.
 	short   bool
 	aborted func() // called by abort, if not nil
+
+	// Of tables that are scanned, see scan.go: what was written since the last Ready, and what
+	// Ready has sealed.
+	fresh, older *fresh
+	scan         *scan[K, V]
 }
 
 type cell[K comparable, V any] struct {
@@ -167,6 +172,9 @@ func (t *Table[K, V]) mark(i int32) {
 		c.state |= cellDirty
 		c.nth = int32(len(t.dirty))
 		t.dirty, t.raws = append(t.dirty, i), append(t.raws, nil)
+		if t.fresh != nil {
+			t.note(i)
+		}
 	} else {
 		t.raws[c.nth] = nil
 	}
@@ -219,6 +227,7 @@ func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 		c.Writes = append(c.Writes, w)
 	}
 	t.dirty, t.sealed = t.sealed[:0], t.dirty
+	t.fresh, t.older = t.older, t.fresh
 	clear(t.raws) // they would hold on to fetched batches
 	t.raws = t.raws[:0]
 }
@@ -232,6 +241,9 @@ func (t *Table[K, V]) advance(budget int) {
 		}
 	}
 	t.sealed = t.sealed[:0]
+	if t.older != nil {
+		t.older.clear()
+	}
 	if t.bytes > budget {
 		t.evict(budget - budget/8)
 	}
@@ -273,6 +285,10 @@ func (t *Table[K, V]) abort() {
 	}
 	clear(t.raws)
 	t.dirty, t.sealed, t.raws = t.dirty[:0], t.sealed[:0], t.raws[:0]
+	if t.older != nil {
+		t.fresh.clear()
+		t.older.clear()
+	}
 	t.forget()
 	if t.aborted != nil {
 		t.aborted()

@@ -48,6 +48,7 @@ type node struct {
 	ins   []*node
 	subs  []*node
 	reads []*node // tables whose rows it looks up
+	near  []*node // tables that it looks into by other keys, in its own partition
 	read  bool    // as a table, by another node
 	clock bool    // it has a time of its own
 
@@ -74,6 +75,7 @@ type node struct {
 	// node's input, a core.Next of its types; source attaches what feeds it from a topic.
 	enter  func(*compiler) any
 	source func(*compiler)
+	scan   func(*compiler) any // of tables with rows that have an order: a core.Scanner
 }
 
 // stateInfo is a table with rows of its own.
@@ -150,6 +152,9 @@ func (b *Builder) add(kind, name string, ins ...*node) *node {
 	return n
 }
 
+// lookups are the tables that n looks into.
+func (n *node) lookups() []*node { return append(n.reads[:len(n.reads):len(n.reads)], n.near...) }
+
 // addNamed appends a node whose name the user must give.
 func (b *Builder) addNamed(kind, name string, ins ...*node) *node {
 	n := b.add(kind, name, ins...)
@@ -212,7 +217,7 @@ func (b *Builder) snapshot() []*node {
 		nodes[i] = &c
 	}
 	for _, n := range nodes {
-		for _, list := range []*[]*node{&n.ins, &n.subs, &n.reads} {
+		for _, list := range []*[]*node{&n.ins, &n.subs, &n.reads, &n.near} {
 			*list = slices.Clone(*list)
 			for i, m := range *list {
 				(*list)[i] = nodes[m.id]

@@ -226,7 +226,7 @@ func (c *checker) together() {
 		if !n.keyed || n.input {
 			continue
 		}
-		srcs := sourcesOf(n, c.cut, len(c.nodes))
+		srcs := sourcesOf(n, c.cut, len(c.nodes), false)
 		for _, s := range srcs[min(1, len(srcs)):] {
 			if first := srcs[0]; !first.key.same(s.key) {
 				c.wrong(n, "%s and %s encode keys differently, as %s and as %s, so records of one key lie in different partitions: declare both with the same key codec, or rekey one with KeyBy or Repartition and KeyCodec",
@@ -236,7 +236,7 @@ func (c *checker) together() {
 		}
 		var counts []string
 		differ, count := false, int32(0)
-		for _, s := range srcs {
+		for _, s := range sourcesOf(n, c.cut, len(c.nodes), true) {
 			if p := c.declared(s); p > 0 {
 				counts = append(counts, fmt.Sprintf("%v has %d", s, p))
 				differ, count = differ || count > 0 && p != count, p
@@ -257,8 +257,9 @@ func (c *checker) declared(n *node) int32 {
 }
 
 // sourcesOf are the topics that n gets records or rows from without another topic in
-// between, as their nodes, in the order in which they were made.
-func sourcesOf(n *node, cut []bool, size int) (srcs []*node) {
+// between, as their nodes, in the order in which they were made. near says whether those count
+// whose rows are looked up by other keys.
+func sourcesOf(n *node, cut []bool, size int, near bool) (srcs []*node) {
 	seen := make([]bool, size)
 	var visit func(n *node)
 	visit = func(n *node) {
@@ -266,7 +267,11 @@ func sourcesOf(n *node, cut []bool, size int) (srcs []*node) {
 			return
 		}
 		seen[n.id] = true
-		for _, list := range [2][]*node{n.ins, n.reads} {
+		lists := [3][]*node{n.ins, n.reads}
+		if near {
+			lists[2] = n.near
+		}
+		for _, list := range lists {
 			for _, in := range list {
 				if in.topic != "" || cut[in.id] {
 					if !slices.Contains(srcs, in) {

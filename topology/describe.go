@@ -126,7 +126,7 @@ func (p *Plan) Description() Description {
 			if part[2*n.id] != int(s.ID) {
 				continue
 			}
-			nd := NodeDescription{ID: n.id, Kind: n.kind, Name: n.name, Functions: n.funcs, From: ids(n.ins), Reads: ids(n.reads)}
+			nd := NodeDescription{ID: n.id, Kind: n.kind, Name: n.name, Functions: n.funcs, From: ids(n.ins), Reads: ids(n.lookups())}
 			if p.cut[n.id] {
 				nd.Repartition = repartitionTopic(p.name, n.name)
 			}
@@ -227,7 +227,7 @@ func (w *textWriter) line(n *node) string {
 	if n.name != n.kind {
 		line += " " + n.name
 	}
-	for i, t := range n.reads {
+	for i, t := range n.lookups() {
 		line += [2]string{" with ", ", "}[min(i, 1)] + t.name
 	}
 	if len(n.funcs) > 0 {
@@ -315,7 +315,7 @@ func (p *Plan) picture() *picture {
 		for _, s := range n.subs {
 			join(out(n), in(s), false)
 		}
-		for _, t := range n.reads {
+		for _, t := range n.lookups() {
 			join(out(t), in(n), true)
 		}
 	}

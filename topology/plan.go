@@ -139,7 +139,7 @@ func components(nodes []*node, cut []bool) (part []int, count int) {
 		for _, s := range n.subs {
 			union(2*n.id+1, 2*s.id)
 		}
-		for _, t := range n.reads {
+		for _, t := range n.lookups() {
 			union(2*t.id+1, 2*n.id)
 		}
 	}
@@ -252,7 +252,7 @@ func (p *Plan) copartitioned(id int, part []int, at map[*node]core.SourceID) (gr
 			continue
 		}
 		to := -1
-		for _, src := range sourcesOf(n, p.cut, len(p.nodes)) {
+		for _, src := range sourcesOf(n, p.cut, len(p.nodes), true) {
 			s := at[src]
 			g, ok := group[s]
 			switch {

@@ -28,7 +28,10 @@ type Row[V any] = core.Row[V]
 // RowOf makes a Row for tests.
 func RowOf[V any](v V) Row[V] { return core.RowOf(v) }
 
-// Processor is a Process with ports: a struct of the user whose fields are Out and Row.
+// Range is a port: rows of a table in the order of their keys.
+type Range[K comparable, V any] = core.Range[K, V]
+
+// Processor is a Process with ports: a struct of the user whose fields are Out, Row and Range.
 // A step gets it as *P; &Ports.Field names a port in the topology:
 //
 //	type Ports struct {
@@ -62,7 +65,7 @@ type ports[K comparable, P any] struct {
 type portField[K comparable, P any] struct {
 	name string
 	path []int // for reflect
-	addr any   // in Processor.Ports: an *Out[W] or *Row[V]
+	addr any   // in Processor.Ports: an *Out[W], *Row[V] or *Range[K2, V]
 	node *node // of an Out that is connected
 	// connect connects the field of a task's struct; nil while nothing is.
 	connect func(*compiler, *core.Ports[K, P], any)
@@ -162,6 +165,36 @@ func Read[K comparable, S, P, V any](p Processor[K, S, P], port *Row[V], t Table
 	}
 }
 
+// ReadPartition lets the steps look rows of a table up by a range of keys, or by what keys
+// begin with: see Range. They find those of their own partition, and no others: so the table's
+// rows must be partitioned by what is looked up, as by the first part of their keys. Keys are
+// in the order of the bytes that their codec writes: codec.PairOf, String and numbers that are
+// not negative sort as their values do.
+func ReadPartition[K, K2 comparable, S, P, V any](p Processor[K, S, P], port *Range[K2, V], t Table[K2, V]) {
+	if p.b == nil || t.b == nil {
+		zero("ReadPartition")
+	}
+	f := p.plan.field(port)
+	switch {
+	case f == nil:
+		p.b.wrong(p.hub, "the port of type %s given to ReadPartition is no field of its Ports: take the address of a field of its Ports", typeFor[*Range[K2, V]]())
+	case f.connect != nil:
+		p.b.wrong(p.hub, "port %s is connected twice: a Range reads one table", f.name)
+	default:
+		f.connect = func(c *compiler, ps *core.Ports[K, P], at any) {
+			core.AddRange(ps, at.(*Range[K2, V]), rowKeys[K2](t.n), t.n.scan(c).(core.Scanner[K2, V]))
+		}
+		switch {
+		case p.b.foreign(p.hub, t.b, "the table that port "+f.name+" reads"):
+		case t.n.scan == nil:
+			p.b.wrong(p.hub, "port %s reads %v by ranges of keys, and that has no rows of its own: read what it is made of, or turn it into a table with ToStream and ToTable", f.name, t.n)
+		default:
+			p.hub.near = append(p.hub.near, t.n)
+			t.n.read = true
+		}
+	}
+}
+
 // State is the table of the processor's states, named as the processor.
 func (p Processor[K, S, P]) State() Table[K, S] {
 	if p.b == nil {
@@ -169,7 +202,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 	}
 	if p.hub.stateNode == nil {
 		n := p.b.add("state", "", p.hub)
-		n.name, n.table, n.end = p.hub.name, true, true
+		n.name, n.table, n.end, n.scan = p.hub.name, true, true, p.hub.scan
 		p.hub.stateNode = n
 	}
 	return Table[K, S]{p.b, p.hub.stateNode, p.kc, p.sc, func(c *compiler) core.Lookup[K, S] { return tableOf[K, S](c, p.hub).Get }}
@@ -178,7 +211,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 // find looks for the ports in the user's struct.
 func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, prefix string) {
 	if v.Kind() != reflect.Struct {
-		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out and Row", v.Type())
+		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row and Range", v.Type())
 		return
 	}
 	for i := range v.NumField() {

@@ -17,6 +17,11 @@ func newTable[K comparable, V any](b *Builder, n *node, kc core.Codec[K], vc cor
 	n.table, n.end = true, true
 	n.state = &stateInfo{key: infoOf(k), value: infoOf(v)}
 	n.state.make = func(c *compiler) any { return core.NewTable(c.t, n.name, k, v) }
+	n.scan = func(c *compiler) any {
+		tb := tableOf[K, V](c, n)
+		tb.Ordered()
+		return core.Scanner[K, V](tb.Scan)
+	}
 	return Table[K, V]{b, n, kc, vc, func(c *compiler) core.Lookup[K, V] { return tableOf[K, V](c, n).Get }}
 }
 
@@ -33,6 +38,15 @@ func (t Table[K, V]) add(kind string, set settings, funcs ...any) *node {
 func (t Table[K, V]) readBy(n *node) {
 	n.reads = append(n.reads, t.n)
 	t.n.read = true
+}
+
+// rowKeys is the codec of the stored keys of a table that can be scanned: of the rows that n
+// has, or that it filters or maps.
+func rowKeys[K comparable](n *node) core.Codec[K] {
+	for n.state == nil {
+		n = n.ins[0]
+	}
+	return n.state.key.codec.(core.Codec[K])
 }
 
 // To writes each change to a topic, a deletion as a tombstone.
@@ -58,6 +72,11 @@ func (t Table[K, V]) Filter(keep func(V) bool, opts ...Option) Table[K, V] {
 	n := t.add("filterTable", apply(opts), keep)
 	n.table = true
 	n.enter = func(c *compiler) any { return core.FilterTable(c.nodeID(n), keep, changes[K, V](c, n)) }
+	if scan := t.n.scan; scan != nil {
+		n.scan = func(c *compiler) any {
+			return core.FilterScanner(c.nodeID(n), keep, scan(c).(core.Scanner[K, V]))
+		}
+	}
 	find := func(c *compiler) core.Lookup[K, V] { return core.FilterLookup(c.nodeID(n), keep, t.find(c)) }
 	return Table[K, V]{t.b, n, t.kc, t.vc, find}
 }
@@ -67,6 +86,9 @@ func MapTable[K comparable, V, W any](t Table[K, V], f func(V) W, opts ...Option
 	n := t.add("mapTable", apply(opts), f)
 	n.table = true
 	n.enter = func(c *compiler) any { return core.MapTable(c.nodeID(n), f, changes[K, W](c, n)) }
+	if scan := t.n.scan; scan != nil {
+		n.scan = func(c *compiler) any { return core.MapScanner(c.nodeID(n), f, scan(c).(core.Scanner[K, V])) }
+	}
 	find := func(c *compiler) core.Lookup[K, W] { return core.MapLookup(c.nodeID(n), f, t.find(c)) }
 	return Table[K, W]{t.b, n, t.kc, nil, find}
 }

@@ -1,0 +1,44 @@
+package topology_test
+
+import (
+	"fmt"
+
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+	"github.com/seed-81380e12/limpet/topology/topologytest"
+)
+
+// OrderKey is a customer and the number of an order: the key of a table whose topic is
+// partitioned by the customer.
+type OrderKey = codec.Pair[string, int64]
+
+func ExampleReadPartition() {
+	type ports struct {
+		Orders topology.Range[OrderKey, string]
+		Out    topology.Out[string]
+	}
+	orders := topology.NewTopic("orders", codec.PairOf(codec.String, codec.Int64), codec.String, topology.Partitions(1))
+
+	b := topology.New("example")
+	p := topology.NewProcessor(Words.Stream(b), "history", func(n int64, _ string, p *ports) int64 {
+		for k, what := range p.Orders.Prefix(OrderKey{First: "ann"}) {
+			p.Out.Emit(fmt.Sprint(k.Second, ":", what))
+		}
+		return n + 1
+	})
+	topology.ReadPartition(p, &p.Ports.Orders, orders.Table(b))
+	topology.Output(p, &p.Ports.Out).To(Out)
+
+	d := play(b)
+	in := topologytest.Topic(d, orders)
+	in.Send(OrderKey{First: "ann", Second: 10}, "tea")
+	in.Send(OrderKey{First: "bob", Second: 1}, "milk")
+	in.Send(OrderKey{First: "ann", Second: 9}, "rice")
+	topologytest.Topic(d, Words).Send("ann", "?")
+	for _, v := range topologytest.Topic(d, Out).Values() {
+		fmt.Println(v)
+	}
+	// Output:
+	// 9:rice
+	// 10:tea
+}
