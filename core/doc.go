@@ -50,7 +50,7 @@ functions and codecs allocate.
 # Reading the package
 
 task.go holds the calls of the task, merge.go which record is next, tx.go the sources
-and sinks, op.go join.go jointable.go joinstream.go joinforeign.go process.go the operators,
+and sinks, op.go join.go parked.go jointable.go joinstream.go joinforeign.go process.go the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules,
 suppress.go percommit.go every.go which changes go on and when, out.go what a function
 emits, table.go the overlay of uncommitted rows, scan.go and range.go its rows in order,

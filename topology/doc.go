@@ -39,8 +39,8 @@ together: each runs as one task for each partition of its sources. [Subtopology.
 composes the typed chains of a task, and whoever runs it (package shell, or topologytest
 with no Kafka) finds in [Subtopology] which topics go where.
 
-builder.go has the graph, stream.go table.go join.go jointable.go joinstream.go
-joinforeign.go aggregate.go window.go suppress.go emit.go process.go the typed doors to it,
+builder.go has the graph, stream.go table.go join.go joinwait.go jointable.go
+joinstream.go joinforeign.go aggregate.go window.go suppress.go emit.go process.go the typed doors to it,
 check.go what Build refuses, plan.go the sub-topologies, compile.go the way to a task,
 describe.go pictures.
 */

@@ -5,18 +5,22 @@ import "github.com/seed-81380e12/limpet/core"
 // Join looks the record's key up in a table; a record with no row is dropped and counted.
 // The stream's records make results, the table's changes do not.
 func Join[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], name string, f func(V, T) R, opts ...JoinOption) Stream[K, R] {
-	n := s.join("join", name, apply(opts), f)
+	set := apply(opts)
+	n := s.join("join", name, set, f)
 	if t.meets(s.b, n) {
 		n.enter = func(c *compiler) any { return core.Join(c.nodeID(n), t.find(c), f, next[K, R](c, n)) }
+		waiting(s, t, n, set, true, func(v V, row Opt[T]) R { return f(v, row.Value) })
 	}
 	return Stream[K, R]{b: s.b, n: n, kc: s.kc}
 }
 
 // LeftJoin is Join that also takes records with no row, and those with no key.
 func LeftJoin[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], name string, f func(V, Opt[T]) R, opts ...JoinOption) Stream[K, R] {
-	n := s.join("leftJoin", name, apply(opts), f)
+	set := apply(opts)
+	n := s.join("leftJoin", name, set, f)
 	if t.meets(s.b, n) {
 		n.enter = func(c *compiler) any { return core.LeftJoin(c.nodeID(n), t.find(c), f, next[K, R](c, n)) }
+		waiting(s, t, n, set, false, f)
 	}
 	return Stream[K, R]{b: s.b, n: n, kc: s.kc}
 }

@@ -68,6 +68,12 @@ type (
 		setter
 		forSuppress()
 	}
+	// BoundOption is for what holds records or changes back: Suppress, and joins with a table
+	// in which records wait.
+	BoundOption interface {
+		SuppressOption
+		JoinOption
+	}
 	// SinkOption is for To.
 	SinkOption interface {
 		setter
@@ -100,6 +106,7 @@ type settings struct {
 	early              bool
 	perCommit          bool
 	every              *time.Duration
+	grace, wait        *time.Duration
 }
 
 func apply[O setter](opts []O) (s settings) {
@@ -118,6 +125,8 @@ type (
 	keyOption        func(*settings)
 	aggregateOption  func(*settings)
 	suppressOption   func(*settings)
+	joinOption       func(*settings)
+	boundOption      func(*settings)
 	topicOption      func(*settings)
 	partitionsOption func(*settings)
 )
@@ -127,6 +136,8 @@ func (o stateOption) set(s *settings)      { o(s) }
 func (o keyOption) set(s *settings)        { o(s) }
 func (o aggregateOption) set(s *settings)  { o(s) }
 func (o suppressOption) set(s *settings)   { o(s) }
+func (o joinOption) set(s *settings)       { o(s) }
+func (o boundOption) set(s *settings)      { o(s) }
 func (o topicOption) set(s *settings)      { o(s) }
 func (o partitionsOption) set(s *settings) { o(s) }
 
@@ -150,6 +161,9 @@ func (partitionsOption) forKeys()      {}
 func (partitionsOption) forGroups()    {}
 func (aggregateOption) forAggregates() {}
 func (suppressOption) forSuppress()    {}
+func (joinOption) forTableJoins()      {}
+func (boundOption) forSuppress()       {}
+func (boundOption) forTableJoins()     {}
 
 // Named names a node that needs no name, for errors, pictures and metrics.
 func Named(name string) Option { return anyOption(func(s *settings) { s.name = name }) }

@@ -29,16 +29,18 @@ func UntilClosed() Until { return Until{kind: untilClosed} }
 // UntilTimeLimit is until d after the row's first change held back.
 func UntilTimeLimit(d time.Duration) Until { return Until{untilLimit, d} }
 
-// MaxRecords bounds how many rows Suppress holds back.
-func MaxRecords(n int) SuppressOption {
-	return suppressOption(func(s *settings) { s.maxRecords = &n })
+// MaxRecords bounds how many rows Suppress holds back, or how many records wait in a join
+// with Grace or Wait, in each task.
+func MaxRecords(n int) BoundOption {
+	return boundOption(func(s *settings) { s.maxRecords = &n })
 }
 
 // MaxBytes bounds how much Suppress holds back, in bytes of keys and rows as they are stored.
 func MaxBytes(n int) SuppressOption { return suppressOption(func(s *settings) { s.maxBytes = &n }) }
 
-// EmitEarly lets a full Suppress emit its oldest change; the default is to stop.
-func EmitEarly() SuppressOption { return suppressOption(func(s *settings) { s.early = true }) }
+// EmitEarly lets a full Suppress emit its oldest change, and a full join the first record
+// that waits, with the row that there is, if any; the default is to stop.
+func EmitEarly() BoundOption { return boundOption(func(s *settings) { s.early = true }) }
 
 // Suppress holds changes back until a window closes or a time limit has passed. Of several
 // changes of a row the last one goes on. Time is the greatest one of the changes that came:
@@ -55,8 +57,8 @@ func (t Table[K, V]) Suppress(name string, until Until, opts ...SuppressOption) 
 	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Held[V]](hc)}
 	n.state.make = func(c *compiler) any { return core.NewTable[K, core.Held[V]](c.t, n.name, kc, hc) }
 	rule := core.Suppress[K]{Wait: core.Ms(until.wait), Early: set.early}
-	t.bound(n, "MaxRecords", set.maxRecords, &rule.MaxRecords)
-	t.bound(n, "MaxBytes", set.maxBytes, &rule.MaxBytes)
+	t.b.bound(n, "MaxRecords", set.maxRecords, &rule.MaxRecords)
+	t.b.bound(n, "MaxBytes", set.maxBytes, &rule.MaxBytes)
 	switch w := windowsOf[K](t.n); {
 	case set.early && set.maxRecords == nil && set.maxBytes == nil:
 		t.b.wrong(n, "EmitEarly without a bound: say with MaxRecords or MaxBytes when it is full")
@@ -85,12 +87,12 @@ func (t Table[K, V]) Suppress(name string, until Until, opts ...SuppressOption) 
 }
 
 // bound takes the bound that an option gives.
-func (t Table[K, V]) bound(n *node, option string, given, to *int) {
+func (b *Builder) bound(n *node, option string, given, to *int) {
 	if given == nil {
 		return
 	}
 	if *to = *given; *given < 1 {
-		t.b.wrong(n, "%s(%d): it is 1 or more", option, *given)
+		b.wrong(n, "%s(%d): it is 1 or more", option, *given)
 	}
 }
 

@@ -1,0 +1,106 @@
+package topology
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/topology/codec"
+)
+
+// Grace lets the records of a join with a table wait until the join's time is d past theirs,
+// so that the table has what belongs to them; then they are joined by time, key and arrival,
+// each with the version of the row as of its time where the table keeps versions, else with
+// the row that there is. The join's time is that of the records that it keeps: with no new
+// ones, none leaves. A record that is later than d is joined at once.
+//
+// The records that wait are state, with the changelog <app>-<name>-changelog. MaxRecords
+// bounds them.
+func Grace(d time.Duration) JoinOption { return joinOption(func(s *settings) { s.grace = &d }) }
+
+// Wait lets a record that finds no row wait for it. When the row comes, all records of the key
+// that wait are joined, in the order in which they came. When the join's time, that of the
+// records and changes that reach it, is more than d past a record's, it leaves with no row:
+// Join drops and counts it (unmatched), LeftJoin emits it. One that is later than that does
+// not wait. The records of a key leave in the order in which they came, so none goes past one
+// that waits.
+//
+// The records that wait are state, with the changelog <app>-<name>-changelog. MaxRecords
+// bounds them.
+func Wait(d time.Duration) JoinOption { return joinOption(func(s *settings) { s.wait = &d }) }
+
+// waiting makes n a join in which records wait, if the options say so.
+func waiting[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], n *node, set settings, inner bool, f func(V, Opt[T]) R) {
+	d, option := set.grace, "Grace"
+	if set.wait != nil {
+		d, option = set.wait, "Wait"
+	}
+	rule := core.Waiting{Early: set.early}
+	s.b.bound(n, "MaxRecords", set.maxRecords, &rule.MaxRecords)
+	switch {
+	case d == nil && (set.maxRecords != nil || set.early):
+		s.b.wrong(n, "MaxRecords and EmitEarly without Grace or Wait: no record waits")
+		return
+	case d == nil:
+		return
+	case set.grace != nil && set.wait != nil:
+		s.b.wrong(n, "Grace and Wait exclude each other: take one of them")
+	case *d < 0 || *d%time.Millisecond != 0 || *d > maxWindow:
+		s.b.wrong(n, "%s(%v): it is 0 or more, in whole milliseconds, and at most 100 years", option, *d)
+	case set.early && set.maxRecords == nil:
+		s.b.wrong(n, "EmitEarly without a bound: say with MaxRecords when it is full")
+	}
+	rule.Grace, rule.Wait = core.Ms(*d), core.Ms(*d)
+	n.funcs, n.clock = append(n.funcs, fmt.Sprintf("%s %v", map[string]string{"Grace": "grace", "Wait": "wait"}[option], *d)), true
+	kc, vc := core.ParkedCodec[K]{Key: or(s.kc)}, parkedCodec[V]{or(s.vc)}
+	n.state = &stateInfo{
+		key:   codecInfo{kc, "time and " + codec.SchemaOf(or(s.kc)), codec.Check(or(s.kc))},
+		value: infoOf[core.Parked[V]](vc),
+	}
+	n.state.make = func(c *compiler) any { return core.NewTable[core.Timed[K], core.Parked[V]](c.t, n.name, kc, vc) }
+	join := shared(n, func(c *compiler) *core.WaitingJoin[K, V, T, R] {
+		j := &core.WaitingJoin[K, V, T, R]{
+			Waiting: rule, Node: c.nodeID(n), Table: t.asOf(c), Inner: inner, Clock: core.NewClock(c.t, n.name), Join: f, Next: next[K, R](c, n),
+		}
+		j.Init(tableOf[core.Timed[K], core.Parked[V]](c, n))
+		return j
+	})
+	if set.wait == nil {
+		n.enter = func(c *compiler) any { return core.Next[K, V](join(c).FromStreamWithGrace) }
+		return
+	}
+	n.enter = func(c *compiler) any { return core.Next[K, V](join(c).FromStream) }
+	rows := s.b.side("rows", n, t.n)
+	rows.enter = func(c *compiler) any { return core.Next[K, core.Change[T]](join(c).FromTable) }
+}
+
+// asOf finds rows as of a time.
+func (t Table[K, V]) asOf(c *compiler) core.LookupAsOf[K, V] {
+	find := t.find(c)
+	return func(tx *core.Tx, k K, _ core.Time) (V, bool) {
+		v, _, ok := find(tx, k)
+		return v, ok
+	}
+}
+
+// parkedCodec writes a record that waits: its headers and its value.
+type parkedCodec[V any] struct{ vc core.Codec[V] }
+
+func (c parkedCodec[V]) Append(dst []byte, p core.Parked[V]) ([]byte, error) {
+	dst, _, err := appendWith(appendSized(dst, p.Headers.Raw()), c.vc, p.Value, 1)
+	return dst, err
+}
+
+func (c parkedCodec[V]) Decode(src []byte) (p core.Parked[V], err error) {
+	headers, src, ok := cutSized(src)
+	value, src, ok2 := cutOpt(src)
+	if !ok || !ok2 || len(src) > 0 {
+		return p, fmt.Errorf("waiting record: %w", errCut)
+	}
+	p.Headers = core.HeadersOf(append([]byte(nil), headers...))
+	p.Value, err = decodeNullable(c.vc, value)
+	return p, err
+}
+
+func (c parkedCodec[V]) Schema() string { return "waiting(" + codec.SchemaOf(c.vc) + ")" }
+func (c parkedCodec[V]) Check() error   { return codec.Check(c.vc) }
