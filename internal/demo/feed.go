@@ -35,6 +35,9 @@ func (f *Feed) Read(ctx context.Context, topic string, each func(*kgo.Record) er
 	return f.broker.Read(ctx, topic, each)
 }
 
+// Addr is the broker's address, for clients of the feeder's own.
+func (f *Feed) Addr() string { return f.broker.addr }
+
 // Last reads the last record of each partition that has one.
 func (f *Feed) Last(ctx context.Context, topic string) ([]*kgo.Record, error) {
 	return f.broker.last(ctx, topic)
