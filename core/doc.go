@@ -54,7 +54,7 @@ and sinks, op.go join.go parked.go jointable.go joinstream.go joinforeign.go pro
 window.go the state of windows and window_time.go sliding.go session.go their rules,
 suppress.go percommit.go every.go which changes go on and when, out.go what a function
 emits, table.go the overlay of uncommitted rows, scan.go and range.go its rows in order,
-clock.go and due.go what happens at a time, effect.go the commit, describe.go its text,
+clock.go due.go ttl.go what happens at a time, effect.go the commit, describe.go its text,
 mutation.go the check for functions that change rows. core imports the standard library only.
 
 testdata has scenarios: commands in, effects out. They are the rules by example.

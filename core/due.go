@@ -5,13 +5,13 @@ import "bytes"
 // due is a heap of keys by time: what closes, expires or is let go first is on top. Ties go
 // by a second time, then by the key's bytes, so the order is the same whatever was pushed
 // first: after a restart the heap is made of the rows.
-type due[K any] struct {
+type due[K comparable] struct {
 	kc     Codec[K]
 	list   []dueKey[K]
 	ab, bb []byte // two keys that are compared
 }
 
-type dueKey[K any] struct {
+type dueKey[K comparable] struct {
 	at, then Time
 	key      K
 }

@@ -42,7 +42,8 @@ type Table[K comparable, V any] struct {
 	// Of tables whose rows live shortly: a deleted row is not kept as one that is known to
 	// be missing.
 	short   bool
-	aborted func() // called by abort, if not nil
+	aborted func()    // called by abort, if not nil
+	expiry  expiry[K] // of tables whose rows expire; nil: they stay
 
 	// Of tables that are scanned, see scan.go: what was written since the last Ready, and what
 	// Ready has sealed.
@@ -150,6 +151,9 @@ func (t *Table[K, V]) Get(tx *Tx, k K) (v V, at Time, ok bool) {
 // put sets the row at i, which find returned.
 func (t *Table[K, V]) put(i int32, v V, at Time) {
 	c := &t.cells[i]
+	if t.expiry != nil && (!c.ok || at < c.at) {
+		t.expiry.dated(c.key, at)
+	}
 	c.val, c.at, c.ok = v, at, true
 	t.mark(i)
 }

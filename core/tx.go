@@ -124,6 +124,9 @@ func TableSource[K comparable, V any](t *Task, topic string, tb *Table[K, V], ne
 				return
 			}
 		}
+		if tb.expiry != nil && !tb.expiry.begin(tx, raw.Time) {
+			return
+		}
 		i := tb.find(tx, k)
 		if i < 0 {
 			return
@@ -131,6 +134,9 @@ func TableSource[K comparable, V any](t *Task, topic string, tb *Table[K, V], ne
 		set(tx, tb, i, row, Record[K, struct{}]{Key: k, Time: raw.Time, Headers: HeadersOf(raw.Headers)}, next)
 		if row.OK {
 			tb.keepRaw(i, raw.Value)
+		}
+		if tb.expiry != nil {
+			tb.expiry.end(tx)
 		}
 	})
 }

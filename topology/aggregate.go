@@ -70,6 +70,7 @@ type machine[K comparable, A any] struct {
 	b       *Builder
 	done    func(A) bool
 	windows func(*compiler) *core.Windows[K, A] // nil: no windows
+	old     func(*compiler) *core.Expiry[K, A]  // nil: rows stay
 }
 
 // alsoInput attaches a further input to the aggregate n.
@@ -92,6 +93,11 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 	t := newTable(b, n, rows, stateCodecOf(b, n, set, f.vc))
 	t.kc = in.kc // what goes on has the key without the row's sequence number
 	op := &machine[K, A]{b: b, done: doneOf[A](b, n, set)}
+	if in.w == nil {
+		op.old = expiring(b, n, set, func(c *compiler) core.Next[K, core.Change[A]] { return changes[K, A](c, n) })
+	} else {
+		b.noTTL(n, set, "rows of windows go when their window has closed; Retain keeps them longer")
+	}
 	merge := unerase[A](b, n, set.merging, "state", f.merge)
 	if in.w != nil {
 		n.clock, n.windows = true, closing(in.w)
@@ -116,7 +122,7 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 // enter is the chain that takes an input of the aggregate n: in is its node.
 func enter[K comparable, V, A any](c *compiler, n, in *node, g grouping[K, V], first func(V) A, add func(A, V) A, op *machine[K, A]) core.Next[K, V] {
 	if op.windows == nil {
-		return core.Aggregate(c.nodeID(n), tableOf[K, A](c, n), first, add, op.done, changes[K, A](c, n))
+		return within(c, op.old, core.Aggregate(c.nodeID(n), tableOf[K, A](c, n), first, add, op.done, changes[K, A](c, n)))
 	}
 	return core.AggregateWindows(c.nodeID(n), op.windows(c), first, add, lateOf[K, V](c, g.w, in))
 }
@@ -204,6 +210,7 @@ func aggregateTable[K, G comparable, V, A any](t Table[K, V], kind, name string,
 	n.keyed = true
 	out := newTable(t.b, n, gc, stateCodecOf(t.b, n, set, vc))
 	done := doneOf[A](t.b, n, set)
+	t.b.noTTL(n, set, "the rows of groups follow from those of a table: give that one the TTL")
 	n.enter = func(c *compiler) any {
 		return core.AggregateTable(c.nodeID(n), tableOf[G, A](c, n), first, add, remove, done, changes[G, A](c, n))
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -65,8 +66,9 @@ type node struct {
 	loose     func() []string // ports that are not connected
 	stateNode *node           // the handle of State, if any
 
-	topic      string // of a source or a sink
-	partitions int32  // of the repartition topic
+	topic      string        // of a source or a sink
+	partitions int32         // of the repartition topic
+	ttl        time.Duration // of the rows; 0: they stay
 	key, value codecInfo
 	state      *stateInfo
 	windows    any // of a windowed aggregate: *tableWindows[K]

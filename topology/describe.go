@@ -230,6 +230,9 @@ func (w *textWriter) line(n *node) string {
 	for i, t := range n.lookups() {
 		line += [2]string{" with ", ", "}[min(i, 1)] + t.name
 	}
+	if n.ttl > 0 {
+		line += ", rows for " + n.ttl.String()
+	}
 	if len(n.funcs) > 0 {
 		line += ": " + strings.Join(n.funcs, ", ")
 	}

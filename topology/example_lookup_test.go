@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -41,4 +42,22 @@ func ExampleReadPartition() {
 	// Output:
 	// 9:rice
 	// 10:tea
+}
+
+func ExampleTTL() {
+	b := topology.New("example")
+	first := func(seen int64, v string, out *topology.Out[string]) int64 {
+		if seen == 0 {
+			out.Emit(v)
+		}
+		return seen + 1
+	}
+	topology.Process(Words.Stream(b), "once", first, topology.TTL(10*time.Millisecond)).To(Out)
+
+	d := play(b, "words@1 id1 a", "words@2 id1 again", "words@3 id2 b", "words@13 id1 c")
+	show(d, Out)
+	// Output:
+	// id1 a @1
+	// id2 b @3
+	// id1 c @13
 }

@@ -28,6 +28,7 @@ func joinForeign[K, F comparable, A, B, R any](left Table[K, A], right Table[F, 
 	b, set := left.b, apply(opts)
 	n := b.addNamed(kind, name)
 	b.configure(n, set, foreign, user)
+	b.noTTL(n, set, "a join's rows follow from those of its tables: give them the TTL")
 	n.clock = true
 	kc, fc := or(left.kc), or(right.kc)
 	t := newTable(b, n, left.kc, stateCodecOf[R](b, n, set, nil))

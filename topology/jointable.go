@@ -25,6 +25,7 @@ func joinTables[K comparable, A, B, R any](left Table[K, A], right Table[K, B], 
 	b, set := left.b, apply(opts)
 	n := b.addNamed(kind, name)
 	b.configure(n, set, user)
+	b.noTTL(n, set, "a join's rows follow from those of its tables: give them the TTL")
 	vc := stateCodecOf[R](b, n, set, nil)
 	l := b.side("left", n, left.n)
 	if b.foreign(n, right.b, "the right table") {

@@ -107,6 +107,7 @@ type settings struct {
 	perCommit          bool
 	every              *time.Duration
 	grace, wait        *time.Duration
+	ttl                *time.Duration
 }
 
 func apply[O setter](opts []O) (s settings) {

@@ -16,8 +16,9 @@ func Process[K comparable, V, S, W any](s Stream[K, V], name string, step func(S
 	newTable(s.b, n, s.kc, stateCodecOf[S](s.b, n, set, nil))
 	n.table, n.end = false, false // what leaves it is what it emits
 	done := doneOf[S](s.b, n, set)
+	old := expiring(s.b, n, set, func(*compiler) core.Next[K, core.Change[S]] { return nil })
 	n.enter = func(c *compiler) any {
-		return core.Process(c.nodeID(n), tableOf[K, S](c, n), step, done, next[K, W](c, n), nil)
+		return within(c, old, core.Process(c.nodeID(n), tableOf[K, S](c, n), step, done, next[K, W](c, n), nil))
 	}
 	return Stream[K, W]{b: s.b, n: n, kc: s.kc}
 }
@@ -53,6 +54,7 @@ type Processor[K comparable, S, P any] struct {
 	kc   core.Codec[K]
 	sc   core.Codec[S]
 	done func(S) bool
+	old  func(*compiler) *core.Expiry[K, S] // nil: states stay
 	plan *ports[K, P]
 }
 
@@ -84,6 +86,7 @@ func NewProcessor[K comparable, V, S, P any](s Stream[K, V], name string, step f
 	p := Processor[K, S, P]{Ports: new(P), b: s.b, hub: hub, kc: s.kc, sc: sc, done: doneOf[S](s.b, hub, set), plan: &ports[K, P]{}}
 	newTable(s.b, hub, s.kc, sc)
 	hub.table, hub.keyed = false, true
+	p.old = expiring(s.b, hub, set, func(c *compiler) core.Next[K, core.Change[S]] { return stateChanges[K, S](c, hub) })
 	hub.loose = func() []string { return p.plan.loose() }
 	p.plan.find(s.b, hub, reflect.ValueOf(p.Ports).Elem(), nil, "")
 	p.plan.task = func(c *compiler) *core.Ports[K, P] {
@@ -117,12 +120,16 @@ func On[K comparable, V, S, P any](p Processor[K, S, P], s Stream[K, V], step fu
 	n.subs, p.hub.ins = append(n.subs, p.hub), append(p.hub.ins, n)
 	n.enter = func(c *compiler) any {
 		id := c.nodeID(n)
-		var changed core.Next[K, core.Change[S]]
-		if st := c.nodes[p.hub.id].stateNode; st != nil {
-			changed = changes[K, S](c, st)
-		}
-		return core.ProcessPorts(id, tableOf[K, S](c, p.hub), p.plan.task(c), step, p.done, changed)
+		return within(c, p.old, core.ProcessPorts(id, tableOf[K, S](c, p.hub), p.plan.task(c), step, p.done, stateChanges[K, S](c, p.hub)))
 	}
+}
+
+// stateChanges is what takes the changes of a processor's states, or nil.
+func stateChanges[K, S any](c *compiler, hub *node) core.Next[K, core.Change[S]] {
+	if st := c.nodes[hub.id].stateNode; st != nil {
+		return changes[K, S](c, st)
+	}
+	return nil
 }
 
 // Output is the stream of what the steps emit to a port.

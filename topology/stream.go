@@ -149,8 +149,9 @@ func (s Stream[K, V]) ToTable(name string, opts ...StateOption) Table[K, V] {
 	n.keyed = true
 	t := newTable(s.b, n, s.kc, stateCodecOf(s.b, n, set, s.vc))
 	done := doneOf[V](s.b, n, set)
+	old := expiring(s.b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })
 	n.enter = func(c *compiler) any {
-		return core.ToTable(c.nodeID(n), tableOf[K, V](c, n), done, changes[K, V](c, n))
+		return within(c, old, core.ToTable(c.nodeID(n), tableOf[K, V](c, n), done, changes[K, V](c, n)))
 	}
 	return emitting(t, set)
 }

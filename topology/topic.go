@@ -133,7 +133,9 @@ func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 	n := b.add("stream", t.name)
 	u := t.use(b, n)
 	s := Stream[K, V]{b, n, t.kc, t.vc}
-	b.configure(n, apply(opts))
+	set := apply(opts)
+	b.configure(n, set)
+	b.noTTL(n, set, "a stream has no rows")
 	if u.table != nil {
 		b.wrong(n, "topic %q is read as a table too: read it once, a stream of the table's changes is Changes(table)", t.name)
 	}
@@ -159,15 +161,22 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	n := b.add("table", t.name)
 	u := t.use(b, n)
 	tb := newTable(b, n, t.kc, t.vc)
-	b.configure(n, apply(opts))
+	set := apply(opts)
+	b.configure(n, set)
 	if u.stream != nil {
 		b.wrong(n, "topic %q is read as a stream too: read it once, a stream of the table's changes is Changes(table)", t.name)
 	}
 	if u.stream == nil && u.table == nil {
 		u.table, u.handle = n, tb
 	}
-	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc)
-	n.source = func(c *compiler) { core.TableSource(c.t, t.name, tableOf[K, V](c, n), changes[K, V](c, n)) }
+	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil
+	old := expiring(b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })
+	n.source = func(c *compiler) {
+		if old != nil {
+			old(c)
+		}
+		core.TableSource(c.t, t.name, tableOf[K, V](c, n), changes[K, V](c, n))
+	}
 	return tb
 }
 
