@@ -38,6 +38,9 @@ func (f *Feed) Read(ctx context.Context, topic string, each func(*kgo.Record) er
 // Addr is the broker's address, for clients of the feeder's own.
 func (f *Feed) Addr() string { return f.broker.addr }
 
+// Ends are the ends of a topic's partitions, as a read_committed reader sees them.
+func (f *Feed) Ends(topic string) []int64 { return f.broker.ends(topic) }
+
 // Last reads the last record of each partition that has one.
 func (f *Feed) Last(ctx context.Context, topic string) ([]*kgo.Record, error) {
 	return f.broker.last(ctx, topic)
