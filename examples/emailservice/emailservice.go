@@ -1,7 +1,7 @@
 package emailservice
 
 import (
-	"fmt"
+	"strconv"
 
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -63,7 +63,7 @@ func Compose(o Order, c Customer) Email {
 		OrderID: o.OrderID, CustomerID: o.CustomerID, To: c.Email, Locale: c.Locale,
 		Template: "order-confirmation",
 		Subject:  "Your order " + o.OrderID,
-		Body:     fmt.Sprintf("Dear %s, we received your order of %d x %s.", c.Name, o.Quantity, o.SKU),
+		Body:     "Dear " + c.Name + ", we received your order of " + strconv.Itoa(o.Quantity) + " x " + o.SKU + ".",
 		Cents:    o.Cents, Currency: o.Currency,
 	}
 }

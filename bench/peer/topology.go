@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/seed-81380e12/limpet/examples/emailservice"
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+)
+
+// inputs is how many input topics each workload has.
+var inputs = map[string]int{"passthrough": 1, "count": 1, "window": 1, "join": 2}
+
+// build describes a workload. table says what the customers' topic is, for the join.
+func build(workload string, in []string, out string, table ...topology.TopicOption) (*topology.Plan, error) {
+	if n, ok := inputs[workload]; !ok || n != len(in) {
+		return nil, fmt.Errorf("no workload %q with %d input topics", workload, len(in))
+	}
+	b := topology.New(workload)
+	input := topology.NewTopic(in[0], codec.String, codec.Bytes)
+	switch workload {
+	case "passthrough":
+		all := input.Stream(b).Filter(func(v []byte) bool { return v != nil })
+		same := topology.Map(all, func(v []byte) []byte { return v })
+		same.To(topology.NewTopic(out, codec.String, codec.Bytes))
+	case "count":
+		topology.Count(input.Stream(b), "counts").To(topology.NewTopic(out, codec.String, codec.Int64))
+	case "window":
+		counts := topology.Count(input.Stream(b).Window(topology.Tumbling(time.Minute)), "counts")
+		rows := topology.KeyBy(topology.Records(counts.ToStream()), "by-key", func(r row) string { return r.Key.Key })
+		topology.Map(rows, func(r row) windowCount { return windowCount{r.Key.Start, r.Value} }).
+			To(topology.NewTopic(out, codec.String, codec.Func(appendWindowCount, decodeWindowCount)))
+	case "join":
+		orders := topology.NewTopic(in[0], codec.String, codec.JSON[emailservice.Order]())
+		customers := topology.NewTopic(in[1], codec.String, codec.JSON[emailservice.Customer](), table...)
+		emails := topology.NewTopic(out, codec.String, codec.JSON[emailservice.Email]())
+		topology.Join(orders.Stream(b), customers.Table(b), "with-customer", emailservice.Compose).To(emails)
+	}
+	return b.Build()
+}
+
+type row = topology.Record[topology.Windowed[string], int64]
+
+// windowCount is what is known of a key's window.
+type windowCount struct {
+	start topology.Time
+	n     int64
+}
+
+func appendWindowCount(dst []byte, w windowCount) ([]byte, error) {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(w.start))
+	return binary.BigEndian.AppendUint64(dst, uint64(w.n)), nil
+}
+
+func decodeWindowCount(b []byte) (windowCount, error) {
+	if len(b) != 16 {
+		return windowCount{}, fmt.Errorf("%d bytes where 16 were expected", len(b))
+	}
+	return windowCount{topology.Time(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))}, nil
+}
