@@ -6,9 +6,10 @@ PORT ?= 0
 NODES ?= 1
 BENCH ?= .
 ARGS ?= --for 10s
+PEERS ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build test race fuzz lint fmt kafka test-kafka bench demo ci clean
+.PHONY: build test race fuzz lint fmt kafka test-kafka bench bench-peers demo ci clean
 
 build: ## compile everything; the binary goes to ./processor
 	$(GO) build ./...
@@ -35,6 +36,9 @@ kafka: ## a real Apache Kafka in the foreground: make kafka NODES=3 PORT=9092
 
 test-kafka: ## the tests against a real Apache Kafka (needs Java 17 and Maven)
 	.ci/run kafka
+
+bench-peers: ## Limpet beside Kafka Streams, goka and a loop by hand: make bench-peers PEERS='-runs 1 -records 300000'
+	$(GO) run ./bench/peers $(PEERS)
 
 bench: ## make bench BENCH=Step
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...

@@ -21,7 +21,8 @@ type Config struct {
 	// StateDir is where the state lives: in a folder named after AppID. Empty: in memory,
 	// restored from the changelogs at each start.
 	StateDir string
-	// Store is a store opened by the caller, in place of one in StateDir.
+	// Store is a store opened by the caller, in place of one in StateDir. What else is kept
+	// there, the name that this process has in its group, still is.
 	Store statestore.DB
 	// Workers is the number of members that this process joins the group with. Each runs
 	// its tasks on a processor of its own. Default 1.

@@ -89,15 +89,18 @@ func stopped(ctx context.Context, err error) error {
 
 // openDB opens the state store and returns the folder where it lies; "" is memory.
 func openDB(cfg *Config, topology string) (statestore.DB, string, error) {
-	if cfg.Store != nil {
-		return cfg.Store, "", nil
-	}
 	if cfg.StateDir == "" {
+		if cfg.Store != nil {
+			return cfg.Store, "", nil
+		}
 		return statestore.NewMemory(), "", nil
 	}
 	dir := filepath.Join(cfg.StateDir, cfg.AppID)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if cfg.Store != nil {
+		return cfg.Store, dir, nil
 	}
 	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, "db"), App: cfg.AppID, Topology: topology, Logger: cfg.Logger})
 	return db, dir, err

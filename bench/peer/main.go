@@ -167,7 +167,7 @@ func (j job) tellFlushes(cfg *shell.Config) (done func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(j.state, j.app), App: j.app, Logger: cfg.Logger})
+	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(j.state, j.app, "db"), App: j.app, Logger: cfg.Logger})
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -84,8 +84,17 @@ func (c *Cluster) Delete(ctx context.Context, topics ...string) error {
 
 // Ends returns the last stable offset of each partition of a topic.
 func Ends(ctx context.Context, cl *kgo.Client, topic string, partitions int32) (map[int32]int64, error) {
+	return ends(ctx, cl, topic, partitions, 1)
+}
+
+// HighWatermarks returns the end of each partition of a topic, open transactions included.
+func HighWatermarks(ctx context.Context, cl *kgo.Client, topic string, partitions int32) (map[int32]int64, error) {
+	return ends(ctx, cl, topic, partitions, 0)
+}
+
+func ends(ctx context.Context, cl *kgo.Client, topic string, partitions int32, isolation int8) (map[int32]int64, error) {
 	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID, req.IsolationLevel = -1, 1
+	req.ReplicaID, req.IsolationLevel = -1, isolation
 	rt := kmsg.NewListOffsetsRequestTopic()
 	rt.Topic = topic
 	for p := range partitions {
@@ -153,4 +162,20 @@ func (c *Cluster) Read(ctx context.Context, topic string, partitions int32, f fu
 		}
 	}
 	return nil
+}
+
+// Partitions returns how many partitions a topic has.
+func Partitions(ctx context.Context, cl *kgo.Client, topic string) (int32, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return 0, err
+	}
+	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		return 0, fmt.Errorf("%s: %w", topic, err)
+	}
+	return int32(len(resp.Topics[0].Partitions)), nil
 }

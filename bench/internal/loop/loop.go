@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/bench/internal/cluster"
 	"github.com/seed-81380e12/limpet/bench/internal/workload"
+	"github.com/seed-81380e12/limpet/examples/emailservice"
 )
 
 // Config says what the loop does.
@@ -23,8 +24,17 @@ type Config struct {
 	App         string // group, transactional id, and prefix of the changelog's name
 	Partitions  int32
 	CommitEvery time.Duration
-	Committed   func(records int64) // called after each transaction
-	Restored    func()              // called when the state is there
+	AtLeastOnce bool                // no transactions: outputs are flushed, then offsets are committed
+	Customers   string              // topic of the table, for Join; it is compacted
+	JSON        JSON                // for Join
+	Committed   func(records int64) // called after each commit; may be nil
+	Restored    func()              // called when the state is there; may be nil
+}
+
+// JSON is the library that the loop uses: which one is the caller's choice.
+type JSON struct {
+	Marshal   func(any) ([]byte, error)
+	Unmarshal func([]byte, any) error
 }
 
 // Changelog is the name of the changelog topic.
@@ -35,43 +45,58 @@ type loop struct {
 	Config
 	cl        *kgo.Client
 	changelog string
-	counts    []map[string]*int64
+	counts    []map[string]*count
+	customers []map[string]*emailservice.Customer
 	ctx       context.Context
 	records   sync.Pool // of *kgo.Record
 	slab      []byte    // where the next values go
-	slots     []int64   // where the next counters go
+	slots     []count   // where the next counters go
 	mu        sync.Mutex
 	failed    error // the first of a produce
 }
+
+// count is a key's, of Window in its newest window: that is all a loop by hand needs.
+type count struct{ start, n int64 }
 
 // pollMax is how many records are taken from the client at once.
 const pollMax = 10_000
 
 // Run processes until ctx ends, then commits and leaves.
 func Run(ctx context.Context, cfg Config) error {
-	l := &loop{Config: cfg, changelog: cfg.Changelog(), ctx: context.WithoutCancel(ctx), counts: make([]map[string]*int64, cfg.Partitions)}
+	l := &loop{
+		Config: cfg, changelog: cfg.Changelog(), ctx: context.WithoutCancel(ctx),
+		counts: make([]map[string]*count, cfg.Partitions), customers: make([]map[string]*emailservice.Customer, cfg.Partitions),
+	}
 	l.records.New = func() any { return new(kgo.Record) }
 	if err := l.prepare(ctx); err != nil {
 		return err
 	}
 	assigned := make(chan error, 16)
-	sess, err := kgo.NewGroupTransactSession(
+	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ConsumerGroup(cfg.App), kgo.ConsumeTopics(cfg.In), kgo.BlockRebalanceOnPoll(),
-		kgo.TransactionalID(cfg.App),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxPartitionBytes(1<<20),
+		kgo.FetchMaxPartitionBytes(1 << 20),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.ProducerLinger(5*time.Millisecond),
+		kgo.ProducerLinger(5 * time.Millisecond),
 		kgo.MaxBufferedRecords(200_000),
 		kgo.UnknownTopicRetries(20),
 		kgo.WithPools(new(pool)),
 		kgo.OnPartitionsAssigned(func(ctx context.Context, _ *kgo.Client, got map[string][]int32) {
 			assigned <- l.restore(ctx, got[cfg.In])
 		}),
-	)
+	}
+	run := l.transactions
+	if cfg.AtLeastOnce {
+		run = l.atLeastOnce
+	}
+	return run(ctx, opts, assigned)
+}
+
+func (l *loop) transactions(ctx context.Context, opts []kgo.Opt, assigned <-chan error) error {
+	sess, err := kgo.NewGroupTransactSession(append(opts, kgo.TransactionalID(l.App))...)
 	if err != nil {
 		return err
 	}
@@ -96,6 +121,46 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		if err := l.transaction(ctx, sess, first); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// atLeastOnce flushes and commits on the interval.
+func (l *loop) atLeastOnce(ctx context.Context, opts []kgo.Opt, assigned <-chan error) (err error) {
+	if l.cl, err = kgo.NewClient(append(opts, kgo.DisableAutoCommit())...); err != nil {
+		return err
+	}
+	defer l.cl.CloseAllowingRebalance()
+	for ctx.Err() == nil {
+		polling, cancel := context.WithTimeout(ctx, l.CommitEvery)
+		n := int64(0)
+		for polling.Err() == nil && err == nil {
+			fs := l.cl.PollRecords(polling, pollMax)
+			select {
+			case err = <-assigned:
+			default:
+				err = fatal(fs)
+			}
+			n += int64(fs.NumRecords())
+			fs.EachRecord(l.step)
+		}
+		cancel()
+		if err == nil {
+			err = l.cl.Flush(l.ctx)
+		}
+		l.mu.Lock()
+		err = errors.Join(err, l.failed)
+		l.mu.Unlock()
+		if err == nil {
+			err = l.cl.CommitUncommittedOffsets(l.ctx)
+		}
+		if err != nil {
+			return err
+		}
+		l.cl.AllowRebalance()
+		if l.Committed != nil {
+			l.Committed(n)
 		}
 	}
 	return nil
@@ -144,15 +209,50 @@ func (l *loop) step(r *kgo.Record) {
 		}
 	case workload.Count:
 		c := l.counter(r.Partition, r.Key)
-		*c++
+		c.n++
 		v := l.value(8)
-		binary.BigEndian.PutUint64(v, uint64(*c))
-		change := l.records.Get().(*kgo.Record)
-		*change = kgo.Record{Topic: l.changelog, Partition: r.Partition, Key: r.Key, Value: v, Timestamp: r.Timestamp}
-		l.cl.Produce(l.ctx, change, l.logged)
-		r.Value = v
-		l.send(r)
+		binary.BigEndian.PutUint64(v, uint64(c.n))
+		l.changed(r, v)
+	case workload.Window:
+		c := l.counter(r.Partition, r.Key)
+		ms := r.Timestamp.UnixMilli()
+		if start := ms - ms%60_000; start != c.start {
+			*c = count{start: start}
+		}
+		c.n++
+		v := l.value(16)
+		binary.BigEndian.PutUint64(v, uint64(c.start))
+		binary.BigEndian.PutUint64(v[8:], uint64(c.n))
+		l.changed(r, v)
+	case workload.Join:
+		l.join(r)
 	}
+}
+
+// changed sends a counter to the changelog and to the output.
+func (l *loop) changed(r *kgo.Record, v []byte) {
+	change := l.records.Get().(*kgo.Record)
+	*change = kgo.Record{Topic: l.changelog, Partition: r.Partition, Key: r.Key, Value: v, Timestamp: r.Timestamp}
+	l.cl.Produce(l.ctx, change, l.logged)
+	r.Value = v
+	l.send(r)
+}
+
+// join makes the email of an order.
+func (l *loop) join(r *kgo.Record) {
+	var o emailservice.Order
+	err := l.JSON.Unmarshal(r.Value, &o)
+	c := l.customers[r.Partition][string(r.Key)]
+	if c == nil || err != nil {
+		l.produced(r, err)
+		return
+	}
+	email := emailservice.Compose(o, *c)
+	if r.Value, err = l.JSON.Marshal(&email); err != nil {
+		l.produced(r, err)
+		return
+	}
+	l.send(r)
 }
 
 // send produces a record that was consumed, as it is now, to the output topic: on its
@@ -189,12 +289,12 @@ func (l *loop) value(n int) []byte {
 	return v
 }
 
-func (l *loop) counter(partition int32, key []byte) *int64 {
+func (l *loop) counter(partition int32, key []byte) *count {
 	m := l.counts[partition]
 	c := m[string(key)]
 	if c == nil {
 		if len(l.slots) == 0 {
-			l.slots = make([]int64, 1024)
+			l.slots = make([]count, 1024)
 		}
 		c, l.slots = &l.slots[0], l.slots[1:]
 		m[string(key)] = c
@@ -204,7 +304,7 @@ func (l *loop) counter(partition int32, key []byte) *int64 {
 
 // prepare makes the changelog topic.
 func (l *loop) prepare(ctx context.Context) error {
-	if l.Kind == workload.Passthrough {
+	if l.Kind == workload.Passthrough || l.Kind == workload.Join {
 		return nil
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(l.Brokers...))
@@ -215,10 +315,11 @@ func (l *loop) prepare(ctx context.Context) error {
 	return cluster.Create(ctx, cl, l.changelog, l.Partitions, map[string]string{"cleanup.policy": "compact"})
 }
 
-// restore reads the changelog's partitions up to their last stable offset.
+// restore reads the changelog's partitions up to their last stable offset, or for Join the
+// customers'.
 func (l *loop) restore(ctx context.Context, partitions []int32) error {
 	for _, p := range partitions {
-		l.counts[p] = map[string]*int64{}
+		l.counts[p], l.customers[p] = map[string]*count{}, map[string]*emailservice.Customer{}
 	}
 	if l.Kind == workload.Passthrough || len(partitions) == 0 {
 		return nil
@@ -230,6 +331,9 @@ func (l *loop) restore(ctx context.Context, partitions []int32) error {
 	}
 	defer cl.Close()
 	topic := l.changelog
+	if l.Kind == workload.Join {
+		topic = l.Customers
+	}
 	ends, err := cluster.Ends(ctx, cl, topic, l.Partitions)
 	if err != nil {
 		return err
@@ -252,18 +356,37 @@ func (l *loop) restore(ctx context.Context, partitions []int32) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		var failed error
 		fs.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				*l.counter(r.Partition, r.Key) = int64(binary.BigEndian.Uint64(r.Value))
+				failed = errors.Join(failed, l.restored(r))
 			}
 			if r.Offset+1 >= ends[r.Partition] {
 				delete(from, r.Partition)
 			}
 		})
+		if failed != nil {
+			return failed
+		}
 	}
 	if l.Restored != nil {
 		l.Restored()
 	}
+	return nil
+}
+
+// restored takes a record of the changelog, or a customer.
+func (l *loop) restored(r *kgo.Record) error {
+	if l.Kind == workload.Join {
+		c := new(emailservice.Customer)
+		l.customers[r.Partition][string(r.Key)] = c
+		return l.JSON.Unmarshal(r.Value, c)
+	}
+	c := l.counter(r.Partition, r.Key)
+	if len(r.Value) == 16 {
+		c.start = int64(binary.BigEndian.Uint64(r.Value))
+	}
+	c.n = int64(binary.BigEndian.Uint64(r.Value[len(r.Value)-8:]))
 	return nil
 }
 

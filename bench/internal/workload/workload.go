@@ -18,6 +18,8 @@ import (
 const (
 	Passthrough = "passthrough" // a filter that keeps everything
 	Count       = "count"       // per key; out: key, count as 8 bytes big endian, every update
+	Window      = "window"      // the same in tumbling minutes; out: key, window start in ms and count, 8 bytes each
+	Join        = "join"        // orders with customers, JSON; out: key, email
 )
 
 // Workload is a topic's content and what is done with it.
@@ -28,6 +30,7 @@ type Workload struct {
 	Keys       int
 	Zipf       float64 // exponent; 0 is uniform
 	Value      int     // bytes
+	PerMs      int     // records in each millisecond of their time; 0: a thousand
 	Partitions int32
 	Seed       uint64
 }
@@ -35,8 +38,17 @@ type Workload struct {
 // keyBytes is the size of a key.
 const keyBytes = 16
 
-// epoch is the time of the first record; a thousand follow in each millisecond.
-var epoch = time.UnixMilli(1_700_000_000_000)
+// epoch is the time of the first record, the beginning of a minute.
+var epoch = time.UnixMilli(1_700_000_040_000)
+
+// at is the time of the record number seq.
+func (w *Workload) at(seq uint32) time.Time {
+	per := w.PerMs
+	if per == 0 {
+		per = 1000
+	}
+	return epoch.Add(time.Duration(int(seq)/per) * time.Millisecond)
+}
 
 func appendKey(b []byte, id uint32) []byte {
 	b = append(b, "customer"...)
@@ -55,8 +67,11 @@ func keyID(b []byte) (uint32, error) {
 	return uint32(id), err
 }
 
-// appendValue appends the value of the record number seq.
-func (w *Workload) appendValue(b []byte, seq uint32) []byte {
+// appendValue appends the value of the record number seq, which has the key id.
+func (w *Workload) appendValue(b []byte, id, seq uint32) []byte {
+	if w.Kind == Join {
+		return w.appendOrder(b, id, seq)
+	}
 	const text = `{"orderId":"o-000000","sku":"book-4711","quantity":2,"cents":1999,"currency":"EUR","channel":"web",`
 	b = binary.BigEndian.AppendUint32(b, seq)
 	for left := w.Value - 4; left > 0; left -= len(text) {
@@ -90,10 +105,7 @@ func (w *Workload) Fill(ctx context.Context, c *cluster.Cluster, topic string) (
 	if err := c.Create(ctx, topic, w.Partitions, map[string]string{"retention.ms": "-1"}); err != nil {
 		return nil, err
 	}
-	// 500 records a batch or so: about what a producer under load sends.
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(64<<10),
-		kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(200_000))
+	cl, err := writer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +119,11 @@ func (w *Workload) Fill(ctx context.Context, c *cluster.Cluster, topic string) (
 		buf := make([]byte, 0, keyBytes+w.Value)
 		buf = appendKey(buf, id)
 		p := Partition(buf, w.Partitions)
-		buf = w.appendValue(buf, seq)
+		buf = w.appendValue(buf, id, seq)
 		f.ids[p], f.seqs[p] = append(f.ids[p], id), append(f.seqs[p], seq)
 		cl.Produce(ctx, &kgo.Record{
 			Topic: topic, Partition: p, Key: buf[:keyBytes], Value: buf[keyBytes:],
-			Timestamp: epoch.Add(time.Duration(seq/1000) * time.Millisecond),
+			Timestamp: w.at(seq),
 		}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				once.Do(func() { failed = err })
@@ -122,6 +134,36 @@ func (w *Workload) Fill(ctx context.Context, c *cluster.Cluster, topic string) (
 		return nil, err
 	}
 	return f, failed
+}
+
+// More adds a record to each partition, of a key that is there.
+func (f *Filled) More(ctx context.Context, c *cluster.Cluster) error {
+	cl, err := writer(c)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	for p := range f.ids {
+		if len(f.ids[p]) == 0 {
+			continue
+		}
+		id, seq := f.ids[p][0], uint32(f.Records)
+		key := appendKey(nil, id)
+		r := &kgo.Record{Topic: f.Topic, Partition: int32(p), Key: key, Value: f.appendValue(nil, id, seq), Timestamp: f.at(seq)}
+		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+			return err
+		}
+		f.ids[p], f.seqs[p] = append(f.ids[p], id), append(f.seqs[p], seq)
+		f.Records++
+	}
+	return nil
+}
+
+// writer sends 500 records a batch or so: about what a producer under load does.
+func writer(c *cluster.Cluster) (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(64<<10),
+		kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(200_000))
 }
 
 // partitioner hashes keys as Java's producer does.

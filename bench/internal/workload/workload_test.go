@@ -1,6 +1,9 @@
 package workload
 
-import "testing"
+import (
+	"encoding/json"
+	"testing"
+)
 
 func TestKeys(t *testing.T) {
 	for _, id := range []uint32{0, 1, 999_999, 1<<32 - 1} {
@@ -29,5 +32,16 @@ func TestSameSeedSameKeys(t *testing.T) {
 		if x, y := a(), b(); x != y {
 			t.Fatalf("record %d: %d and %d", i, x, y)
 		}
+	}
+}
+
+func TestAppendOrder(t *testing.T) {
+	w := Workload{Kind: Join}
+	want, err := json.Marshal(order(3, 70_001))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.appendValue(nil, 3, 70_001); string(got) != string(want) {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -1,0 +1,41 @@
+/*
+Command peers measures Limpet beside its peers on one real Apache Kafka, and prints a table.
+
+	go run ./bench/peers                                      # all, 5 runs: hours
+	go run ./bench/peers -runs 1 -records 300000 -peers limpet,loop -workloads passthrough,count-zipf
+	make bench-peers                                          # the same as the first
+
+The peers, each a process with the arguments and variables of bench/peer:
+
+	limpet, limpet-alo     bench/peer, exactly once and at least once
+	loop, loop-alo         bench/internal/loop: by hand on franz-go, with a Go map
+	streams                Kafka Streams, exactly_once_v2, its defaults: a cache of 10 MB
+	                       lets one update stand for several
+	streams-nocache        tuned, every update goes on: what compares with limpet and loop
+	streams-tuned          tuned, with a cache that holds all keys
+	streams-alo            tuned, every update, at_least_once
+	goka                   at least once is all it has; tuned
+
+kafkastreams/Main.java and goka/main.go have their settings. goka and loop are modules of
+their own: what they need is not what Limpet needs. Kafka Streams is built by Maven.
+
+# How it measures
+
+Topics are loaded once, from seeds. In each run every peer processes the same topics, one
+after another; who begins is another one each time. CPU is user and system time of the
+peer's process from /proc, and so is that of the broker's, between the moments when -from of
+the records and all of them are committed, by the group's offsets: start-up and warm-up are
+not in it. It is divided by what a fixed piece of work took meanwhile, each half second, in parts of what
+it took at best before the first one ("noise"). Each output is read back and compared. State
+is flushed and the process ended with SIGTERM in each run; disk is what is left then.
+
+The JVM needs more than a million records to get warm: below 6 million the table says so.
+
+With -latency, records are sent at a fixed rate, whatever comes back: latency is from the
+time at which a record was to be sent to the time at which a read_committed consumer has it.
+
+With -restore, a counting peer is started again with no local state when it has processed its
+topic; one more record in each partition tells when it is back. With -kill it is killed in the
+middle (kill -9), with its state, and the same is measured.
+*/
+package main

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seed-81380e12/limpet/bench/internal/measure"
+	"github.com/seed-81380e12/limpet/bench/internal/workload"
+)
+
+// options are the command's flags.
+type options struct {
+	runs      int
+	records   int
+	from      float64
+	peers     []string
+	workloads []string
+	commit    time.Duration
+	dir       string
+	profile   string
+	restore   bool
+	kill      bool
+
+	latency        bool
+	rate           int
+	warmup, during time.Duration
+}
+
+func main() {
+	var o options
+	var peers, workloads string
+	flag.IntVar(&o.runs, "runs", 5, "how often each peer runs")
+	flag.IntVar(&o.records, "records", 6_000_000, "records of each workload")
+	flag.Float64Var(&o.from, "from", 0.6, "part of the records that is warm-up")
+	flag.StringVar(&peers, "peers", strings.Join(peerNames(), ","), "which peers, comma-separated")
+	flag.StringVar(&workloads, "workloads", strings.Join(workloadNames(), ","), "which workloads, comma-separated")
+	flag.DurationVar(&o.commit, "commit", 100*time.Millisecond, "commit interval of those that have one; 0: their defaults")
+	flag.StringVar(&o.dir, "dir", "", "folder for states; default: a temporary one")
+	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the Go peers' first runs (whole runs; it costs some CPU)")
+	flag.BoolVar(&o.restore, "restore", false, "measure the restore of counts, too")
+	flag.BoolVar(&o.kill, "kill", false, "measure the recovery from kill -9, with state, of counts, too")
+	flag.BoolVar(&o.latency, "latency", false, "measure latency at a fixed rate, in place of throughput")
+	flag.IntVar(&o.rate, "rate", 5000, "records per second, for -latency")
+	flag.DurationVar(&o.warmup, "warmup", 15*time.Second, "time before latency counts")
+	flag.DurationVar(&o.during, "for", 30*time.Second, "time for which it does")
+	flag.Parse()
+	o.peers, o.workloads = strings.Split(peers, ","), strings.Split(workloads, ",")
+	if err := o.check(); err != nil || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, err)
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (o *options) check() error {
+	var errs []error
+	for _, p := range o.peers {
+		if !slices.Contains(peerNames(), p) {
+			errs = append(errs, fmt.Errorf("no peer is named %q: %v", p, peerNames()))
+		}
+	}
+	for _, w := range o.workloads {
+		if !slices.Contains(workloadNames(), w) {
+			errs = append(errs, fmt.Errorf("no workload is named %q: %v", w, workloadNames()))
+		}
+	}
+	if o.runs < 1 || o.records < 10_000 || o.from < 0 || o.from >= 1 || o.rate < 1 {
+		errs = append(errs, errors.New("-runs is 1 or more, -records 10000 or more, -from in [0,1), -rate 1 or more"))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	partitions = 4
+)
+
+// workloads are what is compared.
+func workloads(records int) []*workload.Workload {
+	return []*workload.Workload{
+		{Name: "passthrough", Kind: workload.Passthrough, Records: records, Keys: 1_000_000, Value: 100, Partitions: partitions, Seed: 1},
+		{Name: "count-uniform", Kind: workload.Count, Records: records, Keys: 1_000_000, Value: 184, Partitions: partitions, Seed: 2},
+		{Name: "count-zipf", Kind: workload.Count, Records: records, Keys: 1_000_000, Zipf: 1.1, Value: 184, Partitions: partitions, Seed: 3},
+		{Name: "join", Kind: workload.Join, Records: records, Keys: 200_000, Partitions: partitions, Seed: 4},
+		{Name: "window", Kind: workload.Window, Records: records, Keys: 100_000, Value: 184, PerMs: max(1, records/600_000), Partitions: partitions, Seed: 5},
+	}
+}
+
+func workloadNames() (names []string) {
+	for _, w := range workloads(0) {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
+func run(ctx context.Context, o options) (err error) {
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "limpet-peers-*"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	}
+	for _, dir := range []string{o.profile, o.dir} {
+		if dir != "" {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	peers, err := build(ctx, o.peers)
+	if err != nil {
+		return err
+	}
+	k, err := startKafka(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	fmt.Printf("%s\n%s, %d partitions, commit every %v, %d runs\n", measure.Machine(), k.Kind, partitions, o.commit, o.runs)
+	if o.records < 6_000_000 && !o.latency && slices.ContainsFunc(o.peers, func(p string) bool { return strings.HasPrefix(p, "streams") }) {
+		fmt.Println("fewer than 6 million records: a JVM is still warming up, its figures are too high")
+	}
+	b := &bench{options: o, kafka: k, peers: peers, quiet: measure.Kernel()}
+	for range 9 {
+		b.quiet = min(b.quiet, measure.Kernel())
+	}
+	for _, w := range workloads(o.records) {
+		if !slices.Contains(o.workloads, w.Name) {
+			continue
+		}
+		if o.latency {
+			err = b.latencies(ctx, w)
+		} else {
+			err = b.workload(ctx, w)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+	}
+	b.print(os.Stdout)
+	return nil
+}
+
+// bench is a run of the command.
+type bench struct {
+	options
+	kafka *kafka
+	peers []peer
+	quiet time.Duration // what measure.Kernel takes when nothing runs
+	rows  []*figures
+	lates []*latency
+	apps  int
+}
+
+// app makes a name that no run had before, and its folder.
+func (b *bench) app(p *peer, w *workload.Workload) (name, dir string) {
+	b.apps++
+	name = fmt.Sprintf("%s-%s-%d", w.Name, p.name, b.apps)
+	return name, filepath.Join(b.dir, name)
+}
+
+// alternate calls f for each peer in each run; who begins is another one each time.
+func (b *bench) alternate(f func(run int, p *peer) error) error {
+	for run := range b.runs {
+		for i := range b.peers {
+			if err := f(run, &b.peers[(run+i)%len(b.peers)]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/seed-81380e12/limpet/bench/internal/measure"
+)
+
+// print prints what was measured, as Markdown.
+func (b *bench) print(out io.Writer) {
+	if len(b.rows) > 0 {
+		b.printThroughput(out)
+	}
+	if len(b.lates) > 0 {
+		b.printLatency(out)
+	}
+}
+
+func (b *bench) printThroughput(out io.Writer) {
+	head(out, "workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "broker us", "records/s", "peak MiB", "disk MiB",
+		"changelog/input bytes", "outputs/input", "flushes", "noise", "restore/s", "restore us", "after kill, s")
+	loops := map[string]measure.Sample{}
+	for _, r := range b.rows {
+		if r.peer == "loop" {
+			loops[r.workload] = r.cpu
+		}
+	}
+	for _, r := range b.rows {
+		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), ratio(r.cpu, loops[r.workload]),
+			f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1), f("%.2f", r.changelog, 1), f("%.2f", r.out, 1),
+			f("%.0f", r.flushes, 1), f("%.2f", r.noise, 1), f("%.0fk", r.restore, 1e-3), f("%.2f", r.restCPU, 1), f("%.1f", r.kill, 1))
+	}
+}
+
+// ratio is the median of the ratios of each run.
+func ratio(a, to measure.Sample) string {
+	var s measure.Sample
+	for i := range min(len(a), len(to)) {
+		s = append(s, a[i]/to[i])
+	}
+	return f("%.2f", s, 1)
+}
+
+func (b *bench) printLatency(out io.Writer) {
+	head(out, "workload", "peer", "p50 ms", "p99 ms", "p99.9 ms", "greatest ms", "CPU of a core", "broker", "peak MiB")
+	for _, l := range b.lates {
+		line(out, l.workload, l.peer, f("%.1f", l.p50, 1), f("%.1f", l.p99, 1), f("%.1f", l.p999, 1), f("%.1f", l.most, 1),
+			f("%.1f %%", l.cpu, 100), f("%.1f %%", l.broker, 100), f("%.0f", l.rss, 1))
+	}
+}
+
+func f(format string, s measure.Sample, times float64) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, s.Median()*times)
+}
+
+func head(out io.Writer, columns ...string) {
+	fmt.Fprintln(out)
+	line(out, columns...)
+	line(out, strings.Split(strings.Repeat("---,", len(columns)-1)+"---", ",")...)
+}
+
+func line(out io.Writer, cells ...string) {
+	fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | "))
+}
