@@ -9,6 +9,7 @@ The everyday entry, small and in one process, layer by layer:
 
 	step_test.go   Task.Step of the email topology: decode, join, encode, commit
 	codec_test.go  the codecs of the edges
+	operators_test.go  each operator alone: ns and allocations a record
 	store_test.go  the state store: read-modify-write, apply, restore
 	hop_test.go    a go-streams stage: what a hop costs a record, alone and in batches
 	shell_test.go  the whole shell on kfake, in one process: the broker's CPU is in it

@@ -3,6 +3,7 @@ package topology_test
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,16 +28,9 @@ type exampleTB struct{ testing.TB }
 func (exampleTB) Helper()                   {}
 func (exampleTB) Failed() bool              { return false }
 func (exampleTB) Cleanup(func())            {}
-func (exampleTB) Errorf(f string, a ...any) { fmt.Printf(f+"\n", a...) }
-func (exampleTB) Fatalf(f string, a ...any) {
-	fmt.Printf(f+"\n", a...)
-	os.Exit(1)
-}
-
-func (exampleTB) Fatal(a ...any) {
-	fmt.Println(a...)
-	os.Exit(1)
-}
+func (exampleTB) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (exampleTB) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (exampleTB) Fatal(a ...any)            { panic(fmt.Sprint(a...)) }
 
 // play runs the topology on records, each in a commit of its own.
 func play(b *topology.Builder, records ...string) *driver { return playIn(1, b, records...) }
@@ -72,5 +66,28 @@ func nullOr(s string) []byte {
 func show[K comparable, V any](d *driver, t topology.Topic[K, V]) {
 	for _, r := range topologytest.Topic(d, t).Records() {
 		fmt.Println(r.Key, r.Value, "@"+strconv.FormatInt(int64(r.Time), 10))
+	}
+}
+
+// optional is the topic with values that may be null: tombstones, of tables.
+func optional[K comparable, V any](t topology.Topic[K, V]) topology.Topic[K, topology.Opt[V]] {
+	kc, vc := t.Codecs()
+	return topology.NewTopic(t.Name(), kc, codec.Optional(vc))
+}
+
+// docs/operators.md names examples: each must be there.
+func TestExamplesOfTheDocs(t *testing.T) {
+	docs, err := os.ReadFile("../docs/operators.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := regexp.MustCompile(`\[(Example\w+)\]\(\.\./topology/([\w/]+\.go)\)`).FindAllStringSubmatch(string(docs), -1)
+	if len(links) < 70 {
+		t.Errorf("%d examples are named", len(links))
+	}
+	for _, l := range links {
+		if src, err := os.ReadFile(l[2]); err != nil || !strings.Contains(string(src), "\nfunc "+l[1]+"() {") {
+			t.Errorf("%s is not in %s: %v", l[1], l[2], err)
+		}
 	}
 }

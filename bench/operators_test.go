@@ -1,0 +1,396 @@
+package bench
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+)
+
+// The topics of the operators' benchmarks: whole numbers by whole numbers.
+var (
+	opIn    = topology.NewTopic("in", codec.Int64, codec.Int64)
+	opMore  = topology.NewTopic("more", codec.Int64, codec.Int64)
+	opRows  = topology.NewTopic("rows", codec.Int64, codec.Int64) // written once
+	opTable = topology.NewTopic("table", codec.Int64, codec.Int64)
+	opOther = topology.NewTopic("other", codec.Int64, codec.Int64)
+	opOut   = topology.NewTopic("out", codec.Int64, codec.Int64)
+)
+
+const (
+	opRecords = 5_000 // of each topic in a round, a millisecond apart
+	opKeys    = 500   // of which few come often
+)
+
+// operator is a row of docs/operators.md, as small a topology as there is.
+type operator struct {
+	name  string
+	build func(b *topology.Builder)
+	// allocates says why it allocates for each record; "": it does not.
+	allocates string
+}
+
+type (
+	ints   = topology.Stream[int64, int64]
+	optInt = topology.Opt[int64]
+)
+
+func addInt(a, b int64) int64                   { return a + b }
+func lessInt(a, b int64) int64                  { return a - b }
+func plusOpt(a int64, b optInt) int64           { return a + b.Value }
+func plusOpts(a, b optInt) int64                { return a.Value + b.Value }
+func even(n int64) bool                         { return n%2 == 0 }
+func group(n int64) int64                       { return n % 50 }
+func emitInt(n int64, out *topology.Out[int64]) { out.Emit(n) }
+
+// oneStream, oneTable and the like are topologies of one operator on one or two inputs.
+func oneStream(f func(ints) ints) func(*topology.Builder) {
+	return func(b *topology.Builder) { f(opIn.Stream(b)).To(opOut) }
+}
+
+func twoStreams(f func(l, r ints) ints) func(*topology.Builder) {
+	return func(b *topology.Builder) { f(opIn.Stream(b), opMore.Stream(b)).To(opOut) }
+}
+
+func oneTable(f func(topology.Table[int64, int64]) topology.Table[int64, int64]) func(*topology.Builder) {
+	return func(b *topology.Builder) { f(opTable.Table(b)).To(opOut) }
+}
+
+func twoTables(f func(l, r topology.Table[int64, int64]) topology.Table[int64, int64]) func(*topology.Builder) {
+	return func(b *topology.Builder) { f(opTable.Table(b), opOther.Table(b)).To(opOut) }
+}
+
+func joined(f func(ints, topology.Table[int64, int64]) ints) func(*topology.Builder) {
+	return func(b *topology.Builder) { f(opIn.Stream(b), opRows.Table(b)).To(opOut) }
+}
+
+func folded(f func(ints) topology.Table[int64, int64]) func(*topology.Builder) {
+	return func(b *topology.Builder) { f(opIn.Stream(b)).To(opOut) }
+}
+
+func windows(w topology.Window, keys topology.Codec[topology.Windowed[int64]], opts ...topology.AggregateOption) func(*topology.Builder) {
+	return func(b *topology.Builder) {
+		topology.Count(opIn.Stream(b).Window(w), "op", opts...).To(topology.NewTopic("out", keys, codec.Int64))
+	}
+}
+
+type opPorts struct {
+	Out topology.Out[int64]
+	Row topology.Row[int64]
+}
+
+func processor(b *topology.Builder) topology.Processor[int64, int64, opPorts] {
+	p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opPorts) int64 {
+		row, _ := p.Row.Get()
+		p.Out.Emit(row + v)
+		return s + v
+	})
+	topology.Read(p, &p.Ports.Row, opRows.Table(b))
+	return p
+}
+
+const second = time.Second
+
+// moves says why joins by foreign keys allocate.
+const moves = "who refers to which right row is in memory, with an entry made anew for a left row that now refers to another one"
+
+var perSecond = codec.Windowed(codec.Int64, second)
+
+var operators = []operator{
+	{name: "Stream.To", build: oneStream(func(s ints) ints { return s })},
+	{name: "Table.To", build: oneTable(func(t topology.Table[int64, int64]) topology.Table[int64, int64] { return t })},
+	{name: "Filter", build: oneStream(func(s ints) ints { return s.Filter(even) })},
+	{name: "Split", build: func(b *topology.Builder) {
+		yes, no := opIn.Stream(b).Split(even)
+		yes.To(opOut)
+		no.To(opOut)
+	}},
+	{name: "Merge", build: twoStreams(func(l, r ints) ints { return l.Merge(r) })},
+	{name: "Map", build: oneStream(func(s ints) ints { return topology.Map(s, group) })},
+	{name: "FlatMap", build: oneStream(func(s ints) ints { return topology.FlatMap(s, emitInt) })},
+	{name: "Peek", build: oneStream(func(s ints) ints { return s.Peek(func(int64) {}) })},
+	{name: "WithHeader", build: oneStream(func(s ints) ints {
+		return s.WithHeader("h", func(int64) string { return "v" })
+	}), allocates: "the headers are made anew, since others may have the old ones"},
+	{name: "Records, Values", build: oneStream(func(s ints) ints { return topology.Values(topology.Records(s)) })},
+	{name: "KeyBy", build: oneStream(func(s ints) ints { return topology.KeyBy(s, "op", group) })},
+	{name: "Repartition", build: oneStream(func(s ints) ints { return s.Repartition("op") })},
+	{name: "ToTable", build: folded(func(s ints) topology.Table[int64, int64] { return s.ToTable("op") })},
+	{name: "Table.Filter", build: oneTable(func(t topology.Table[int64, int64]) topology.Table[int64, int64] { return t.Filter(even) })},
+	{name: "MapTable", build: oneTable(func(t topology.Table[int64, int64]) topology.Table[int64, int64] { return topology.MapTable(t, group) })},
+	{name: "Table.ToStream", build: func(b *topology.Builder) { opTable.Table(b).ToStream().To(opOut) }},
+	{name: "Changes", build: func(b *topology.Builder) {
+		topology.Map(topology.Changes(opTable.Table(b)), func(c topology.Change[int64]) int64 { return c.New.Value }).To(opOut)
+	}},
+	{name: "Suppress/time limit", build: oneTable(func(t topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return t.Suppress("op", topology.UntilTimeLimit(second))
+	})},
+	{name: "Suppress/closed", build: func(b *topology.Builder) {
+		topology.Count(opIn.Stream(b).Window(topology.Tumbling(second)), "count").Suppress("op", topology.UntilClosed()).
+			To(topology.NewTopic("out", perSecond, codec.Int64))
+	}},
+	{name: "Join", build: joined(func(s ints, t topology.Table[int64, int64]) ints { return topology.Join(s, t, "op", addInt) })},
+	{name: "LeftJoin", build: joined(func(s ints, t topology.Table[int64, int64]) ints { return topology.LeftJoin(s, t, "op", plusOpt) })},
+	{name: "Join/Grace", build: joined(func(s ints, t topology.Table[int64, int64]) ints {
+		return topology.Join(s, t, "op", addInt, topology.Grace(second/10))
+	})},
+	{name: "Join/Wait, with a row", build: joined(func(s ints, t topology.Table[int64, int64]) ints {
+		return topology.Join(s, t, "op", addInt, topology.Wait(second))
+	})},
+	{name: "Join/Wait, with none", build: func(b *topology.Builder) {
+		none := opRows.Table(b).Filter(func(int64) bool { return false })
+		topology.LeftJoin(opIn.Stream(b), none, "op", plusOpt, topology.Wait(second/10)).To(opOut)
+	}},
+	{name: "JoinStreams", build: twoStreams(func(l, r ints) ints {
+		return topology.JoinStreams(l, r, "op", topology.Within(second/10), addInt)
+	})},
+	{name: "LeftJoinStreams", build: twoStreams(func(l, r ints) ints {
+		return topology.LeftJoinStreams(l, r, "op", topology.Within(second/10), plusOpt)
+	})},
+	{name: "OuterJoinStreams", build: twoStreams(func(l, r ints) ints {
+		return topology.OuterJoinStreams(l, r, "op", topology.Within(second/10), plusOpts)
+	})},
+	{name: "JoinTables", build: twoTables(func(l, r topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return topology.JoinTables(l, r, "op", addInt)
+	})},
+	{name: "LeftJoinTables", build: twoTables(func(l, r topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return topology.LeftJoinTables(l, r, "op", plusOpt)
+	})},
+	{name: "OuterJoinTables", build: twoTables(func(l, r topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return topology.OuterJoinTables(l, r, "op", plusOpts)
+	})},
+	{name: "Combine", build: twoTables(func(l, r topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return topology.Combine("op", topology.Needs(l, addInt), topology.MayHave(r, addInt))
+	})},
+	{name: "CountTable", build: func(b *topology.Builder) { topology.CountTable(opTable.Table(b), "op", group).To(opOut) }},
+	{name: "ReduceTable", build: func(b *topology.Builder) {
+		topology.ReduceTable(opTable.Table(b), "op", group, addInt, lessInt).To(opOut)
+	}},
+	{name: "AggregateTable", build: func(b *topology.Builder) {
+		topology.AggregateTable(opTable.Table(b), "op", group, addInt, lessInt).To(opOut)
+	}},
+	{name: "JoinForeign", build: twoTables(func(l, r topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return topology.JoinForeign(l, r, "op", group, addInt)
+	}), allocates: moves},
+	{name: "LeftJoinForeign", build: twoTables(func(l, r topology.Table[int64, int64]) topology.Table[int64, int64] {
+		return topology.LeftJoinForeign(l, r, "op", group, plusOpt)
+	}), allocates: moves},
+	{name: "Count", build: folded(func(s ints) topology.Table[int64, int64] { return topology.Count(s, "op") })},
+	{name: "Reduce", build: folded(func(s ints) topology.Table[int64, int64] { return topology.Reduce(s, "op", addInt) })},
+	{name: "Aggregate", build: folded(func(s ints) topology.Table[int64, int64] { return topology.Aggregate(s, "op", addInt) })},
+	{name: "Aggregate/Also", build: func(b *topology.Builder) {
+		topology.Aggregate(opIn.Stream(b), "op", addInt, topology.Also(opMore.Stream(b), lessInt)).To(opOut)
+	}},
+	{name: "Count/EmitPerCommit", build: folded(func(s ints) topology.Table[int64, int64] {
+		return topology.Count(s, "op", topology.EmitPerCommit())
+	})},
+	{name: "Count/EmitEvery", build: folded(func(s ints) topology.Table[int64, int64] {
+		return topology.Count(s, "op", topology.EmitEvery(second/10))
+	})},
+	{name: "Window/Tumbling", build: windows(topology.Tumbling(second), perSecond)},
+	{name: "Window/Hopping", build: windows(topology.Hopping(second, second/4), perSecond)},
+	{name: "Window/Sliding", build: windows(topology.Sliding(second/50), codec.Windowed(codec.Int64, second/50))},
+	{name: "Window/Session", build: windows(topology.Session(second/50), codec.SessionWindowed(codec.Int64))},
+	{name: "Window/Unlimited", build: windows(topology.Unlimited(0), codec.UnlimitedWindowed(codec.Int64))},
+	{name: "Window/EmitOnClose", build: windows(topology.Tumbling(second), perSecond, topology.EmitOnClose())},
+	{name: "Process", build: oneStream(func(s ints) ints {
+		return topology.Process(s, "op", func(s, v int64, out *topology.Out[int64]) int64 { out.Emit(s); return s + v })
+	})},
+	{name: "NewProcessor", build: func(b *topology.Builder) {
+		p := processor(b)
+		topology.Output(p, &p.Ports.Out).To(opOut)
+	}},
+	{name: "Processor.State", build: func(b *topology.Builder) {
+		p := processor(b)
+		topology.Output(p, &p.Ports.Out).To(opOut)
+		p.State().To(topology.NewTopic("states", codec.Int64, codec.Int64))
+	}},
+}
+
+// noRows is a view of nothing: rows stay in the task.
+type noRows struct{}
+
+func (noRows) Get(_, buf []byte) ([]byte, core.Time, bool, error) { return buf, 0, false, nil }
+
+func (noRows) Scan(_, _ []byte, _ func(_, _ []byte, _ core.Time) bool) error { return nil }
+
+// opRun runs all tasks of a topology, with its internal topics in memory.
+type opRun struct {
+	units []*opUnit
+	fed   []*opFeed
+	at    core.Time
+}
+
+// opUnit is a task and what it reads and writes.
+type opUnit struct {
+	*core.Task
+	in  []*opTopic // by source
+	all []*core.Batch
+	out []*opTopic // by sink; nil: not read by anyone here
+}
+
+// opTopic is what waits for its reader.
+type opTopic struct {
+	batch core.Batch
+	bytes []byte
+}
+
+// opFeed is a topic that is written from outside.
+type opFeed struct {
+	*opTopic
+	once    bool
+	records []core.RawRecord
+}
+
+func newOpRun(tb testing.TB, o operator) *opRun {
+	tb.Helper()
+	b := topology.New("ops")
+	o.build(b)
+	plan := build(tb, b)
+	run := &opRun{at: 1}
+	topics := map[string]*opTopic{}
+	for _, sub := range plan.Subtopologies() {
+		cfg := core.TaskConfig{ID: core.TaskID{Sub: sub.ID}, View: func(core.TableID) core.View { return noRows{} }, CacheBytes: 1 << 30}
+		u := &opUnit{Task: sub.NewTask(cfg)}
+		for s, src := range sub.Sources {
+			tp := &opTopic{batch: core.Batch{Source: core.SourceID(s), CaughtUp: true}}
+			topics[src.TopicName("ops")] = tp
+			u.all = append(u.all, &tp.batch)
+			if u.in = append(u.in, tp); !src.Repartition {
+				run.fed = append(run.fed, &opFeed{opTopic: tp, once: src.Topic == "rows", records: opContent(src.Topic)})
+			}
+		}
+		run.units = append(run.units, u)
+	}
+	for i, sub := range plan.Subtopologies() {
+		for _, sink := range sub.Sinks {
+			run.units[i].out = append(run.units[i].out, topics[sink.TopicName("ops")])
+		}
+	}
+	return run
+}
+
+// opContent is a round's records of a topic.
+func opContent(topic string) []core.RawRecord {
+	rng := rand.New(rand.NewPCG(uint64(len(topic)), 1))
+	zipf := rand.NewZipf(rng, 1.1, 4, opKeys-1)
+	rs := make([]core.RawRecord, opRecords)
+	for i := range rs {
+		key := int64(zipf.Uint64())
+		if topic == "rows" {
+			key = int64(i % opKeys) // all of them
+		}
+		rs[i] = core.RawRecord{
+			Key: must(codec.Int64.Append(nil, key)), Value: must(codec.Int64.Append(nil, rng.Int64N(1000))), Time: core.Time(i),
+		}
+	}
+	return rs
+}
+
+// round feeds all topics, runs all tasks until they rest, and returns how many records were
+// fed.
+func (r *opRun) round(tb testing.TB) (fed int) {
+	for _, f := range r.fed {
+		if f.once && r.at > 1 {
+			continue
+		}
+		for _, rec := range f.records {
+			rec.Time += r.at
+			f.add(rec)
+		}
+		fed += len(f.records)
+	}
+	r.at += opRecords
+	for i := 0; i < len(r.units); i++ {
+		if r.units[i].run(tb) {
+			i = -1 // those further up first
+		}
+	}
+	return fed
+}
+
+// add appends a record, at the next offset.
+func (t *opTopic) add(r core.RawRecord) {
+	r.Offset = t.batch.Next
+	t.batch.Next++
+	t.batch.Records = append(t.batch.Records, r)
+}
+
+// run steps what waits, commits it and hands the outputs on. It reports whether there was
+// anything.
+func (u *opUnit) run(tb testing.TB) bool {
+	waits := slices.ContainsFunc(u.in, func(t *opTopic) bool { return len(t.batch.Records) > 0 })
+	if !waits {
+		return false
+	}
+	if err := u.Step(u.all...); err != nil {
+		tb.Fatal(err)
+	}
+	for _, t := range u.in {
+		t.batch.Records, t.bytes = t.batch.Records[:0], t.bytes[:0]
+	}
+	c, err := u.Ready()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i := range c.Outputs {
+		o := &c.Outputs[i]
+		if to := u.out[o.Sink]; to != nil {
+			to.add(core.RawRecord{Key: to.keep(o.Key), Value: to.keep(o.Value), Time: o.Time})
+		}
+	}
+	u.Advance()
+	return true
+}
+
+// keep copies bytes. Those that were handed out stay where they are, also if the buffer moves.
+func (t *opTopic) keep(b []byte) []byte {
+	n := len(t.bytes)
+	t.bytes = append(t.bytes, b...)
+	return t.bytes[n:len(t.bytes):len(t.bytes)]
+}
+
+// BenchmarkOperators is a record's way through each operator: decode, the operator, encode,
+// and its share of a commit of 5 000 records of each input.
+func BenchmarkOperators(b *testing.B) {
+	for _, o := range operators {
+		b.Run(o.name, func(b *testing.B) {
+			r := newOpRun(b, o)
+			for range 5 {
+				r.round(b)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; {
+				n += r.round(b)
+			}
+		})
+	}
+}
+
+// Operators allocate nothing for a record, but for those that say why. Maps and lists still
+// grow now and then.
+func TestOperatorsAllocateNothing(t *testing.T) {
+	for _, o := range operators {
+		t.Run(o.name, func(t *testing.T) {
+			r := newOpRun(t, o)
+			for range 8 {
+				r.round(t)
+			}
+			fed := 0
+			const rounds = 10
+			n := testing.AllocsPerRun(rounds, func() { fed += r.round(t) })
+			each := n * (rounds + 1) / float64(fed)
+			switch {
+			case o.allocates == "" && each > 0.001:
+				t.Errorf("%.4f allocations a record (%.0f a round)", each, n)
+			case o.allocates != "" && each < 0.5:
+				t.Errorf("%.4f allocations a record, though %s: say that it has none", each, o.allocates)
+			}
+		})
+	}
+}
