@@ -49,12 +49,17 @@ func (e *every[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 		}
 		e.tb.put(i, p, r.Time)
 	}
-	for limit := e.clock.at - e.d; e.rows.next() <= limit && tx.err == nil; {
-		e.release(tx)
-	}
+	e.letGo(tx)
 	if first && tx.err == nil {
 		e.started(i, r.Key, r.Time)
 		e.next(tx, r)
+	}
+}
+
+// letGo lets go what has waited for d.
+func (e *every[K, V]) letGo(tx *Tx) {
+	for limit := e.clock.at - e.d; e.rows.next() <= limit && tx.err == nil; {
+		e.release(tx)
 	}
 }
 

@@ -213,12 +213,24 @@ func (j *WaitingJoin[K, V, T, R]) FromStreamWithGrace(tx *Tx, r Record[K, V]) {
 		j.now(tx, r)
 		return
 	}
-	j.Clock.move(r.Time)
 	j.wait.put(tx, r, r.Time)
-	for tx.err == nil && (j.wait.due.next() <= j.Clock.at-j.Grace || j.full(tx)) {
-		if r, ok := j.wait.take(tx, j.wait.due.pop().key); ok {
-			j.now(tx, r)
-		}
+	if j.letGo(tx, r.Time); tx.err == nil && j.full(tx) {
+		j.first(tx)
+	}
+}
+
+// letGo moves the join's time and joins the records that it is grace past.
+func (j *WaitingJoin[K, V, T, R]) letGo(tx *Tx, at Time) {
+	j.Clock.move(at)
+	for j.wait.count > 0 && j.wait.due.next() <= j.Clock.at-j.Grace && tx.err == nil {
+		j.first(tx)
+	}
+}
+
+// first joins the first record that waits.
+func (j *WaitingJoin[K, V, T, R]) first(tx *Tx) {
+	if r, ok := j.wait.take(tx, j.wait.due.pop().key); ok {
+		j.now(tx, r)
 	}
 }
 
@@ -260,7 +272,7 @@ func (j *WaitingJoin[K, V, T, R]) FromStream(tx *Tx, r Record[K, V]) {
 		}
 	}
 	j.wait.put(tx, r, last)
-	for tx.err == nil && j.full(tx) {
+	for tx.err == nil && j.full(tx) { // some of the first ones may have left already
 		j.giveUp(tx)
 	}
 }

@@ -3,6 +3,7 @@ package topology_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -306,4 +307,20 @@ func TestJoinWaitIsAsTheModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The greatest time is valid too.
+func TestJoinWaitsAtTheEndOfTime(t *testing.T) {
+	for _, o := range []topology.JoinOption{topology.Grace(0), topology.Grace(time.Second), topology.Wait(0), topology.Wait(time.Second)} {
+		topologytest.EveryWay(t, func(d *driver) {
+			in, rows, out := open(d, waitIn), open(d, waitRows), open(d, waitOut)
+			rows.SendAt(1, "a", "row")
+			in.SendAt(math.MaxInt64-2000, "a", "o1")
+			in.SendAt(math.MaxInt64, "a", "o2")
+			in.SendAt(math.MaxInt64, "b", "o3")
+			if got := out.Values(); len(got) == 0 || got[0] != "o1+row" || len(got) > 2 {
+				t.Errorf("got %v", got)
+			}
+		}, waits(o))
+	}
 }
