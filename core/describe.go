@@ -53,9 +53,12 @@ func (c *Commit) String() string {
 		}
 	}
 	for _, d := range c.Decisions {
-		if d.Source == Ticked {
+		switch d.Source {
+		case Ticked:
 			fmt.Fprintf(&b, "  tick %d\n", d.N)
-		} else {
+		case Moved:
+			fmt.Fprintf(&b, "  global %d/%d at %d\n", d.Global, d.Partition, d.N)
+		default:
 			fmt.Fprintf(&b, "  took %d of %d\n", d.N, d.Source)
 		}
 	}

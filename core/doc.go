@@ -27,14 +27,15 @@ Advance, or calls Abort and feeds the same input again:
 
 Given the same views and the same sequence of calls, a task yields the same commits,
 byte for byte. All that a caller decides is in that sequence: which batches come when,
-which sources have caught up, when a generation ends, what time a tick tells. Nothing
-else may decide; [Commit.Decisions] records it.
+which sources have caught up, when a generation ends, what time a tick tells, at which position
+a global table is seen. Nothing else may decide; [Commit.Decisions] records it.
 
 Between Ready and Advance, Step may go on: into a second generation. There are never
 more than two. Advance settles the older one; Abort drops both, so it may only be
 called when the older one is known not to have been committed.
 
-A view must show a commit from Advance on, and not before.
+A view must show a commit from Advance on, and not before. That of a global table must
+show the position that Move told last.
 
 After an error of Step or Ready the task takes no input until Abort; what was committed
 is untouched.
@@ -52,8 +53,9 @@ functions and codecs allocate.
 task.go holds the calls of the task, merge.go which record is next, tx.go the sources
 and sinks, op.go join.go parked.go jointable.go joinstream.go joinforeign.go process.go the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules,
-suppress.go percommit.go every.go which changes go on and when, out.go what a function
-emits, table.go the overlay of uncommitted rows, scan.go and range.go its rows in order,
+suppress.go percommit.go every.go which changes go on and when, global.go the tables that
+all tasks see, out.go what a function emits, table.go the overlay of uncommitted rows,
+scan.go and range.go its rows in order,
 clock.go due.go ttl.go what happens at a time, effect.go the commit, describe.go its text,
 mutation.go the check for functions that change rows. core imports the standard library only.
 

@@ -42,12 +42,19 @@ type Write struct {
 // Decision is an input of the task other than a record's bytes. Runs are counted:
 // "three records of source 1" is one decision.
 type Decision struct {
-	Source SourceID // from which source the next records were taken; or Ticked
-	N      int64    // how many records; for Ticked, the time
+	Source SourceID // from which source the next records were taken; or Ticked, or Moved
+	N      int64    // how many records; for Ticked, the time; for Moved, the offset
+
+	// For Moved: of which global table and partition.
+	Global    GlobalID
+	Partition int32
 }
 
-// Ticked stands in Decision.Source for a tick of the clock.
-const Ticked SourceID = -1
+// These stand in Decision.Source for what is no record.
+const (
+	Ticked SourceID = -1 // a tick of the clock
+	Moved  SourceID = -2 // a global table is seen at this offset from now on
+)
 
 // Empty reports whether the commit holds nothing: then nothing needs to be written.
 func (c *Commit) Empty() bool { return !c.moved && len(c.Outputs) == 0 && len(c.Writes) == 0 }
@@ -64,12 +71,12 @@ func (c *Commit) took(source SourceID, n int64) {
 		d[len(d)-1].N += n
 		return
 	}
-	c.Decisions = append(c.Decisions, Decision{source, n})
+	c.Decisions = append(c.Decisions, Decision{Source: source, N: n})
 }
 
 func (c *Commit) tick(now Time) {
 	c.moved = true
-	c.Decisions = append(c.Decisions, Decision{Ticked, int64(now)})
+	c.Decisions = append(c.Decisions, Decision{Source: Ticked, N: int64(now)})
 }
 
 func (c *Commit) reset() {

@@ -76,16 +76,24 @@ const cellOverhead = 96
 
 // NewTable adds the next table to t. name is the table's, as the topology says it.
 func NewTable[K comparable, V any](t *Task, name string, kc Codec[K], vc Codec[V]) *Table[K, V] {
+	id := TableID(len(t.tables) - len(t.globals))
+	tb := newTable(t, id, name, t.cfg.View(id), kc, vc)
+	t.tables = append(t.tables, tb)
+	return tb
+}
+
+// noTable stands for the id of a table that is not written.
+const noTable TableID = -1
+
+func newTable[K comparable, V any](t *Task, id TableID, name string, view View, kc Codec[K], vc Codec[V]) *Table[K, V] {
 	tb := &Table[K, V]{
-		task: t, id: TableID(len(t.tables)), node: t.Node(name, ""),
+		task: t, id: id, node: t.Node(name, ""), view: view,
 		kc: kc, vc: vc, index: make(map[K]int32),
 		kb: make([]byte, 0, 64), vb: make([]byte, 0, 256), // never nil: that would be null
 	}
-	tb.view = t.cfg.View(tb.id)
 	if t.cfg.CheckMutation {
 		tb.check = newMutationCheck(tb)
 	}
-	t.tables = append(t.tables, tb)
 	return tb
 }
 

@@ -16,6 +16,8 @@ type TaskConfig struct {
 	Times []Time
 	// View returns the committed state of a table.
 	View func(TableID) View
+	// Global returns a global table at the position that the last Move told.
+	Global func(GlobalID) View
 	// CacheBytes bounds the decoded rows that each table keeps after a commit.
 	CacheBytes int
 	// StepRecords bounds how many records one Step runs, so that a caller whose functions
@@ -30,7 +32,8 @@ type TaskConfig struct {
 type Task struct {
 	cfg       TaskConfig
 	sources   []source
-	tables    []overlay
+	tables    []overlay // global tables too
+	globals   []*globalState
 	nodes     []node
 	committed []Offset  // by source: next offset as of the last Advance
 	times     times     // as of the last Step
@@ -103,6 +106,7 @@ func (t *Task) Step(bs ...*Batch) (err error) {
 	// One recover a batch, not a record: after a panic all that is not committed is
 	// dropped, so it need not be known how far the record came.
 	defer t.recovered(&err)
+	t.sayGlobals()
 	if t.left = t.cfg.StepRecords; t.left == 0 {
 		t.left = math.MaxInt
 	}
@@ -142,6 +146,7 @@ func (t *Task) Tick(now Time) error {
 	}
 	if now > t.times.wall {
 		t.times.wall = now
+		t.sayGlobals()
 		t.tx.c.tick(now)
 	}
 	return nil
@@ -187,6 +192,7 @@ func (t *Task) Ready() (c *Commit, err error) {
 		t.nodes[i].sealed = t.nodes[i].dropped
 	}
 	t.sealed, t.tx.c, t.spare = c, t.spare, nil
+	t.newCommit()
 	return c, nil
 }
 
@@ -237,6 +243,7 @@ func (t *Task) Abort() {
 	}
 	t.tx.c.reset()
 	t.tx = Tx{t: t, c: t.tx.c}
+	t.newCommit()
 	t.failed = nil
 	t.times = t.commitT
 	for _, clock := range t.clocks {

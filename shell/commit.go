@@ -226,6 +226,9 @@ func (c *committer) consumed(r *request) {
 // changelogs end: changelogs may be ahead of offsets.
 func (c *committer) meta(sub *subLayout, p part) meta {
 	m := meta{times: p.commit.Times}
+	if len(sub.tables) > 0 {
+		m.partitions = sub.count()
+	}
 	for t := range sub.tables {
 		if sub.tables[t].source < 0 && c.atomic {
 			m.ends = append(m.ends, logEnd{logHash(sub.tables[t].topic), p.ends[t]})

@@ -43,6 +43,9 @@ type Config struct {
 	BufferBytes int
 	// CacheBytes bounds the decoded rows that tables keep. Default 128 MiB.
 	CacheBytes int
+	// RefreshEvery is the time between two looks at the partition counts of the topics that
+	// are read: new partitions are taken over, or refused. Default 30 s.
+	RefreshEvery time.Duration
 	// HangAfter is how long a user function may take. Then the worker leaves the group and
 	// Run returns an error that names the function. Default 5 minutes.
 	HangAfter time.Duration
@@ -110,6 +113,9 @@ func (c Config) withDefaults(name string) Config {
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 128 << 20
 	}
+	if c.RefreshEvery == 0 {
+		c.RefreshEvery = refreshEvery
+	}
 	if c.HangAfter == 0 {
 		c.HangAfter = 5 * time.Minute
 	}
@@ -141,6 +147,9 @@ func (c Config) Validate(name string) error {
 		if n < 0 {
 			bad("%s is %d", name, n)
 		}
+	}
+	if c.RefreshEvery < 0 {
+		bad("RefreshEvery is %v", c.RefreshEvery)
 	}
 	if c.HangAfter < time.Second {
 		bad("HangAfter is %v: less than 1s", c.HangAfter)

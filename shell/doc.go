@@ -45,6 +45,12 @@ Log first, store second: a crash at any point loses at most what the changelog h
  5. When the outcome is not known the producer is opened anew, which ends what was open,
     before the committed offsets are read (commit.go: recover).
 
+# Global tables
+
+A process reads the topics of its global tables beside its workers (global.go), up to their
+ends before the first task begins. A worker lets its tasks see what came since between two
+Steps.
+
 # What may be swapped
 
 Kafka is behind the ports of port.go; package shell/kafka implements them on sarama. A

@@ -44,6 +44,7 @@ type FlowConfig struct {
 type Flow struct {
 	in, out chan any
 	tasks   []*flowTask
+	globals map[string]*flowGlobal // by topic
 	routes  map[string]flowRoute
 	err     error
 }
@@ -54,6 +55,25 @@ type flowTask struct {
 	core  *core.Task
 	store statestore.Store
 	point statestore.Checkpoint
+}
+
+// flowGlobal is a global table. A message of its topic changes it at once.
+type flowGlobal struct {
+	spec  *topology.GlobalSpec
+	index int
+	store statestore.Global
+	point statestore.Checkpoint
+	now   statestore.GlobalVersion
+}
+
+// Get implements core.View.
+func (g *flowGlobal) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
+	return g.now.Get(key, buf)
+}
+
+// Scan implements core.View.
+func (g *flowGlobal) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
+	return g.now.Scan(lo, hi, f)
 }
 
 type flowRoute struct {
@@ -69,13 +89,23 @@ func NewFlow(plan *topology.Plan, cfg FlowConfig) (*Flow, error) {
 	if cfg.Store == nil {
 		cfg.Store = statestore.NewMemory()
 	}
-	f := &Flow{in: make(chan any), out: make(chan any), routes: map[string]flowRoute{}}
+	f := &Flow{in: make(chan any), out: make(chan any), globals: map[string]*flowGlobal{}, routes: map[string]flowRoute{}}
+	for i, spec := range plan.Globals() {
+		g, err := openFlowGlobal(spec, i, cfg)
+		if err != nil {
+			return nil, err
+		}
+		f.globals[spec.Topic] = g
+	}
 	for _, sub := range plan.Subtopologies() {
-		t, err := openFlowTask(sub, cfg)
+		t, err := openFlowTask(sub, cfg, f.globals)
 		if err != nil {
 			return nil, err
 		}
 		f.tasks = append(f.tasks, t)
+		for _, g := range f.globals {
+			t.move(core.GlobalMove{At: g.point.Input, All: true}, g.index)
+		}
 		for i, s := range sub.Sources {
 			f.routes[s.TopicName(cfg.App)] = flowRoute{t, core.SourceID(i)}
 			// Nothing is waited for: what has not come is not there.
@@ -88,7 +118,54 @@ func NewFlow(plan *topology.Plan, cfg FlowConfig) (*Flow, error) {
 	return f, nil
 }
 
-func openFlowTask(sub *topology.Subtopology, cfg FlowConfig) (*flowTask, error) {
+func openFlowGlobal(spec *topology.GlobalSpec, index int, cfg FlowConfig) (g *flowGlobal, err error) {
+	g = &flowGlobal{spec: spec, index: index}
+	if g.store, err = cfg.Store.OpenGlobal(statestore.TableSpec{Name: spec.Topic, Schema: spec.Schema}); err != nil {
+		return nil, err
+	}
+	if g.point, _ = g.store.Checkpoint(); len(g.point.Input) != 1 {
+		g.point.Input = make([]core.Offset, 1)
+	}
+	g.now, err = g.store.Version()
+	return g, err
+}
+
+// take changes the table by one message.
+func (g *flowGlobal) take(m *Message) (changed [][]byte, err error) {
+	key := m.Key
+	if key != nil && g.spec.Key != nil {
+		if key, err = g.spec.Key(nil, m.Key); err != nil {
+			return nil, fmt.Errorf("global table %s: %w: key: %w", g.spec.Topic, core.ErrDecode, err)
+		}
+	}
+	var writes []core.Write
+	if key != nil { // else there is no such row
+		writes = []core.Write{{Key: key, Value: m.Value, Time: m.Time}}
+	}
+	g.point.Input[0]++
+	if err := g.store.Apply(writes, g.point); err != nil {
+		return nil, err
+	}
+	now, err := g.store.Version()
+	if err != nil {
+		return nil, err
+	}
+	g.now.Release()
+	g.now = now
+	return [][]byte{key}, nil
+}
+
+// move tells the task of the global table with that index in the plan.
+func (t *flowTask) move(m core.GlobalMove, index int) {
+	for id, g := range t.sub.Globals {
+		if g.Index == index {
+			m.Global = core.GlobalID(id)
+			t.core.Move(m)
+		}
+	}
+}
+
+func openFlowTask(sub *topology.Subtopology, cfg FlowConfig, globals map[string]*flowGlobal) (*flowTask, error) {
 	id := core.TaskID{Sub: sub.ID}
 	specs := make([]statestore.TableSpec, len(sub.Tables))
 	for i, t := range sub.Tables {
@@ -103,7 +180,10 @@ func openFlowTask(sub *topology.Subtopology, cfg FlowConfig) (*flowTask, error) 
 		t.point.Input = make([]core.Offset, len(sub.Sources))
 	}
 	t.point.Changelog = make([]core.Offset, len(sub.Tables))
-	t.core = sub.NewTask(core.TaskConfig{App: cfg.App, ID: id, Resume: t.point.Input, Times: t.point.Times, View: store.View, CacheBytes: 16 << 20})
+	t.core = sub.NewTask(core.TaskConfig{
+		App: cfg.App, ID: id, Resume: t.point.Input, Times: t.point.Times, View: store.View, CacheBytes: 16 << 20,
+		Global: func(id core.GlobalID) core.View { return globals[sub.Globals[id].Topic] },
+	})
 	return t, nil
 }
 
@@ -156,12 +236,28 @@ func (f *Flow) run() {
 			f.err = err
 		}
 	}
+	for _, g := range f.globals {
+		g.now.Release()
+		if err := g.store.Close(); f.err == nil {
+			f.err = err
+		}
+	}
 }
 
 // take steps messages, one after the other, and what they lead to in the sub-topologies
 // behind.
 func (f *Flow) take(ms []Message) error {
 	for i := range ms {
+		if g := f.globals[ms[i].Topic]; g != nil {
+			changed, err := g.take(&ms[i])
+			if err != nil {
+				return err
+			}
+			for _, t := range f.tasks {
+				t.move(core.GlobalMove{At: g.point.Input, Changed: changed}, g.index)
+			}
+			continue
+		}
 		r, ok := f.routes[ms[i].Topic]
 		if !ok {
 			return fmt.Errorf("%w: the topology does not read topic %q", ErrConfig, ms[i].Topic)
@@ -171,7 +267,7 @@ func (f *Flow) take(ms []Message) error {
 			return err
 		}
 		for _, o := range made {
-			if _, inner := f.routes[o.Topic]; inner {
+			if f.reads(o.Topic) {
 				if err := f.take([]Message{o}); err != nil {
 					return err
 				}
@@ -181,6 +277,12 @@ func (f *Flow) take(ms []Message) error {
 		}
 	}
 	return nil
+}
+
+// reads reports whether the topology reads a topic.
+func (f *Flow) reads(topic string) bool {
+	_, source := f.routes[topic]
+	return source || f.globals[topic] != nil
 }
 
 // step is one commit: the message in, its results out.

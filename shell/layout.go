@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -17,13 +18,24 @@ var ErrTopic = errors.New("shell: topic")
 
 // layout is a plan on a cluster: every topic with its real name and partition count.
 type layout struct {
-	app  string
-	subs []*subLayout
+	app     string
+	subs    []*subLayout
+	globals []*globalLayout // by topology.Plan.Globals
+}
+
+// globalLayout is the topic of a global table.
+type globalLayout struct {
+	topicLayout
+	spec *topology.GlobalSpec
+	// deleteRetention is how long the topic keeps tombstones.
+	deleteRetention time.Duration
 }
 
 type subLayout struct {
-	plan       *topology.Subtopology
-	partitions int32 // and so the number of tasks
+	plan *topology.Subtopology
+
+	mu         sync.RWMutex // of the partition counts, which may grow: see growth.go
+	partitions int32        // and so the number of tasks
 	sources    []sourceLayout
 	sinks      []topicLayout
 	tables     []tableLayout
@@ -79,6 +91,9 @@ func newLayout(ctx context.Context, b Broker, plan *topology.Plan, app string) (
 			names = append(names, t.ChangelogTopic(app))
 		}
 	}
+	for _, g := range plan.Globals() {
+		names = append(names, g.Topic)
+	}
 	slices.Sort(names)
 	have, err := b.Topics(ctx, slices.Compact(names)...)
 	if err != nil {
@@ -92,6 +107,9 @@ func newLayout(ctx context.Context, b Broker, plan *topology.Plan, app string) (
 	}
 	for _, s := range plan.Subtopologies() {
 		l.subs = append(l.subs, c.sub(s))
+	}
+	for _, g := range plan.Globals() {
+		l.globals = append(l.globals, &globalLayout{topicLayout{g.Topic, c.counts[g.Topic]}, g, c.deleteRetention(g.Topic)})
 	}
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
@@ -140,13 +158,7 @@ func (c *checker) externals(plan *topology.Plan) {
 			if !ok {
 				continue
 			}
-			if src.Compacted && !isCompacted(t) {
-				c.fail(src.Topic, "cleanup.policy is %q; the topology declares it compacted: set cleanup.policy=compact", t.Config["cleanup.policy"])
-			}
-			if src.Forever && (t.Config["cleanup.policy"] != "delete" || t.Config["retention.ms"] != "-1" || t.Config["retention.bytes"] != "-1") {
-				c.fail(src.Topic, "cleanup.policy is %q, retention.ms %s, retention.bytes %s; the topology declares that it keeps everything: set delete, -1, -1",
-					t.Config["cleanup.policy"], t.Config["retention.ms"], t.Config["retention.bytes"])
-			}
+			c.policy(t, src.Compacted, src.Forever)
 		}
 		for _, sink := range s.Sinks {
 			if !sink.Repartition {
@@ -154,10 +166,36 @@ func (c *checker) externals(plan *topology.Plan) {
 			}
 		}
 	}
+	for _, g := range plan.Globals() {
+		if t, ok := need(g.Topic, g.Partitions); ok {
+			c.policy(t, g.Compacted, g.Forever)
+		}
+	}
+}
+
+// policy compares what a topic keeps with what is declared.
+func (c *checker) policy(t Topic, compacted, forever bool) {
+	if compacted && !isCompacted(t) {
+		c.fail(t.Name, "cleanup.policy is %q; the topology declares it compacted: set cleanup.policy=compact", t.Config["cleanup.policy"])
+	}
+	if forever && (t.Config["cleanup.policy"] != "delete" || t.Config["retention.ms"] != "-1" || t.Config["retention.bytes"] != "-1") {
+		c.fail(t.Name, "cleanup.policy is %q, retention.ms %s, retention.bytes %s; the topology declares that it keeps everything: set delete, -1, -1",
+			t.Config["cleanup.policy"], t.Config["retention.ms"], t.Config["retention.bytes"])
+	}
+}
+
+// deleteRetention is how long a topic keeps tombstones.
+func (c *checker) deleteRetention(topic string) time.Duration {
+	ms, err := strconv.ParseInt(c.have[topic].Config["delete.retention.ms"], 10, 64)
+	if err != nil {
+		return 24 * time.Hour // Kafka's default: the topic is about to be made
+	}
+	return time.Duration(min(ms, int64(1<<62/time.Millisecond))) * time.Millisecond
 }
 
 // repartitions finds the partition counts of the repartition topics: declared, or that
-// of the topics which they are joined with, or the greatest of those that lead to them.
+// of the topics which they are joined with, or the one that they have, or the greatest of
+// those that lead to them.
 func (c *checker) repartitions(plan *topology.Plan) {
 	subs := plan.Subtopologies()
 	for again := true; again; { // a repartition topic may lead to another one
@@ -171,6 +209,9 @@ func (c *checker) repartitions(plan *topology.Plan) {
 				n := src.Partitions
 				if n == 0 {
 					n = c.joined(s, core.SourceID(i))
+				}
+				if n == 0 {
+					n = c.have[name].Partitions // any number will do
 				}
 				if n == 0 {
 					n = c.leading(subs, name)
@@ -257,24 +298,16 @@ func (c *checker) sub(s *topology.Subtopology) *subLayout {
 		l.sinks = append(l.sinks, topicLayout{name, c.counts[name]})
 	}
 	for _, t := range s.Tables {
-		tl := tableLayout{topic: t.ChangelogTopic(c.app), source: -1, deleteRetention: 24 * time.Hour}
+		tl := tableLayout{topic: t.ChangelogTopic(c.app), source: -1}
 		if t.Source >= 0 && isCompacted(c.have[l.sources[t.Source].topic]) {
 			tl.topic, tl.source = l.sources[t.Source].topic, t.Source
 		} else {
 			c.internal(Topic{Name: tl.topic, Partitions: l.partitions, Config: map[string]string{"cleanup.policy": "compact"}})
 		}
-		if ms, err := strconv.ParseInt(c.have[tl.topic].Config["delete.retention.ms"], 10, 64); err == nil {
-			tl.deleteRetention = time.Duration(min(ms, int64(1<<62/time.Millisecond))) * time.Millisecond
-		}
+		tl.deleteRetention = c.deleteRetention(tl.topic)
 		l.tables = append(l.tables, tl)
 	}
 	return l
-}
-
-// has reports whether a source's topic has the partition: merged streams need not have
-// as many as the others, and then the last tasks go without.
-func (l *subLayout) has(s core.SourceID, partition int32) bool {
-	return partition < l.sources[s].partitions
 }
 
 // isCompacted reports whether a topic keeps the last record of every key for ever.

@@ -2,10 +2,8 @@ package shell_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -171,50 +168,5 @@ func TestSlowIsNotHung(t *testing.T) {
 	})
 	if err != nil || done.Load() != n || commits.Load() < 4 {
 		t.Errorf("%d of %d records in %d commits, %v", done.Load(), n, commits.Load(), err)
-	}
-}
-
-// TestMorePartitions: a source topic gets another partition while the application runs.
-// Its layout is fixed for the life of a process, so that must be said, not ignored.
-func TestMorePartitions(t *testing.T) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "words", "counts"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	b := topology.New("more")
-	topology.Map(words.Stream(b), func(w string) string { return w }).To(words2)
-	plan := build(t, b)
-	ended := make(chan error, 1)
-	ran := make(chan core.TaskID, 10)
-	go func() {
-		ended <- shell.Run(t.Context(), plan, shell.Config{
-			Broker: openBroker(t, c.ListenAddrs()), CommitEvery: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-			Events: shell.Events{Running: func(id core.TaskID) { ran <- id }},
-		})
-	}()
-	for range partitions {
-		<-ran
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	req := kmsg.NewPtrCreatePartitionsRequest()
-	rt := kmsg.NewCreatePartitionsRequestTopic()
-	rt.Topic, rt.Count = "words", partitions+1
-	req.Topics, req.TimeoutMillis = append(req.Topics, rt), 5000
-	if resp, err := req.RequestWith(t.Context(), cl); err != nil || resp.Topics[0].ErrorCode != 0 {
-		t.Fatal(resp, err)
-	}
-	forgetMember(c) // a rebalance
-	select {
-	case err := <-ended:
-		if !errors.Is(err, shell.ErrTopic) || !strings.Contains(err.Error(), "start it again") {
-			t.Errorf("got %v", err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Error("nothing was said")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 
 	"github.com/seed-81380e12/limpet/core"
 )
@@ -14,12 +15,15 @@ import (
 // that opens elsewhere needs and that has no place in Kafka Streams' formats. It is
 // base64 of: version 1, the number of times and the times, as core.Commit.Times has them; then the number of
 // changelogs and for each the FNV-1a hash of its topic's name and the offset behind its
-// last record of the commit. All numbers are varints. docs/format.md describes it.
+// last record of the commit; then the number of tasks of the sub-topology. All numbers are varints. docs/format.md describes it.
 //
 // Changelogs go by name, since another version of the topology may count them otherwise.
 type meta struct {
 	times []core.Time
 	ends  []logEnd
+	// partitions is how many tasks the sub-topology had, where it has tables; 0: it does not
+	// say.
+	partitions int32
 }
 
 type logEnd struct {
@@ -57,6 +61,7 @@ func (m meta) encode() string {
 	for _, e := range m.ends {
 		b = binary.AppendVarint(binary.AppendVarint(b, int64(e.log)), int64(e.end))
 	}
+	b = binary.AppendUvarint(b, uint64(m.partitions))
 	return base64.RawStdEncoding.EncodeToString(b)
 }
 
@@ -95,6 +100,9 @@ func decodeMeta(s string) (m meta, err error) {
 	ends := list(2)
 	for i := 0; i+1 < len(ends); i += 2 {
 		m.ends = append(m.ends, logEnd{uint32(ends[i]), core.Offset(ends[i+1])})
+	}
+	if n, k := binary.Uvarint(b); err == nil && k > 0 && n <= math.MaxInt32 { // an older version wrote none
+		m.partitions = int32(n)
 	}
 	return m, err
 }

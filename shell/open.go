@@ -17,10 +17,12 @@ var ErrMismatch = errors.New("shell: state and committed offsets do not match")
 // opening is a task on its way to run: its committed offsets are read, and its state
 // is rolled forward to them.
 type opening struct {
-	task   *task
-	id     core.TaskID
-	sub    *subLayout
-	cancel func() // nobody wants the task any more
+	task *task
+	id   core.TaskID
+	sub  *subLayout
+	// globals are its worker's: read when the task runs, and not before.
+	globals *globalReader
+	cancel  func() // nobody wants the task any more
 
 	// What came of it.
 	core     *core.Task
@@ -44,7 +46,9 @@ type opener struct {
 	cfg    *Config
 	layout *layout
 	db     statestore.DB
-	cache  int // bytes of decoded rows for each table
+	// refresh looks at the topics and takes over what has grown.
+	refresh func(context.Context) error
+	cache   int // bytes of decoded rows for each table
 }
 
 // openTries is how often committed offsets and changelog are read until they fit: the
@@ -72,6 +76,14 @@ func (op *opener) run(ctx context.Context, o *opening) {
 // high watermark, not the last stable offset: a commit whose markers are still being
 // written counts (KAFKA-10167).
 func (op *opener) open(ctx context.Context, o *opening) error {
+	if o.id.Partition >= o.sub.count() { // the group has seen a topic grow before us
+		if err := op.refresh(ctx); err != nil {
+			return err
+		}
+		if n := o.sub.count(); o.id.Partition >= n {
+			return fmt.Errorf("%w: task %v was assigned, and the source topics have %d partitions: do all members of the group run the same topology?", ErrTopic, o.id, n)
+		}
+	}
 	sources := make([]Partition, len(o.sub.sources))
 	var present []Partition
 	for i, s := range o.sub.sources {
@@ -97,6 +109,9 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	at, err := startPoint(offsets, bounds, sources)
 	if err != nil {
 		return err
+	}
+	if was := at.meta.partitions; was > 0 && was != o.sub.count() && len(logs) > 0 {
+		return fmt.Errorf("%w %s: what is committed was made with %d partitions, and there are %d: %s", ErrTopic, o.sub.sources[0].topic, was, o.sub.count(), regrown(was, o.sub.count()))
 	}
 	o.point = statestore.Checkpoint{Changelog: make([]core.Offset, len(logs)), Input: at.next, Times: at.meta.times}
 	if o.store, err = op.openStore(ctx, o); err != nil {
@@ -133,6 +148,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	o.core = o.sub.plan.NewTask(core.TaskConfig{
 		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: o.point.Times,
 		View:       store.View,
+		Global:     func(id core.GlobalID) core.View { return o.globals.view(o.sub.plan.Globals[id].Index) },
 		CacheBytes: op.cache, StepRecords: stepRecords, CheckMutation: op.cfg.CheckMutation,
 	})
 	return nil

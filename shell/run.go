@@ -60,10 +60,23 @@ func Run(ctx context.Context, plan *topology.Plan, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &process{cfg: &cfg, layout: layout, opener: newOpener(&cfg, layout, db)}
+	globals, err := openGlobals(ctx, &cfg, layout, db)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	p := &process{cfg: &cfg, layout: layout, opener: newOpener(&cfg, layout, db), globals: globals}
+	p.opener.refresh = p.refresh
 	errs := make(chan error, cfg.Workers)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	watched := p.besides(ctx, cancel)
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-watched)
+		if !hung {
+			globals.close()
+		}
+	}()
 	for i := range cfg.Workers {
 		go func() {
 			err := p.worker(ctx, i, fmt.Sprintf("%s-%d", instance, i))
@@ -109,7 +122,7 @@ func openDB(cfg *Config, topology string) (statestore.DB, string, error) {
 func newOpener(cfg *Config, l *layout, db statestore.DB) *opener {
 	tables := 0
 	for _, s := range l.subs {
-		tables += int(s.partitions) * len(s.tables)
+		tables += int(s.partitions) * (len(s.tables) + len(s.plan.Globals))
 	}
 	return &opener{cfg: cfg, layout: l, db: db, cache: cfg.CacheBytes / max(1, tables)}
 }
@@ -119,6 +132,35 @@ type process struct {
 	cfg    *Config
 	layout *layout
 	opener *opener
+	// globals are the global tables; nil: there are none.
+	globals *globals
+
+	refreshing sync.Mutex
+}
+
+// besides starts what a process does beside its workers. It ends with ctx; cancel is called,
+// and an error comes, when it cannot go on.
+func (p *process) besides(ctx context.Context, cancel func()) <-chan error {
+	work := []func(context.Context) error{p.watchTopics}
+	if p.globals != nil {
+		work = append(work, p.globals.run)
+	}
+	errs, ended := make(chan error, len(work)), make(chan error, 1)
+	for _, f := range work {
+		go func() {
+			err := f(ctx)
+			cancel() // one ends, all end
+			errs <- err
+		}()
+	}
+	go func() {
+		var err error
+		for range work {
+			err = errors.Join(err, <-errs)
+		}
+		ended <- err
+	}()
+	return ended
 }
 
 // worker joins the group and runs the member's tasks until ctx ends or it fails.
@@ -149,7 +191,7 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	fetcher := p.cfg.Broker.NewFetcher(p.fetchConfig(n))
 	defer fetcher.Close()
 
-	w := &worker{id: n, cfg: p.cfg, layout: p.layout, log: log, fetch: fetcher, routes: map[Partition]route{}}
+	w := &worker{id: n, cfg: p.cfg, layout: p.layout, log: log, fetch: fetcher, routes: map[Partition]route{}, globals: p.globals.join()}
 	flow := newTaskFlow(w)
 	w.open = p.openInBackground(hard, flow.opened)
 	failed := make(chan error, 1)
@@ -185,6 +227,7 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	ended := make(chan struct{})
 	go func() {
 		source.Via(flow).To(sink)
+		w.globals.leave()
 		close(ended)
 	}()
 

@@ -164,6 +164,9 @@ func (f *TaskFlow) loop(ctx context.Context) {
 		case o := <-f.opened:
 			f.busy(time.Now())
 			f.w.opened(o)
+		case <-f.w.globals.woken():
+			f.busy(time.Now())
+			f.w.moveGlobals()
 		case <-timer.C:
 			f.busy(time.Now())
 		case <-more:

@@ -31,6 +31,8 @@ type worker struct {
 	commit func(*request)
 	// open begins to open a task in the background; opened comes back for each.
 	open func(*opening)
+	// globals are the global tables as the worker sees them; nil: there are none.
+	globals *globalReader
 	// beat is called before each piece of work that user functions do: for the watchdog.
 	beat func()
 
@@ -105,6 +107,7 @@ func (w *worker) failure(err error) {
 // got is stepped together: a stream's records must not run while rows of the table, read
 // in the same response, wait behind them.
 func (w *worker) fetched(fs []Fetched) {
+	w.moveGlobals()
 	for i := range fs {
 		w.hold(&fs[i])
 	}
@@ -243,7 +246,7 @@ func (w *worker) begin(now time.Time) {
 		}
 		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog)})
 		for _, d := range c.Decisions {
-			if d.Source != core.Ticked {
+			if d.Source >= 0 {
 				r.records += d.N
 			}
 		}
@@ -379,13 +382,9 @@ func (w *worker) assigned(id core.TaskID) {
 		w.failure(fmt.Errorf("%w: task %v of another topology was assigned: all members of group %s must run the same one", ErrConfig, id, w.layout.app))
 		return
 	}
-	if n := w.layout.subs[id.Sub].partitions; id.Partition >= n {
-		w.failure(fmt.Errorf("%w: task %v was assigned, and the source topics had %d partitions when this process started: start it again", ErrTopic, id, n))
-		return
-	}
 	t := &task{id: id, sub: w.layout.subs[id.Sub]}
-	for i, s := range t.sub.sources {
-		t.sources = append(t.sources, taskSource{partition: Partition{s.topic, id.Partition}, absent: !t.sub.has(core.SourceID(i), id.Partition)})
+	for _, s := range t.sub.sources {
+		t.sources = append(t.sources, taskSource{partition: Partition{s.topic, id.Partition}})
 	}
 	i, _ := slices.BinarySearchFunc(w.tasks, id, func(t *task, id core.TaskID) int {
 		switch {
@@ -409,7 +408,7 @@ func (w *worker) startOpening(t *task) {
 		t.opening = nil
 		return
 	}
-	t.opening = &opening{task: t, id: t.id, sub: t.sub, cancel: func() {}}
+	t.opening = &opening{task: t, id: t.id, sub: t.sub, globals: w.globals, cancel: func() {}}
 	w.open(t.opening)
 }
 
@@ -432,10 +431,13 @@ func (w *worker) opened(o *opening) {
 	}
 	t.core, t.store, t.point, t.state = o.core, o.store, o.point, taskRunning
 	for i := range t.sources {
-		if t.sources[i].absent {
+		if t.sources[i].absent = !t.sub.has(core.SourceID(i), t.id.Partition); t.sources[i].absent {
 			continue
 		}
 		w.routes[t.sources[i].partition] = route{t, core.SourceID(i)}
+	}
+	for id, g := range t.sub.plan.Globals {
+		t.core.Move(core.GlobalMove{Global: core.GlobalID(id), At: w.globals.now[g.Index].at, All: true})
 	}
 	w.seek(t)
 	w.log.Info("task runs", "task", t.id.String(), "restored", o.restored, "took", o.took.Round(time.Millisecond))

@@ -14,10 +14,14 @@ import (
 //	02 name                          table registry
 //	03 sub32 partition32 00000000    checkpoint of the task
 //	03 sub32 partition32 table32 key row
+//	04 table32 00                    checkpoint of a global table
+//	04 table32 01 key                its row
 const (
 	kindMeta  = 0x01
 	kindTable = 0x02
 	kindTask  = 0x03
+
+	kindGlobal = 0x04
 
 	taskPrefixLen = 1 + 4 + 4
 	rowPrefixLen  = taskPrefixLen + 4

@@ -17,12 +17,13 @@ type Memory struct {
 	registry registry
 	tasks    map[core.TaskID]*memTask
 	open     map[core.TaskID]*memStore
+	globals  map[string]*memGlobal
 	closed   bool
 }
 
 // NewMemory returns an empty DB. It stays usable after Close: to open it again, go on.
 func NewMemory() *Memory {
-	return &Memory{registry: newRegistry(), tasks: map[core.TaskID]*memTask{}, open: map[core.TaskID]*memStore{}}
+	return &Memory{registry: newRegistry(), tasks: map[core.TaskID]*memTask{}, open: map[core.TaskID]*memStore{}, globals: map[string]*memGlobal{}}
 }
 
 // memTask is what stays of a task when it is closed.
@@ -137,6 +138,9 @@ func (m *Memory) Crash() {
 	for _, t := range m.tasks {
 		t.crash()
 	}
+	for _, g := range m.globals {
+		g.end((*memTask).crash)
+	}
 	m.closed = false
 }
 
@@ -205,6 +209,11 @@ func (m *Memory) Flush() error {
 	for _, t := range m.tasks {
 		t.flush()
 	}
+	for _, g := range m.globals {
+		g.mu.Lock()
+		g.task.flush()
+		g.mu.Unlock()
+	}
 	return nil
 }
 
@@ -223,6 +232,9 @@ func (m *Memory) Close() error {
 		s.closed = true
 	}
 	clear(m.open)
+	for _, g := range m.globals {
+		g.end((*memTask).flush)
+	}
 	return nil
 }
 

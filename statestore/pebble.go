@@ -126,6 +126,7 @@ type pebbleDB struct {
 	registry registry
 	open     map[core.TaskID]*pebbleStore
 	has      map[core.TaskID]bool // tasks with state
+	globals  map[uint32]bool      // global tables that are open
 	closed   bool
 
 	tasks atomic.Int64 // open
@@ -156,6 +157,7 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 		registry: newRegistry(),
 		open:     map[core.TaskID]*pebbleStore{},
 		has:      map[core.TaskID]bool{},
+		globals:  map[uint32]bool{},
 	}
 	db.pool.keep = int(cfg.MemoryBytes / slabSize)
 	if err := db.disk.MkdirAll(cfg.Dir, 0o755); err != nil {

@@ -52,6 +52,9 @@ func (c *Checkpoint) equal(d *Checkpoint) bool {
 type DB interface {
 	// Open opens the task's tables. A task is open once at a time: ErrBusy.
 	Open(id core.TaskID, tables []TableSpec) (Store, error)
+	// OpenGlobal opens the rows of a global table, which all tasks share; once at a time:
+	// ErrBusy.
+	OpenGlobal(table TableSpec) (Global, error)
 	// Tasks returns the tasks that have state here, open or not, in their order.
 	Tasks() []core.TaskID
 	// Flush makes everything applied so far durable.

@@ -141,6 +141,20 @@ var mistakes = map[string]func() *topology.Builder{
 		Words.Table(b)
 		return b
 	},
+	"global-tables": func() *topology.Builder {
+		a, b := topology.New("a"), topology.New("b")
+		Rows.GlobalTable(b) // nobody reads it
+		Words.Stream(b).To(Out)
+		Words.GlobalTable(b)
+		Plain.GlobalTable(b)
+		Plain.Table(b)
+		topology.JoinGlobal(Words.Stream(b), Others.GlobalTable(a), "other", first, plus).To(Out)
+		topology.LeftJoinGlobal(Words.Stream(b), Plain.GlobalTable(b), "", nil, plusOr).To(Out)
+		p := topology.NewProcessor(Words.Stream(b), "ports", func(n int64, _ string, _ *globalPorts) int64 { return n })
+		topology.ReadGlobal(p, new(topology.Rows[string, string]), Plain.GlobalTable(b))
+		topology.Output(p, &p.Ports.Out).To(Out)
+		return b
+	},
 	"two-declarations": func() *topology.Builder {
 		b := topology.New("t")
 		Words.Stream(b).To(Out)
@@ -254,6 +268,7 @@ func TestZeroHandles(t *testing.T) {
 // described are topologies of which testdata/describe.txt has pictures.
 var described = map[string]func() *topology.Builder{
 	"processor": processor,
+	"globals":   globals,
 	"joins": func() *topology.Builder {
 		b := topology.New("joins")
 		words, rows := Words.Stream(b), Rows.Table(b)

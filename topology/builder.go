@@ -50,8 +50,10 @@ type node struct {
 	subs  []*node
 	reads []*node // tables whose rows it looks up
 	near  []*node // tables that it looks into by other keys, in its own partition
-	read  bool    // as a table, by another node
-	clock bool    // it has a time of its own
+	// globals are the global tables whose rows it looks up. They bring nothing together.
+	globals []*node
+	read    bool // as a table, by another node
+	clock   bool // it has a time of its own
 
 	table bool // what leaves it are changes of rows
 	end   bool // may lead nowhere: it is a sink or keeps a state
@@ -71,7 +73,8 @@ type node struct {
 	ttl        time.Duration // of the rows; 0: they stay
 	key, value codecInfo
 	state      *stateInfo
-	windows    any // of a windowed aggregate: *tableWindows[K]
+	global     *globalInfo // of a global table: it is in no sub-topology
+	windows    any         // of a windowed aggregate: *tableWindows[K]
 
 	// What a task is made of, see compile.go. enter makes the chain that takes the
 	// node's input, a core.Next of its types; source attaches what feeds it from a topic.
@@ -219,7 +222,7 @@ func (b *Builder) snapshot() []*node {
 		nodes[i] = &c
 	}
 	for _, n := range nodes {
-		for _, list := range []*[]*node{&n.ins, &n.subs, &n.reads, &n.near} {
+		for _, list := range []*[]*node{&n.ins, &n.subs, &n.reads, &n.near, &n.globals} {
 			*list = slices.Clone(*list)
 			for i, m := range *list {
 				(*list)[i] = nodes[m.id]

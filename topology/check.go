@@ -149,13 +149,15 @@ func (c *checker) ends() {
 	for _, n := range c.nodes {
 		if n.loose != nil {
 			for _, port := range n.loose() {
-				c.wrong(n, "port %s is not connected: connect it with Output or Read, or take it out of the struct", port)
+				c.wrong(n, "port %s is not connected: connect it with Output, Read or ReadGlobal, or take it out of the struct", port)
 			}
 		}
 		if n.end || n.read || len(n.subs) > 0 || n.input {
 			continue
 		}
 		switch {
+		case n.global != nil:
+			c.wrong(n, "nobody reads it: JoinGlobal or ReadGlobal it, or take it away")
 		case n.table:
 			c.wrong(n, "leads nowhere, and keeps no rows of its own: join it, write it with To, or take it away")
 		case n.kind == "yes" || n.kind == "no":

@@ -11,7 +11,7 @@ type compiler struct {
 	cut    []bool  // by node: its output goes through a topic
 	sinks  []core.SinkID
 	ids    []core.NodeID // by node, 0: none yet, else id + 1
-	tables []any         // by node: *core.Table[K, V]
+	tables []any         // by node: *core.Table[K, V], *core.Global[K, V]
 	chains []any         // by node: core.Next
 	ports  []any         // by node: *core.Ports
 	shared []any         // by node: what the inputs of an operator share
@@ -30,6 +30,9 @@ func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
 	}
 	for _, n := range s.tableNodes {
 		c.tables[n.id] = n.state.make(c)
+	}
+	for _, n := range s.globalNodes {
+		c.tables[n.id] = n.global.make(c)
 	}
 	for _, n := range s.sourceNodes {
 		n.source(c)

@@ -46,6 +46,17 @@ func (p *Plan) Describe(f Format) string {
 type Description struct {
 	Name          string                   `json:"name"`
 	Subtopologies []SubtopologyDescription `json:"subtopologies"`
+	Globals       []GlobalDescription      `json:"globals,omitempty"`
+}
+
+// GlobalDescription is a global table: a topic that every process reads whole.
+type GlobalDescription struct {
+	Node       int    `json:"node"` // its id, as in the Globals of nodes
+	Topic      string `json:"topic"`
+	Schema     string `json:"schema"`
+	Partitions int32  `json:"partitions,omitempty"`
+	Compacted  bool   `json:"compacted,omitempty"`
+	Forever    bool   `json:"forever,omitempty"`
 }
 
 // SubtopologyDescription is one sub-topology of a Description.
@@ -88,8 +99,9 @@ type NodeDescription struct {
 	Kind      string   `json:"kind"`
 	Name      string   `json:"name"`
 	Functions []string `json:"functions,omitempty"`
-	From      []int    `json:"from,omitempty"`  // whose records it takes
-	Reads     []int    `json:"reads,omitempty"` // the tables whose rows it looks up
+	From      []int    `json:"from,omitempty"`    // whose records it takes
+	Reads     []int    `json:"reads,omitempty"`   // the tables whose rows it looks up
+	Globals   []int    `json:"globals,omitempty"` // the global tables whose rows it looks up
 	// Repartition is the topic that its records go through, into another sub-topology.
 	Repartition string `json:"repartition,omitempty"`
 }
@@ -126,13 +138,19 @@ func (p *Plan) Description() Description {
 			if part[2*n.id] != int(s.ID) {
 				continue
 			}
-			nd := NodeDescription{ID: n.id, Kind: n.kind, Name: n.name, Functions: n.funcs, From: ids(n.ins), Reads: ids(n.lookups())}
+			nd := NodeDescription{ID: n.id, Kind: n.kind, Name: n.name, Functions: n.funcs, From: ids(n.ins), Reads: ids(n.lookups()), Globals: ids(n.globals)}
 			if p.cut[n.id] {
 				nd.Repartition = repartitionTopic(p.name, n.name)
 			}
 			sd.Nodes = append(sd.Nodes, nd)
 		}
 		d.Subtopologies = append(d.Subtopologies, sd)
+	}
+	for _, n := range p.nodes {
+		if n.global != nil {
+			u := p.globals[len(d.Globals)]
+			d.Globals = append(d.Globals, GlobalDescription{n.id, u.Topic, u.Schema, u.Partitions, u.Compacted, u.Forever})
+		}
 	}
 	return d
 }
@@ -186,6 +204,12 @@ func (p *Plan) text() string {
 			fmt.Fprintf(&b, "  * equal partition counts: %s\n", strings.Join(s.topics(g), ", "))
 		}
 	}
+	if len(p.globals) > 0 {
+		b.WriteString("\nin every process\n")
+	}
+	for _, g := range p.globals {
+		fmt.Fprintf(&b, "  topic %s as globalTable: %s\n", g.Topic, g.Schema)
+	}
 	return b.String()
 }
 
@@ -227,7 +251,7 @@ func (w *textWriter) line(n *node) string {
 	if n.name != n.kind {
 		line += " " + n.name
 	}
-	for i, t := range n.lookups() {
+	for i, t := range slices.Concat(n.lookups(), n.globals) {
 		line += [2]string{" with ", ", "}[min(i, 1)] + t.name
 	}
 	if n.ttl > 0 {
@@ -304,13 +328,13 @@ func (p *Plan) picture() *picture {
 				b.lines = append(b.lines, n.kind)
 			}
 			b.lines = append(b.lines, n.funcs...)
-			if n.state != nil {
+			if n.state != nil || n.global != nil {
 				b.shape = tableBox
 			}
 			pic.boxes = append(pic.boxes, b)
 		}
 		switch {
-		case n.kind == "table":
+		case n.kind == "table" || n.global != nil:
 			join(topic(n.topic), in(n), false)
 		case p.cut[n.id]:
 			join(in(n), out(n), false)
@@ -318,7 +342,7 @@ func (p *Plan) picture() *picture {
 		for _, s := range n.subs {
 			join(out(n), in(s), false)
 		}
-		for _, t := range n.lookups() {
+		for _, t := range slices.Concat(n.lookups(), n.globals) {
 			join(out(t), in(n), true)
 		}
 	}

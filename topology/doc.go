@@ -40,7 +40,8 @@ composes the typed chains of a task, and whoever runs it (package shell, or topo
 with no Kafka) finds in [Subtopology] which topics go where.
 
 builder.go has the graph, stream.go table.go join.go joinwait.go jointable.go
-joinstream.go joinforeign.go aggregate.go window.go suppress.go emit.go process.go the typed doors to it,
+joinstream.go joinforeign.go global.go aggregate.go window.go suppress.go emit.go
+process.go the typed doors to it,
 check.go what Build refuses, plan.go the sub-topologies, compile.go the way to a task,
 describe.go pictures.
 */

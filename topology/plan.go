@@ -14,6 +14,8 @@ type Plan struct {
 	nodes []*node
 	cut   []bool
 	subs  []*Subtopology
+
+	globals []*GlobalSpec
 }
 
 // Name is the topology's name, the default application id.
@@ -33,10 +35,13 @@ type Subtopology struct {
 	// Copartitioned are sources that must have equal partition counts, since an operator
 	// brings them together by key. A source that meets no other one is in no group.
 	Copartitioned [][]core.SourceID
+	// Globals are the global tables that its tasks read; index = core.GlobalID.
+	Globals []Global
 
 	plan        *Plan
 	tableNodes  []*node
 	sourceNodes []*node
+	globalNodes []*node
 	sinkOf      []core.SinkID // by node
 }
 
@@ -107,15 +112,18 @@ func changelogTopic(app, name string) string   { return app + "-" + name + chang
 func newPlan(b *Builder, nodes []*node, cut []bool) *Plan {
 	p := &Plan{name: b.name, nodes: nodes, cut: cut}
 	part, count := components(nodes, cut)
+	index := p.addGlobals(b)
 	for id := range count {
-		p.subs = append(p.subs, p.sub(b, int32(id), part))
+		s := p.sub(b, int32(id), part)
+		p.globalsOf(s, part, index)
+		p.subs = append(p.subs, s)
 	}
 	return p
 }
 
 // components says in which sub-topology each node's input (2*id) and output (2*id+1) lie:
 // one whose output goes through a topic lies in two. Their order is that of the data, then
-// that of the nodes.
+// that of the nodes. A global table lies in none: -1.
 func components(nodes []*node, cut []bool) (part []int, count int) {
 	parent := make([]int, 2*len(nodes))
 	for i := range parent {
@@ -146,11 +154,14 @@ func components(nodes []*node, cut []bool) (part []int, count int) {
 	var roots []int
 	before := map[int][]int{} // which components a component reads from
 	for i := range parent {
-		if find(i) == i {
+		if find(i) == i && nodes[i/2].global == nil {
 			roots = append(roots, i)
 		}
 	}
 	for _, n := range nodes {
+		if n.global != nil {
+			continue
+		}
 		if from, to := find(2*n.id), find(2*n.id+1); from != to {
 			before[to] = append(before[to], from)
 		}
@@ -175,7 +186,9 @@ func components(nodes []*node, cut []bool) (part []int, count int) {
 	}
 	part = make([]int, len(parent))
 	for i := range parent {
-		part[i] = order[find(i)]
+		if part[i] = -1; nodes[i/2].global == nil {
+			part[i] = order[find(i)]
+		}
 	}
 	return part, len(roots)
 }

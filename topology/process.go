@@ -32,7 +32,8 @@ func RowOf[V any](v V) Row[V] { return core.RowOf(v) }
 // Range is a port: rows of a table in the order of their keys.
 type Range[K comparable, V any] = core.Range[K, V]
 
-// Processor is a Process with ports: a struct of the user whose fields are Out, Row and Range.
+// Processor is a Process with ports: a struct of the user whose fields are Out, Row, Range
+// and Rows.
 // A step gets it as *P; &Ports.Field names a port in the topology:
 //
 //	type Ports struct {
@@ -218,7 +219,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 // find looks for the ports in the user's struct.
 func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, prefix string) {
 	if v.Kind() != reflect.Struct {
-		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row and Range", v.Type())
+		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range and Rows", v.Type())
 		return
 	}
 	for i := range v.NumField() {

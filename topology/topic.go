@@ -71,6 +71,7 @@ type topicUse struct {
 	partitions         int32
 	compacted, forever bool
 	stream, table      *node
+	global             *node
 	sinks              []*node
 	handle             any // the first Stream or Table of it
 }
@@ -136,10 +137,13 @@ func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 	set := apply(opts)
 	b.configure(n, set)
 	b.noTTL(n, set, "a stream has no rows")
+	if u.global != nil {
+		b.wrong(n, "topic %q is read as a global table too: a topic is read once", t.name)
+	}
 	if u.table != nil {
 		b.wrong(n, "topic %q is read as a table too: read it once, a stream of the table's changes is Changes(table)", t.name)
 	}
-	if u.stream == nil && u.table == nil {
+	if u.stream == nil && u.table == nil && u.global == nil {
 		u.stream, u.handle = n, s
 	}
 	n.source = func(c *compiler) { core.Source(c.t, t.name, t.kc, t.vc, next[K, V](c, n)) }
@@ -163,10 +167,13 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	tb := newTable(b, n, t.kc, t.vc)
 	set := apply(opts)
 	b.configure(n, set)
+	if u.global != nil {
+		b.wrong(n, "topic %q is read as a global table too: a topic is read once", t.name)
+	}
 	if u.stream != nil {
 		b.wrong(n, "topic %q is read as a stream too: read it once, a stream of the table's changes is Changes(table)", t.name)
 	}
-	if u.stream == nil && u.table == nil {
+	if u.stream == nil && u.table == nil && u.global == nil {
 		u.table, u.handle = n, tb
 	}
 	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil

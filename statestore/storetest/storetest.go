@@ -54,6 +54,9 @@ func Run(t *testing.T, open func(testing.TB) Factory) {
 		{"Bulk", testBulk},
 		{"Workers", testWorkers},
 		{"Model", testModel},
+		{"Global", testGlobal},
+		{"GlobalModel", testGlobalModel},
+		{"GlobalReaders", testGlobalReaders},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.f(t, open(t)) })
 	}

@@ -35,8 +35,12 @@ For the ways to be comparable, the order of records must be the same in all. So 
 batched only as long as they go to the same topic with increasing times; a send to
 another topic, or a look at anything, first lets all topologies come to rest. Where the
 order would depend on the batches even so, there is no batching of sends: where
-partitions are many, topologies feed each other in a circle, or several sub-topologies
-write to one topic. A result that depends on more than the order of sends, EmitAt of a
-time in the future that meets other records, say, can differ: as it can in production.
+partitions are many, topologies feed each other in a circle, several sub-topologies
+write to one topic, or one writes what is read as a global table. A result that depends
+on more than the order of sends, EmitAt of a time in the future that meets other records,
+say, can differ: as it can in production.
+
+A global table moves when all is committed: a record meets all updates that were sent
+before it, and none that were sent later.
 */
 package topologytest

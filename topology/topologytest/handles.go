@@ -190,11 +190,20 @@ type TableHandle[K comparable, V any] struct {
 	stores []*store // by partition
 }
 
-// Table opens a table by its name, over all partitions.
+// Table opens a table by its name, over all partitions; a global table by that of its topic.
 func Table[K comparable, V any](d *Driver, name string) *TableHandle[K, V] {
 	d.t.Helper()
 	var found *TableHandle[K, V]
 	var names []string
+	for _, a := range d.apps {
+		if g := a.globalNamed(name); g != nil {
+			kc, vc, err := topology.TableCodecs[K, V](g.spec.TableSpec())
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			return &TableHandle[K, V]{d: d, name: name, kc: kc, vc: vc, stores: []*store{&g.store}}
+		}
+	}
 	for _, u := range d.units {
 		for i, spec := range u.sub.Tables {
 			names = append(names, spec.Name)

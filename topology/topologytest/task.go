@@ -15,6 +15,7 @@ type app struct {
 	d       *Driver
 	plan    *topology.Plan
 	tasks   []*task
+	globals []*global // by Plan.Globals
 	paused  bool
 	stopped error
 	asked   bool // by the test, whether it has stopped
@@ -137,11 +138,13 @@ func (a *app) open() {
 		t.core = t.sub.NewTask(core.TaskConfig{
 			App: a.name(), ID: t.id, Resume: slices.Clone(t.next), Times: slices.Clone(t.times),
 			View:          func(id core.TableID) core.View { return t.stores[id] },
+			Global:        func(id core.GlobalID) core.View { return &a.globals[t.sub.Globals[id].Index].store },
 			CacheBytes:    a.cacheBytes(),
 			CheckMutation: true,
 		})
 		t.rewind()
 	}
+	a.openGlobals()
 }
 
 // cacheBytes lets rows be evicted at once, or soon, or never.
@@ -193,6 +196,9 @@ func (a *app) wipe() {
 
 // run runs a unit's tasks until they rest, and reports whether there was anything to do.
 func (u *unit) run() (did bool) {
+	if u.app.runs() {
+		u.app.moveGlobals(false)
+	}
 	for u.app.runs() {
 		t := u.busy()
 		if t == nil {

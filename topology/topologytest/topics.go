@@ -95,6 +95,9 @@ func (d *Driver) layout(plans []*topology.Plan) {
 	for _, p := range plans {
 		a := &app{d: d, plan: p, dropped: map[dropped]int64{}, first: map[seat]core.Offset{}}
 		d.apps = append(d.apps, a)
+		for _, g := range p.Globals() {
+			a.globals = append(a.globals, &global{spec: g, topic: topicOf(g.Topic, false, counts[g.Topic])})
+		}
 		for _, sub := range p.Subtopologies() {
 			u := &unit{app: a, sub: sub}
 			d.units = append(d.units, u)
@@ -145,6 +148,9 @@ func (d *Driver) partitions(plans []*topology.Plan) map[string]int {
 		counts[name] = max(counts[name], int(declared))
 	}
 	for _, p := range plans {
+		for _, g := range p.Globals() {
+			note(g.Topic, g.Partitions)
+		}
 		for _, s := range p.Subtopologies() {
 			for _, src := range s.Sources {
 				note(src.TopicName(p.Name()), src.Partitions)
@@ -175,10 +181,17 @@ func (d *Driver) partitions(plans []*topology.Plan) map[string]int {
 
 // feeds reports whether a writes what b reads.
 func (a *unit) feeds(b *unit) bool {
-	return slices.ContainsFunc(a.sub.Sinks, func(sink topology.Sink) bool {
+	return a.feedsGlobal(b) || slices.ContainsFunc(a.sub.Sinks, func(sink topology.Sink) bool {
 		return slices.ContainsFunc(b.sub.Sources, func(src topology.Source) bool {
 			return sink.TopicName(a.app.name()) == src.TopicName(b.app.name())
 		})
+	})
+}
+
+// feedsGlobal reports whether a writes what b reads as a global table.
+func (a *unit) feedsGlobal(b *unit) bool {
+	return slices.ContainsFunc(a.sub.Sinks, func(sink topology.Sink) bool {
+		return slices.ContainsFunc(b.sub.Globals, func(g topology.Global) bool { return sink.TopicName(a.app.name()) == g.Topic })
 	})
 }
 
@@ -207,6 +220,9 @@ func (d *Driver) ordered() bool {
 	}
 	writers := map[string]*unit{}
 	for i, u := range d.units {
+		if slices.ContainsFunc(d.units, u.feedsGlobal) {
+			return false // between a stream and a global table there is no order but that of the sends
+		}
 		for _, o := range d.units[:i+1] {
 			if u.feeds(o) {
 				return false // a circle: what is behind feeds what is before
