@@ -6,6 +6,7 @@ import (
 	"github.com/seed-81380e12/limpet/examples/emailservice"
 	"github.com/seed-81380e12/limpet/internal/demo/accounts"
 	"github.com/seed-81380e12/limpet/internal/demo/emails"
+	"github.com/seed-81380e12/limpet/internal/demo/prices"
 	"github.com/seed-81380e12/limpet/internal/demo/quotes"
 	"github.com/seed-81380e12/limpet/internal/demo/shop"
 	"github.com/seed-81380e12/limpet/shell/cli"
@@ -17,7 +18,7 @@ func main() { program().Main() }
 func program() cli.Program {
 	return cli.Program{
 		Name:       "processor",
-		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies(), shop.Topologies(), quotes.Topologies()),
-		Demos:      []cli.Demo{emails.Demo(), accounts.Demo(), shop.Demo(), quotes.Demo()},
+		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies()),
+		Demos:      []cli.Demo{emails.Demo(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo()},
 	}
 }
