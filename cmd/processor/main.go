@@ -9,6 +9,7 @@ import (
 	"github.com/seed-81380e12/limpet/internal/demo/prices"
 	"github.com/seed-81380e12/limpet/internal/demo/quotes"
 	"github.com/seed-81380e12/limpet/internal/demo/shop"
+	"github.com/seed-81380e12/limpet/internal/demo/subscribers"
 	"github.com/seed-81380e12/limpet/shell/cli"
 	"github.com/seed-81380e12/limpet/topology"
 )
@@ -18,7 +19,7 @@ func main() { program().Main() }
 func program() cli.Program {
 	return cli.Program{
 		Name:       "processor",
-		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies()),
-		Demos:      []cli.Demo{emails.Demo(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo()},
+		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies(), subscribers.Topologies()),
+		Demos:      []cli.Demo{emails.Demo(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo(), subscribers.Demo()},
 	}
 }

@@ -20,6 +20,8 @@ import (
 type Spec struct {
 	Name, Short string
 	Topologies  func() []*topology.Builder
+	// Late ones start after lateAfter, and find what is there.
+	Late func() []*topology.Builder
 	// Topics are made before anything else: all that the topologies read and write,
 	// beside their internal ones.
 	Topics []Topic
@@ -68,6 +70,7 @@ type show struct {
 	broker *broker
 	feed   *Feed
 	plans  []*topology.Plan
+	late   int // how many of the plans, the last ones, start late
 	tail   tail
 	worker worker
 	view   *view
@@ -86,8 +89,13 @@ type meter struct {
 
 func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 	began := time.Now()
+	builders, late := s.Topologies(), 0
+	if s.Late != nil {
+		builders = append(builders, s.Late()...)
+		late = len(s.Late())
+	}
 	var plans []*topology.Plan
-	for _, b := range s.Topologies() {
+	for _, b := range builders {
 		plan, err := b.Build()
 		if err != nil {
 			return err
@@ -116,7 +124,7 @@ func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 			return err
 		}
 	}
-	w := &show{Spec: &s, o: o, broker: b, plans: plans, began: began}
+	w := &show{Spec: &s, o: o, broker: b, plans: plans, late: late, began: began}
 	w.tail.came = make(chan *kgo.Record, 1)
 	w.view = &view{out: o.Out, logs: o.Err, live: o.Live, width: o.Width}
 	w.log = o.Logger(w.view)

@@ -38,20 +38,7 @@ type worker interface {
 func (s *show) start() (worker, error) {
 	var ws workers
 	for i, plan := range s.plans {
-		dir := s.o.StateDir
-		if len(s.plans) > 1 {
-			dir = filepath.Join(dir, plan.Name())
-		}
-		if s.o.CrashEvery > 0 {
-			// Each is killed that often, one after the other.
-			first := s.o.CrashEvery * time.Duration(i+1) / time.Duration(len(s.plans))
-			ws = append(ws, startChild(plan.Name(), dir, s.broker, s.o, first, s.view))
-			continue
-		}
-		if s.o.Memory {
-			dir = ""
-		}
-		w, err := startHere(plan, s.broker, dir, s.log)
+		w, err := s.startOne(i, plan)
 		if err != nil {
 			ws.stop()
 			return nil, errors.Join(err, <-ws.done())
@@ -62,6 +49,87 @@ func (s *show) start() (worker, error) {
 		return ws[0], nil
 	}
 	return &together{workers: ws, ended: ws.done()}, nil
+}
+
+// lateAfter is when topologies start that come late.
+const lateAfter = 2 * time.Second
+
+func (s *show) startOne(i int, plan *topology.Plan) (worker, error) {
+	if late := i - (len(s.plans) - s.late); late >= 0 {
+		return startLate(lateAfter, func() (worker, error) { return s.startNow(i, plan) }), nil
+	}
+	return s.startNow(i, plan)
+}
+
+func (s *show) startNow(i int, plan *topology.Plan) (worker, error) {
+	dir := s.o.StateDir
+	if len(s.plans) > 1 {
+		dir = filepath.Join(dir, plan.Name())
+	}
+	if s.o.CrashEvery > 0 {
+		// Each is killed that often, one after the other.
+		first := s.o.CrashEvery * time.Duration(i+1) / time.Duration(len(s.plans))
+		return startChild(plan.Name(), dir, s.broker, s.o, first, s.view), nil
+	}
+	if s.o.Memory {
+		dir = ""
+	}
+	return startHere(plan, s.broker, dir, s.log)
+}
+
+// late is a worker that is not there at first.
+type late struct {
+	ended        chan error
+	quiet        chan struct{}
+	stopping     chan struct{}
+	now          atomic.Pointer[worker]
+	calmO, stopO func()
+}
+
+func startLate(after time.Duration, start func() (worker, error)) worker {
+	l := &late{ended: make(chan error, 1), quiet: make(chan struct{}), stopping: make(chan struct{})}
+	l.calmO, l.stopO = sync.OnceFunc(func() { close(l.quiet) }), sync.OnceFunc(func() { close(l.stopping) })
+	go func() {
+		quiet := l.quiet
+		select {
+		case <-time.After(after):
+		case <-quiet: // the demo comes to its end: high time
+		case <-l.stopping:
+			l.ended <- nil
+			return
+		}
+		w, err := start()
+		if err != nil {
+			l.ended <- err
+			return
+		}
+		l.now.Store(&w)
+		for stopping := l.stopping; ; {
+			select {
+			case <-quiet:
+				w.calm()
+				quiet = nil
+			case <-stopping:
+				w.stop()
+				stopping = nil
+			case err := <-w.done():
+				l.ended <- err
+				return
+			}
+		}
+	}()
+	return l
+}
+
+func (l *late) done() <-chan error { return l.ended }
+func (l *late) calm()              { l.calmO() }
+func (l *late) stop()              { l.stopO() }
+
+func (l *late) crashes() int64 {
+	if w := l.now.Load(); w != nil {
+		return (*w).crashes()
+	}
+	return 0
 }
 
 // workers are one worker: when one ends, all are ended.
