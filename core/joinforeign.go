@@ -27,24 +27,28 @@ type SubscriptionKind uint8
 const (
 	Subscribe        SubscriptionKind = iota
 	SubscribeQuietly                  // with no right row nothing needs to be said, if there was no result
-	Unsubscribe                       // without an answer
+	Unsubscribe                       // without an answer: the row refers to another one now
+	Leave                             // the row is gone; that is answered
 )
 
 // Answer is a right row for a left one.
 type Answer[B any] struct {
 	Version int64
 	Quiet   bool
+	Gone    bool // the left row is
 	Right   Opt[B]
 }
 
 // ForeignJoin is the left side of a foreign-key join.
 type ForeignJoin[K, F comparable, A, B, R any] struct {
-	Node     NodeID
-	Left     Lookup[K, A]
-	Foreign  func(A) F
-	Join     func(A, Opt[B]) R
-	Inner    bool
-	Done     func(R) bool // a result that it accepts is none; may be nil
+	Node    NodeID
+	Left    Lookup[K, A]
+	Foreign func(A) F
+	Join    func(A, Opt[B]) R
+	Inner   bool
+	Done    func(R) bool // a result that it accepts is none; may be nil
+	// Versions has the number of each left row's last change; that of a row that is gone, and
+	// whose result is not deleted yet, is below 0.
 	Versions *Table[K, int64]
 	Results  *Table[K, R]
 	Last     *Clock // no time: the greatest version so far
@@ -52,7 +56,9 @@ type ForeignJoin[K, F comparable, A, B, R any] struct {
 	Next     Next[K, Change[R]] // may be nil
 }
 
-// FromLeft takes the changes of the left table. A row that is gone has no result, at once.
+// FromLeft takes the changes of the left table. The result of a row that is gone is deleted by
+// way of the right side, too: as Kafka Streams does, so that results of one left row keep their
+// order.
 func (j *ForeignJoin[K, F, A, B, R]) FromLeft(tx *Tx, r Record[K, Change[A]]) {
 	was, is := r.Value.Old, r.Value.New
 	if !was.OK && !is.OK {
@@ -73,30 +79,39 @@ func (j *ForeignJoin[K, F, A, B, R]) FromLeft(tx *Tx, r Record[K, Change[A]]) {
 	}
 	j.Last.move(j.Last.at + 1)
 	s := Subscription[K]{Key: r.Key, Version: int64(j.Last.at)}
-	if is.OK {
-		j.Versions.put(i, s.Version, r.Time)
-	} else if j.Versions.cells[i].ok {
-		j.Versions.delete(i, r.Time)
-	}
-	moved := was.OK && is.OK && from != to
-	if moved || !is.OK {
-		s.Do = Unsubscribe
+	if !is.OK {
+		j.Versions.put(i, -s.Version, r.Time)
+		s.Do = Leave
 		j.Send(tx, Record[F, Subscription[K]]{from, s, r.Time, r.Headers})
-	}
-	if is.OK {
-		if s.Do = SubscribeQuietly; moved {
-			s.Do = Subscribe
-		}
-		j.Send(tx, Record[F, Subscription[K]]{to, s, r.Time, r.Headers})
 		return
 	}
-	j.result(tx, r.Key, None[R](), r.Time, r.Headers)
+	j.Versions.put(i, s.Version, r.Time)
+	if s.Do = SubscribeQuietly; was.OK && from != to {
+		s.Do = Unsubscribe
+		j.Send(tx, Record[F, Subscription[K]]{from, s, r.Time, r.Headers})
+		s.Do = Subscribe
+	}
+	j.Send(tx, Record[F, Subscription[K]]{to, s, r.Time, r.Headers})
 }
 
 // FromAnswers takes what the right side answers.
 func (j *ForeignJoin[K, F, A, B, R]) FromAnswers(tx *Tx, r Record[K, Answer[B]]) {
-	version, _, ok := j.Versions.Get(tx, r.Key)
-	if !ok || version != r.Value.Version {
+	i := j.Versions.find(tx, r.Key)
+	if i < 0 {
+		return
+	}
+	c := &j.Versions.cells[i]
+	if r.Value.Gone {
+		if c.ok && c.val == -r.Value.Version {
+			if !j.Inner { // no right row has a part in it
+				r.Time = c.at
+			}
+			j.Versions.delete(i, r.Time)
+			j.result(tx, r.Key, None[R](), r.Time, r.Headers)
+		}
+		return
+	}
+	if !c.ok || c.val != r.Value.Version {
 		return // the row has changed since, and another answer is on its way
 	}
 	a, _, ok := j.Left(tx, r.Key)
@@ -210,7 +225,7 @@ func (s *Subscriptions[F, K, B]) index(k Subscriber[F, K], add bool) {
 	}
 }
 
-// FromLeft takes subscriptions. Each that is not the end of one is answered.
+// FromLeft takes subscriptions. Each is answered, but for an Unsubscribe.
 func (s *Subscriptions[F, K, B]) FromLeft(tx *Tx, r Record[F, Subscription[K]]) {
 	if !s.load(tx) {
 		return
@@ -220,24 +235,28 @@ func (s *Subscriptions[F, K, B]) FromLeft(tx *Tx, r Record[F, Subscription[K]]) 
 	if i < 0 {
 		return
 	}
-	was := s.tb.cells[i].ok
+	was, ends := s.tb.cells[i].ok, r.Value.Do >= Unsubscribe
+	if ends && was {
+		s.tb.delete(i, r.Time)
+	} else if !ends {
+		s.tb.put(i, r.Value.Version, r.Time)
+	}
+	if was == ends {
+		s.index(k, !ends)
+	}
 	if r.Value.Do == Unsubscribe {
-		if was {
-			s.tb.delete(i, r.Time)
-			s.index(k, false)
-		}
 		return
 	}
-	if s.tb.put(i, r.Value.Version, r.Time); !was {
-		s.index(k, true)
-	}
-	a := Answer[B]{Version: r.Value.Version, Quiet: r.Value.Do == SubscribeQuietly}
+	a := Answer[B]{Version: r.Value.Version, Quiet: r.Value.Do == SubscribeQuietly, Gone: r.Value.Do == Leave}
 	var at Time
 	if a.Right.Value, at, a.Right.OK = s.right(tx, r.Key); tx.err != nil {
 		return
 	}
 	if a.Right.OK {
 		r.Time = max(r.Time, at)
+	}
+	if a.Gone {
+		a.Right = None[B]()
 	}
 	s.next(tx, Record[K, Answer[B]]{k.Key, a, r.Time, r.Headers})
 }

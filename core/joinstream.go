@@ -287,6 +287,8 @@ type StreamJoin[K comparable, A, B, R any] struct {
 	Lonely               *LonelyTable[K, A, B] // nil for an inner join
 	Outer                bool                  // right records are emitted alone, too
 	Clock                *Clock
+	NoLeft               func(A) bool // the value is null, see Missing; may be nil
+	NoRight              func(B) bool
 	Join                 func(Opt[A], Opt[B]) R
 	Next                 Next[K, R]
 }
@@ -378,8 +380,13 @@ func (j *StreamJoin[K, A, B, R]) emit(tx *Tx, k K, a Opt[A], b Opt[B], at Time, 
 }
 
 // FromLeft takes the left stream's records: each with all right records of its key within
-// the window, by their time, then as they came.
+// the window, by their time, then as they came. One with no value only moves the join's time.
 func (j *StreamJoin[K, A, B, R]) FromLeft(tx *Tx, r Record[K, A]) {
+	if j.NoLeft != nil && j.NoLeft(r.Value) {
+		j.Clock.move(r.Time)
+		tx.drop(j.Node, NullValue)
+		return
+	}
 	alone := j.Lonely != nil
 	if tx.nullKey {
 		if j.Clock.move(r.Time); alone {
@@ -419,6 +426,11 @@ func (j *StreamJoin[K, A, B, R]) FromLeft(tx *Tx, r Record[K, A]) {
 
 // FromRight takes the right stream's records.
 func (j *StreamJoin[K, A, B, R]) FromRight(tx *Tx, r Record[K, B]) {
+	if j.NoRight != nil && j.NoRight(r.Value) {
+		j.Clock.move(r.Time)
+		tx.drop(j.Node, NullValue)
+		return
+	}
 	alone := j.Outer
 	if tx.nullKey {
 		if j.Clock.move(r.Time); alone {

@@ -70,7 +70,9 @@ func (j *TableJoin[K, A, B, R]) FromLeft(next Next[K, Change[R]]) Next[K, Change
 		case b.OK:
 			r.Time = max(r.Time, at)
 		case j.NeedRight || !r.Value.Old.OK && !r.Value.New.OK:
-			gone(tx, j.Kept, r.Key, r.Time, r.Headers, next)
+			if !r.Value.New.OK {
+				gone(tx, j.Kept, r.Key, r.Time, r.Headers, next)
+			}
 			return
 		}
 		c := Change[R]{j.row(tx, r.Value.Old, b), j.row(tx, r.Value.New, b)}
@@ -90,7 +92,9 @@ func (j *TableJoin[K, A, B, R]) FromRight(next Next[K, Change[R]]) Next[K, Chang
 		case a.OK:
 			r.Time = max(r.Time, at)
 		case j.NeedLeft || !r.Value.Old.OK && !r.Value.New.OK:
-			gone(tx, j.Kept, r.Key, r.Time, r.Headers, next)
+			if !r.Value.New.OK {
+				gone(tx, j.Kept, r.Key, r.Time, r.Headers, next)
+			}
 			return
 		}
 		c := Change[R]{j.row(tx, a, r.Value.Old), j.row(tx, a, r.Value.New)}
@@ -110,11 +114,10 @@ func gone[K, R any](tx *Tx, kept Lookup[K, R], k K, at Time, h Headers, next Nex
 }
 
 // Keep keeps the rows of a table that others only compute. What goes on has the row that
-// was kept for its old one; the deletion of a row that is not there ends here. next may be
-// nil.
+// was kept for its old one. next may be nil.
 func Keep[K comparable, V any](tb *Table[K, V], next Next[K, Change[V]]) Next[K, Change[V]] {
 	return func(tx *Tx, r Record[K, Change[V]]) {
-		if i := tb.find(tx, r.Key); i >= 0 && (tb.cells[i].ok || r.Value.New.OK) {
+		if i := tb.find(tx, r.Key); i >= 0 {
 			set(tx, tb, i, r.Value.New, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, next)
 		}
 	}

@@ -162,9 +162,9 @@ func ToStream[K, V any](next Next[K, V]) Next[K, Change[V]] {
 	}
 }
 
-// FilterTable keeps the rows that keep accepts. A row that leaves is deleted; one that
-// was not there before and is not there now goes no further.
-func FilterTable[K, V any](n NodeID, keep func(V) bool, next Next[K, Change[V]]) Next[K, Change[V]] {
+// FilterTable keeps the rows that keep accepts. A row that leaves is deleted. One that was not
+// there before and is not there now goes no further, unless every deletion is asked for.
+func FilterTable[K, V any](n NodeID, keep func(V) bool, every bool, next Next[K, Change[V]]) Next[K, Change[V]] {
 	return func(tx *Tx, r Record[K, Change[V]]) {
 		tx.node = n
 		c := &r.Value
@@ -174,7 +174,7 @@ func FilterTable[K, V any](n NodeID, keep func(V) bool, next Next[K, Change[V]])
 		if c.New.OK && !keep(c.New.Value) {
 			c.New = None[V]()
 		}
-		if tx.called(n); c.Old.OK || c.New.OK {
+		if tx.called(n); c.Old.OK || c.New.OK || every {
 			next(tx, r)
 		}
 	}

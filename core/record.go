@@ -127,6 +127,24 @@ func Some[T any](v T) Opt[T] { return Opt[T]{Value: v, OK: true} }
 // None is a value that is missing.
 func None[T any]() Opt[T] { return Opt[T]{} }
 
+func (o *Opt[T]) missing() bool { return !o.OK }
+
+// Missing makes, for one task, the test whether a value is an Opt that is missing: a null. It is
+// nil where V is no Opt.
+func Missing[V any]() func(V) bool {
+	v := new(V)
+	o, ok := any(v).(interface{ missing() bool })
+	if !ok {
+		return nil
+	}
+	return func(x V) bool { // by a place of its own: an interface of x would be allocated
+		*v = x
+		missing := o.missing()
+		*v = *new(V)
+		return missing
+	}
+}
+
 // Or is the value, or other where it is missing.
 func (o Opt[T]) Or(other T) T {
 	if o.OK {

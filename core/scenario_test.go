@@ -177,7 +177,7 @@ var shapes = map[string]func(*Task){
 		short := func(s string) bool { return len(s) < 4 }
 		TableSource(t, "rows", tb, Fan(
 			TableSink(t, 0, "changes", str{}, str{}),
-			FilterTable(t.Node("short", ""), short, MapTable(t.Node("upper", ""), strings.ToUpper, Fan(
+			FilterTable(t.Node("short", ""), short, false, MapTable(t.Node("upper", ""), strings.ToUpper, Fan(
 				TableSink(t, 1, "short", str{}, str{}),
 				ToStream(Sink(t, 2, "stream", str{}, str{})))))))
 	},

@@ -5,22 +5,23 @@ package core
 type sessions[W comparable, V, A any] struct {
 	*Windows[W, A]
 	node  NodeID
+	clock *Clock // the input's time
 	first func(V) A
 	add   func(A, V) A
 	late  Next[W, V]
 }
 
-// step merges all open sessions that the record connects into one and puts it there. The row
-// of a merged session is deleted, the new one has another key. A closed session is final:
-// it is not merged. The record is late if the session that it would be in has closed.
+// step merges all sessions that the record connects into one and puts it there, closed ones
+// too as long as their rows are kept. The row of a merged session is deleted, the new one has
+// another key. The record is late if the session that it would be in has closed.
 func (w *sessions[W, V, A]) step(tx *Tx, r Record[W, V]) {
-	if !w.begin(tx, r.Time) {
+	if !w.begin(tx, w.clock, r.Time) {
 		return
 	}
 	start, end := r.Time, r.Time
 	w.near = w.near[:0]
-	closed, list := w.Window.closed(w.clock.at), w.spans[w.key.With(r.Key, 0, 0)]
-	for i := w.since(list, max(closed+1, r.Time-w.Size)); i < len(list) && list[i].start <= r.Time.plus(w.Size); i++ {
+	closed, list := w.Window.closed(w.timeOf(w.clock)), w.spans[w.key.With(r.Key, 0, 0)]
+	for i := w.since(list, r.Time-w.Size); i < len(list) && list[i].start <= r.Time.plus(w.Size); i++ {
 		w.near = append(w.near, list[i])
 		start, end = min(start, list[i].start), max(end, list[i].end)
 	}

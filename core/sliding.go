@@ -6,6 +6,7 @@ package core
 type sliding[W comparable, V, A any] struct {
 	*Windows[W, A]
 	node  NodeID
+	clock *Clock // the input's time
 	first func(V) A
 	add   func(A, V) A
 	late  Next[W, V]
@@ -24,10 +25,10 @@ type slide[A any] struct {
 }
 
 func (w *sliding[W, V, A]) step(tx *Tx, r Record[W, V]) {
-	if !w.begin(tx, r.Time) {
+	if !w.begin(tx, w.clock, r.Time) {
 		return
 	}
-	s := slide[A]{limit: w.clock.at - w.Grace, prev: NoTime}
+	s := slide[A]{limit: w.timeOf(w.clock) - w.Grace, prev: NoTime}
 	if r.Time.plus(w.Size) < s.limit {
 		late(tx, w.node, r, w.late)
 		return
@@ -64,7 +65,7 @@ func (w *sliding[W, V, A]) usual(tx *Tx, r Record[W, V], s *slide[A]) {
 			continue
 		}
 		if sp.end < r.Time {
-			s.left, s.prev = Some(old), max(s.prev, at)
+			s.left, s.prev = Some(old), at // the youngest that Kafka Streams would find
 			break
 		}
 		w.enter(tx, sp, Some(old), at, r, s)

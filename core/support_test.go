@@ -179,7 +179,7 @@ func chain(t *Task) {
 	joined := Sink(t, 0, "joined", str{}, str{})
 	changes := TableSink(t, 1, "changes", str{}, str{})
 	longest := Sink(t, 2, "emitted", str{}, str{})
-	TableSource(t, "customers", customers, FilterTable(t.Node("filter", ""), func(s string) bool { return len(s) != 1 }, changes))
+	TableSource(t, "customers", customers, FilterTable(t.Node("filter", ""), func(s string) bool { return len(s) != 1 }, false, changes))
 	Source(t, "orders", str{}, str{}, Fan(
 		LeftJoin(t.Node("join", ""), customers.Get, func(v string, c Opt[string]) string { return v + "+" + c.Or("?") }, joined),
 		Aggregate(t.Node("counts", ""), counts, nil, func(a, v string) string { return a + v[:min(1, len(v))] },

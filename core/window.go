@@ -97,14 +97,14 @@ func WindowKeyOf[K comparable]() WindowKey[Windowed[K]] {
 }
 
 // Windows is the state of a windowed aggregate: its rows, of which each input of a cogroup
-// has the same, its clock, and an index of the rows by time. The index is in memory, made
+// has the same, their clocks, and an index of the rows by time. The index is in memory, made
 // of the rows when the first record comes: after the start, and after an Abort.
 type Windows[W comparable, A any] struct {
 	Window
 	n       NodeID
 	tb      *Table[W, A]
 	key     WindowKey[W]
-	clock   *Clock
+	clocks  []*Clock // of each input, as Kafka Streams' cogroup has it
 	merge   func(A, A) A
 	done    func(A) bool
 	update  Next[W, Change[A]] // nil: nobody wants it
@@ -112,8 +112,8 @@ type Windows[W comparable, A any] struct {
 	indexed bool
 	open    due[W] // with OnClose, and of sessions: rows that have not closed
 	closed  due[W] // rows that will expire
-	// spans are the rows of each key by start, of sliding windows and open sessions, which
-	// look for neighbours. The key has no times.
+	// spans are the rows of each key by start, of sliding windows and sessions, which look for
+	// neighbours. The key has no times.
 	spans map[W][]span
 	spare [][]span
 	near  []span // scratch
@@ -124,8 +124,8 @@ type span struct{ start, end Time }
 // NewWindows makes the state of a windowed aggregate: n is its node and tb its table. merge
 // makes one aggregate of those of two sessions; done, which may be nil, accepts those that
 // are deleted. Changes go to next, which may be nil.
-func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W], clock *Clock, rule Window, merge func(A, A) A, done func(A) bool, next Next[W, Change[A]]) *Windows[W, A] {
-	w := &Windows[W, A]{Window: rule, n: n, tb: tb, key: key, clock: clock, merge: merge, done: done, update: next}
+func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W], rule Window, merge func(A, A) A, done func(A) bool, next Next[W, Change[A]]) *Windows[W, A] {
+	w := &Windows[W, A]{Window: rule, n: n, tb: tb, key: key, merge: merge, done: done, update: next}
 	if rule.OnClose {
 		w.update, w.final = nil, next
 	}
@@ -151,7 +151,7 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 	if w.Kind != TimeWindow {
 		w.spans = map[W][]span{}
 	}
-	closed := w.Window.closed(w.clock.at)
+	closed := w.Window.closed(w.now())
 	var bad error
 	err := w.tb.view.Scan(nil, nil, func(key, _ []byte, _ Time) bool {
 		k, err := w.tb.kc.Decode(key)
@@ -173,9 +173,27 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 	return bad == nil
 }
 
-// begin gets ready for a record and moves the clock. It reports false where the record or
-// the task cannot go on.
-func (w *Windows[W, A]) begin(tx *Tx, at Time) bool {
+// now is the greatest time of all inputs: windows close for good and rows expire by it.
+func (w *Windows[W, A]) now() Time {
+	at := w.clocks[0].at
+	for _, c := range w.clocks[1:] {
+		at = max(at, c.at)
+	}
+	return at
+}
+
+// timeOf is the time by which a record of an input is late: the input's own, but for results
+// on close, which are final for all inputs.
+func (w *Windows[W, A]) timeOf(input *Clock) Time {
+	if w.OnClose {
+		return w.now()
+	}
+	return input.at
+}
+
+// begin gets ready for a record and moves its input's clock. It reports false where the
+// record or the task cannot go on.
+func (w *Windows[W, A]) begin(tx *Tx, clock *Clock, at Time) bool {
 	if tx.nullKey {
 		tx.drop(w.n, NullKey)
 		return false
@@ -183,7 +201,7 @@ func (w *Windows[W, A]) begin(tx *Tx, at Time) bool {
 	if !w.index(tx) {
 		return false
 	}
-	w.clock.move(at)
+	clock.move(at)
 	return true
 }
 
@@ -209,7 +227,7 @@ func (w *Windows[W, A]) created(k W, start, end Time, closed bool) {
 	} else {
 		w.closed.push(e)
 	}
-	if w.spans == nil || w.Kind == SessionWindow && closed {
+	if w.spans == nil {
 		return
 	}
 	id := w.key.With(k, 0, 0)
@@ -302,7 +320,7 @@ func (w *Windows[W, A]) set(tx *Tx, i int32, k W, row Opt[A], at Time, h Headers
 func (w *Windows[W, A]) end(tx *Tx) {
 	var last W
 	emitted := false
-	for closed := w.Window.closed(w.clock.at); w.open.next() <= closed && tx.err == nil; {
+	for closed := w.Window.closed(w.now()); w.open.next() <= closed && tx.err == nil; {
 		e := w.open.pop()
 		if emitted && e.key == last || !w.exists(e.key) {
 			continue // it was deleted and begun again, or merged into another one
@@ -317,16 +335,14 @@ func (w *Windows[W, A]) end(tx *Tx) {
 		}
 		emitted, last = true, e.key
 		w.closed.push(e)
-		if w.Kind == SessionWindow {
-			w.removed(e.key)
-		}
 		if w.final != nil {
 			w.final(tx, Record[W, Change[A]]{Key: e.key, Value: Change[A]{New: Some(c.val)}, Time: c.at})
 		}
 	}
-	for expired := w.Window.expired(w.clock.at); w.closed.next() <= expired && tx.err == nil; {
+	now := w.now()
+	for expired := w.Window.expired(now); w.closed.next() <= expired && tx.err == nil; {
 		e := w.closed.pop()
-		if w.Kind == SlidingWindow && !w.exists(e.key) {
+		if !w.exists(e.key) {
 			continue
 		}
 		i := w.tb.find(tx, e.key)
@@ -335,7 +351,7 @@ func (w *Windows[W, A]) end(tx *Tx) {
 		}
 		if w.tb.cells[i].ok {
 			w.removed(e.key)
-			w.tb.delete(i, w.clock.at)
+			w.tb.delete(i, now)
 		}
 	}
 }
@@ -369,16 +385,18 @@ func Unwindowed[K comparable, V any](next Next[K, V]) Next[Windowed[K], V] {
 }
 
 // AggregateWindows folds each value into the rows of the windows that the record falls
-// into. n is the input's node; first and add are as for Aggregate. A record that comes when
-// all its windows have closed is counted as late and goes to late, which may be nil.
-func AggregateWindows[W comparable, V, A any](n NodeID, w *Windows[W, A], first func(V) A, add func(A, V) A, late Next[W, V]) Next[W, V] {
+// into. n is the input's node and clock its time; first and add are as for Aggregate. A record
+// that comes when all its windows have closed is counted as late and goes to late, which may
+// be nil.
+func AggregateWindows[W comparable, V, A any](n NodeID, w *Windows[W, A], clock *Clock, first func(V) A, add func(A, V) A, late Next[W, V]) Next[W, V] {
+	w.clocks = append(w.clocks, clock)
 	switch w.Kind {
 	case SlidingWindow:
-		return (&sliding[W, V, A]{w, n, first, add, late}).step
+		return (&sliding[W, V, A]{w, n, clock, first, add, late}).step
 	case SessionWindow:
-		return (&sessions[W, V, A]{w, n, first, add, late}).step
+		return (&sessions[W, V, A]{w, n, clock, first, add, late}).step
 	case UnlimitedWindow:
-		return (&timeWindows[W, V, A]{w, n, first, add, late}).unlimited
+		return (&timeWindows[W, V, A]{w, n, clock, first, add, late}).unlimited
 	}
-	return (&timeWindows[W, V, A]{w, n, first, add, late}).step
+	return (&timeWindows[W, V, A]{w, n, clock, first, add, late}).step
 }

@@ -29,8 +29,8 @@ func windowTask(advance Time, onClose bool) (*Task, *Batch) {
 	tb := NewTable(t, "count", windowRow{1000}, i64{})
 	n := t.Node("count", "")
 	rule := Window{Size: 1000, Advance: advance, Grace: 100, OnClose: onClose}
-	w := NewWindows(n, tb, WindowKeyOf[int64](), NewClock(t, "count"), rule, nil, nil, ToStream(Sink(t, 0, "counts", windowRow{1000}, i64{})))
-	count := AggregateWindows(n, w, nil, func(n, _ int64) int64 { return n + 1 }, nil)
+	w := NewWindows(n, tb, WindowKeyOf[int64](), rule, nil, nil, ToStream(Sink(t, 0, "counts", windowRow{1000}, i64{})))
+	count := AggregateWindows(n, w, NewClock(t, "count"), nil, func(n, _ int64) int64 { return n + 1 }, nil)
 	Source(t, "in", i64{}, i64{}, Windowing(count))
 	b := &Batch{CaughtUp: true}
 	for i := range 500 {
@@ -141,8 +141,8 @@ func TestWindowsStopWithoutAView(t *testing.T) {
 	for _, v := range []View{&memView{err: errBenchSize}, &memView{rows: map[string]memRow{"short": {}}}} {
 		task := NewTask(TaskConfig{View: func(TableID) View { return v }})
 		tb := NewTable(task, "count", windowRow{10}, i64{})
-		w := NewWindows(task.Node("count", ""), tb, WindowKeyOf[int64](), NewClock(task, "count"), Window{Size: 10, Advance: 10}, nil, nil, nil)
-		Source(task, "in", i64{}, i64{}, Windowing(AggregateWindows(0, w, nil, func(n, _ int64) int64 { return n + 1 }, nil)))
+		w := NewWindows(task.Node("count", ""), tb, WindowKeyOf[int64](), Window{Size: 10, Advance: 10}, nil, nil, nil)
+		Source(task, "in", i64{}, i64{}, Windowing(AggregateWindows(0, w, NewClock(task, "count"), nil, func(n, _ int64) int64 { return n + 1 }, nil)))
 		key, _ := i64{}.Append(nil, 1)
 		if err := task.Step(&Batch{Records: []RawRecord{{Key: key, Value: key}}, Next: 1}); err == nil {
 			t.Error("no error")

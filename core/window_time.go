@@ -4,6 +4,7 @@ package core
 type timeWindows[W comparable, V, A any] struct {
 	*Windows[W, A]
 	node  NodeID
+	clock *Clock // the input's time
 	first func(V) A
 	add   func(A, V) A
 	late  Next[W, V]
@@ -12,10 +13,10 @@ type timeWindows[W comparable, V, A any] struct {
 // step puts the record into its windows by their start, as far as they are open. It is late
 // if none is: a record that is late for some of its windows only is in the others.
 func (w *timeWindows[W, V, A]) step(tx *Tx, r Record[W, V]) {
-	if !w.begin(tx, r.Time) {
+	if !w.begin(tx, w.clock, r.Time) {
 		return
 	}
-	entered, closed := false, w.Window.closed(w.clock.at)
+	entered, closed := false, w.Window.closed(w.timeOf(w.clock))
 	for start := max(0, r.Time-w.Size+w.Advance) / w.Advance * w.Advance; start <= r.Time; start += w.Advance {
 		if start > closed {
 			entered = true
@@ -36,7 +37,7 @@ func (w *timeWindows[W, V, A]) step(tx *Tx, r Record[W, V]) {
 
 // unlimited puts the record into the one window, unless it lies before it.
 func (w *timeWindows[W, V, A]) unlimited(tx *Tx, r Record[W, V]) {
-	if !w.begin(tx, r.Time) {
+	if !w.begin(tx, w.clock, r.Time) {
 		return
 	}
 	if r.Time < w.Start {

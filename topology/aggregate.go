@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -104,7 +105,7 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 		rule := in.w.window.rule(set)
 		op.windows = func(c *compiler) *core.Windows[K, A] {
 			if c.shared[n.id] == nil {
-				c.shared[n.id] = core.NewWindows(c.nodeID(n), tableOf[K, A](c, n), in.w.key, core.NewClock(c.t, n.name), rule, merge, op.done, changes[K, A](c, n))
+				c.shared[n.id] = core.NewWindows(c.nodeID(n), tableOf[K, A](c, n), in.w.key, rule, merge, op.done, changes[K, A](c, n))
 			}
 			return c.shared[n.id].(*core.Windows[K, A])
 		}
@@ -124,7 +125,7 @@ func enter[K comparable, V, A any](c *compiler, n, in *node, g grouping[K, V], f
 	if op.windows == nil {
 		return within(c, op.old, core.Aggregate(c.nodeID(n), tableOf[K, A](c, n), first, add, op.done, changes[K, A](c, n)))
 	}
-	return core.AggregateWindows(c.nodeID(n), op.windows(c), first, add, lateOf[K, V](c, g.w, in))
+	return core.AggregateWindows(c.nodeID(n), op.windows(c), core.NewClock(c.t, in.name), first, add, lateOf[K, V](c, g.w, in))
 }
 
 // also is a node of its own for a further input, which leads to the aggregate.
@@ -132,6 +133,9 @@ func also[K comparable, V, A any](g grouping[K, V], f func(A, V) A, n *node, w *
 	in := g.b.add("also", "", g.n)
 	g.b.configure(in, settings{}, f)
 	in.keyed, in.input = true, true
+	if w != nil { // its time is its own
+		in.clock, in.name = true, fmt.Sprintf("%s-also-%d", n.name, len(n.ins))
+	}
 	if op.b != g.b {
 		g.b.foreign(in, op.b, "its aggregate")
 		return

@@ -106,7 +106,8 @@ var mistakes = map[string]func() *topology.Builder{
 		words := Words.Stream(b)
 		topology.JoinStreams(words, Others.Stream(a), "foreign", topology.Within(time.Second), plus).To(Out)
 		topology.JoinStreams(words, words, "empty", topology.Between(time.Second, 0).Grace(-time.Second), plus).To(Out)
-		topology.LeftJoinStreams(Nullable.Stream(b), words, "nulls", topology.Within(time.Second), func(topology.Opt[string], topology.Opt[string]) string { return "" })
+		nulls := topology.NewTopic("nulls", codec.String, topology.Codec[string](nullText{codec.String}))
+		topology.LeftJoinStreams(nulls.Stream(b), words, "nulls", topology.Within(time.Second), func(string, topology.Opt[string]) string { return "" })
 		return b
 	},
 	"other-topology-ports": func() *topology.Builder {
@@ -212,6 +213,11 @@ var mistakes = map[string]func() *topology.Builder{
 }
 
 // TestMistakes shows what Build says of each of the mistakes above.
+// nullText takes null for a text, and says so.
+type nullText struct{ topology.Codec[string] }
+
+func (nullText) DecodesNull() {}
+
 func TestMistakes(t *testing.T) {
 	seen := map[string]bool{}
 	datadriven.RunTest(t, "testdata/mistakes.txt", func(t *testing.T, d *datadriven.TestData) string {

@@ -122,7 +122,7 @@ func (c *checker) names() {
 		if !n.clock {
 			continue
 		}
-		if other := clocks[core.ClockHash(n.name)]; other != nil && other.name != n.name {
+		if other := clocks[core.ClockHash(n.name)]; other != nil && (other.name != n.name || !other.named || !n.named) {
 			c.wrong(n, "its name has the same hash as %q, and times are kept by the hash: give one of them another name", other.name)
 		}
 		clocks[core.ClockHash(n.name)] = n

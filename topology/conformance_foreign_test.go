@@ -8,13 +8,7 @@ import (
 
 func init() {
 	conformanceOps["join-foreign-key"] = foreignCase
-	conformanceRules["join-foreign-key"] = []conformanceRule{
-		{"foreign-deleted", foreignDeleted},
-		{"foreign-version", foreignVersion},
-		{"foreign-deleted and foreign-version", func(c *conformanceCase) []conformanceStep {
-			return foreignVersion(&conformanceCase{Params: c.Params, Steps: foreignDeleted(c)})
-		}},
-	}
+	conformanceRules["join-foreign-key"] = conformanceRuleList{{"foreign-version", foreignVersion}}
 }
 
 // foreignKey is the foreign key of a left row, as the cases have it.
@@ -26,7 +20,7 @@ func foreignKey(key, value string) string {
 	return f
 }
 
-func foreignCase(c *conformanceCase) *topology.Builder {
+func foreignCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
 	left := caseTopic("left").Table(b)
 	right := left
@@ -53,38 +47,18 @@ func foreignCase(c *conformanceCase) *topology.Builder {
 	} else {
 		topology.LeftJoinForeign(keyed, right, "joined", foreign, f).To(caseTopic("out"))
 	}
-	return b
-}
-
-// foreignDeleted is the rule "foreign-deleted": the result of a left row that is gone is
-// deleted at once, at the time of its deletion, and not by way of the right side.
-func foreignDeleted(c *conformanceCase) (steps []conformanceStep) {
-	for _, s := range c.Steps {
-		in := s.In[0]
-		gone := in.Topic == "left" && in.Key != nil &&
-			(in.Value == nil || c.str("join") == "inner" && foreignKey(*in.Key, *in.Value) == "-")
-		if gone {
-			var out []conformanceRecord
-			found := false
-			for _, r := range s.Want["out"] {
-				if !found && *r.Key == *in.Key && r.Value == nil {
-					r.At, found = in.At, true
-					out = append([]conformanceRecord{r}, out...)
-					continue
-				}
-				out = append(out, r)
-			}
-			s.Want = map[string][]conformanceRecord{"out": out}
-		}
-		steps = append(steps, s)
+	s := newSpec(b)
+	if c.has("result_store") {
+		s.state(c.str("result_store"), "joined", wireText{plainText, plainText})
 	}
-	return steps
+	return s
 }
 
 // foreignVersion is the rule "foreign-version": each change of a left row has one result. In
 // Kafka Streams a change to the same value has the same hash, so that an answer to the row
 // as it was counts for the row as it is: where a row refers to itself, there are two.
-func foreignVersion(c *conformanceCase) (steps []conformanceStep) {
+func foreignVersion(c *conformanceCase) *conformanceCase {
+	var steps []conformanceStep
 	rows := map[string]string{}
 	for _, s := range c.Steps {
 		in := s.In[0]
@@ -107,5 +81,5 @@ func foreignVersion(c *conformanceCase) (steps []conformanceStep) {
 		}
 		steps = append(steps, s)
 	}
-	return steps
+	return c.with(steps)
 }

@@ -10,7 +10,7 @@ func init() { conformanceOps["join-stream-global"] = globalCase }
 
 // globalCase joins a stream with a global table. A lookup key that is null finds nothing in
 // Kafka Streams; here a key says the same that the table does not have.
-func globalCase(c *conformanceCase) *topology.Builder {
+func globalCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
 	g := caseTopic("global").GlobalTable(b)
 	type record = topology.Record[string, string]
@@ -30,5 +30,9 @@ func globalCase(c *conformanceCase) *topology.Builder {
 	} else {
 		topology.JoinGlobal(s, g, "join", key, func(r record, g string) string { return f(topology.Some(r.Value), topology.Some(g)) }).To(caseTopic("out"))
 	}
-	return b
+	spec := newSpec(b)
+	for store := range c.States {
+		spec.state(store, "global", wireText{plainText, plainText})
+	}
+	return spec
 }

@@ -2,6 +2,8 @@ package topology_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,9 +17,8 @@ func init() {
 	conformanceOps["join-table-three"] = threeTablesCase
 	conformanceOps["TableTableJoinIntegrationTest"] = tableIntegrationCase
 	conformanceOps["table-aggregate"] = tableAggregateCase
-	conformanceRules["join-table-table"] = []conformanceRule{{"table-filter", filterKnowsOldRows}}
-	conformanceRules["join-table-three"] = []conformanceRule{{"joined-row-time", timeOfPartsThatAreThere}, {"gone-at-once", goneAtOnce}}
-	conformanceRules["TableTableJoinIntegrationTest"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
+	conformanceRules["join-table-three"] = conformanceRuleList{{"gone-at-once", goneAtOnce}}
+	conformanceRules["TableTableJoinIntegrationTest"] = conformanceRuleList{{"gone-at-once", goneAtOnce}}
 }
 
 type strTable = topology.Table[string, string]
@@ -37,13 +38,15 @@ func even(s string) bool {
 	return n%2 == 0
 }
 
-// viewOf puts the view that a case names on a table.
-func viewOf(t strTable, view string) strTable {
+// viewOf puts the view that a case names on a table; see filterBy for told.
+func viewOf[K comparable](t topology.Table[K, string], view string, told bool) topology.Table[K, string] {
 	switch {
 	case strings.HasPrefix(view, "filter"):
-		return t.Filter(even)
+		return filterBy(t, told, even)
 	case strings.HasPrefix(view, "mapValues"):
 		return topology.MapTable(t, func(s string) string { return s + "!" })
+	case view != "" && view != "as is":
+		panic("view " + view)
 	}
 	return t
 }
@@ -54,24 +57,33 @@ func joinText(format string) func(a, b topology.Opt[string]) string {
 }
 
 // joinBy joins two tables as a case says it.
-func joinBy(kind string, a, b strTable, name string, f func(a, b topology.Opt[string]) string) strTable {
-	del := topology.DeleteWhen(isNoValue)
+func joinBy(kind string, a, b strTable, name string, f func(a, b topology.Opt[string]) string, opts ...topology.StateOption) strTable {
+	opts = append(opts, topology.DeleteWhen(isNoValue))
 	switch kind {
 	case "inner":
-		return topology.JoinTables(a, b, name, func(x, y string) string { return f(topology.Some(x), topology.Some(y)) }, del)
+		return topology.JoinTables(a, b, name, func(x, y string) string { return f(topology.Some(x), topology.Some(y)) }, opts...)
 	case "left":
-		return topology.LeftJoinTables(a, b, name, func(x string, y topology.Opt[string]) string { return f(topology.Some(x), y) }, del)
+		return topology.LeftJoinTables(a, b, name, func(x string, y topology.Opt[string]) string { return f(topology.Some(x), y) }, opts...)
 	}
-	return topology.OuterJoinTables(a, b, name, f, del)
+	return topology.OuterJoinTables(a, b, name, f, opts...)
 }
 
-func tableTableCase(c *conformanceCase) *topology.Builder {
-	if c.Params["versioned_history_ms"] != nil {
-		return nil
+// stored is the option for a store that a case names.
+func (c *conformanceCase) stored(param string) (opts []topology.StateOption) {
+	if c.has(param) {
+		opts = append(opts, topology.Stored())
+	}
+	return opts
+}
+
+func tableTableCase(c *conformanceCase) *conformanceSpec {
+	if c.has("versioned_history_ms") {
+		return &conformanceSpec{notRun: "versioned tables"}
 	}
 	b := topology.New("case")
-	left := viewOf(caseTopic("left").Table(b), c.str("left_view"))
-	right := viewOf(caseTopic("right").Table(b), c.str("right_view"))
+	kind := c.str("join")
+	left := viewOf(caseTopic("left").Table(b), c.str("left_view"), kind != "inner")
+	right := viewOf(caseTopic("right").Table(b), c.str("right_view"), kind == "outer")
 	f := joinText("%s+%s")
 	if strings.HasPrefix(c.str("joiner"), "null if both values end in the same digit") {
 		plain := f
@@ -82,21 +94,31 @@ func tableTableCase(c *conformanceCase) *topology.Builder {
 			return plain(a, b)
 		}
 	}
-	joinBy(c.str("join"), left, right, "joined", f).To(caseTopic("out"))
-	return b
+	joinBy(kind, left, right, "joined", f, c.stored("result_store")...).To(caseTopic("out"))
+	s := newSpec(b)
+	if c.has("result_store") {
+		s.state(c.str("result_store"), "joined", wireText{plainText, plainText})
+	}
+	return s
 }
 
-func threeTablesCase(c *conformanceCase) *topology.Builder {
+func threeTablesCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
-	ab := joinBy(c.str("join1"), caseTopic("a").Table(b), caseTopic("b").Table(b), "ab", joinText("(%s+%s)"))
-	joinBy(c.str("join2"), ab, caseTopic(c.str("third")).Table(b), "abc", joinText("%s*%s")).To(caseTopic("out"))
-	return b
+	ab := joinBy(c.str("join1"), caseTopic("a").Table(b), caseTopic("b").Table(b), "ab", joinText("(%s+%s)"), c.stored("store1")...)
+	joinBy(c.str("join2"), ab, caseTopic(c.str("third")).Table(b), "abc", joinText("%s*%s"), c.stored("store2")...).To(caseTopic("out"))
+	s := newSpec(b)
+	for i, name := range []string{"ab", "abc"} {
+		if store := c.str(fmt.Sprint("store", i+1)); store != "" {
+			s.state(store, name, wireText{plainText, plainText})
+		}
+	}
+	return s
 }
 
 // tableIntegrationCase reads what the case's topology is from its text.
-func tableIntegrationCase(c *conformanceCase) *topology.Builder {
-	if c.Params["versioned_history_retention_ms"] != nil {
-		return nil
+func tableIntegrationCase(c *conformanceCase) *conformanceSpec {
+	if c.has("versioned_history_retention_ms") {
+		return &conformanceSpec{notRun: "versioned tables"}
 	}
 	first, second, twice := strings.Cut(c.str("topology"), ", then ")
 	b := topology.New("case")
@@ -106,7 +128,7 @@ func tableIntegrationCase(c *conformanceCase) *topology.Builder {
 		t = joinBy(joinKind(second), t, right, "second", joinText("%s-%s"))
 	}
 	t.To(caseTopic("out"))
-	return b
+	return newSpec(b)
 }
 
 // joinKind finds the word for the kind of a join.
@@ -119,105 +141,59 @@ func joinKind(s string) string {
 	panic(s)
 }
 
-func tableAggregateCase(c *conformanceCase) *topology.Builder {
+func tableAggregateCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
 	t := caseTopic("input").Table(b)
-	if c.Params["filter_before"] != nil {
+	switch c.str("filter_before") {
+	case "":
+	case "the number in the value is even":
 		t = t.Filter(even)
+	default:
+		panic("filter_before " + c.str("filter_before"))
 	}
 	group := func(s string) string { g, _, _ := strings.Cut(s, ":"); return g }
 	t = t.Filter(func(s string) bool { return group(s) != "-" })
 	amount := func(s string) string { return s[strings.IndexByte(s, ':')+1:] }
 	number := func(s string) int64 { n, _ := strconv.ParseInt(amount(s), 10, 64); return n }
+	s := newSpec(b)
+	numbers := wireText{plainText, decodedText(codec.Int64)}
+	done := func(t topology.Table[string, int64]) {
+		s.outs["out"] = numbers
+		s.state(c.str("store"), "agg", numbers)
+		t.To(topology.NewTopic("out", codec.String, codec.Int64))
+	}
+	s.state(c.str("store"), "agg", wireText{plainText, plainText})
 	switch kind := c.str("aggregate"); kind {
 	case "count":
-		counts := topology.CountTable(t, "agg", group)
-		topology.MapTable(counts, decimal).To(caseTopic("out"))
+		done(topology.CountTable(t, "agg", group))
 	case "sum", "sum-zero-is-null":
 		var opts []topology.GroupOption
 		if kind != "sum" {
 			opts = append(opts, topology.DeleteWhen(func(n int64) bool { return n == 0 }))
 		}
-		sums := topology.AggregateTable(t, "agg", group,
+		done(topology.AggregateTable(t, "agg", group,
 			func(n int64, s string) int64 { return n + number(s) },
-			func(n int64, s string) int64 { return n - number(s) }, opts...)
-		topology.MapTable(sums, decimal).To(caseTopic("out"))
+			func(n int64, s string) int64 { return n - number(s) }, opts...))
 	case "reduce":
 		sums := topology.ReduceTable(t, "agg", group,
 			func(sum, s string) string { return sum + "+" + amount(s) },
 			func(sum, s string) string { return sum + "-" + amount(s) })
+		s.state(c.str("store"), "agg", wireText{plainText, func(b []byte) string { return amount(string(b)) }})
 		topology.MapTable(sums, amount).To(caseTopic("out"))
-	default:
+	case "concat":
 		topology.AggregateTable(t, "agg", group,
 			func(sum, s string) string { return sum + "+" + amount(s) },
 			func(sum, s string) string { return sum + "-" + amount(s) }).To(caseTopic("out"))
+	default:
+		panic("aggregate " + kind)
 	}
-	return b
-}
-
-func decimal(n int64) string { return strconv.FormatInt(n, 10) }
-
-// filterKnowsOldRows is the rule "table-filter": a filter of a table passes nothing on for a
-// row that was not there before and is not there now. So a record makes no result that does
-// not pass, and did not before.
-func filterKnowsOldRows(c *conformanceCase) []conformanceStep {
-	type row struct{ topic, key string }
-	passed := map[row]bool{}
-	var steps []conformanceStep
-	for _, s := range c.Steps {
-		in := s.In[0]
-		if in.Key != nil && strings.HasPrefix(c.str(in.Topic+"_view"), "filter") {
-			k := row{in.Topic, *in.Key}
-			before := passed[k]
-			if passed[k] = in.Value != nil && even(*in.Value); !before && !passed[k] {
-				s.Want = nil
-			}
-		}
-		steps = append(steps, s)
-	}
-	return steps
-}
-
-// timeOfPartsThatAreThere is the rule "joined-row-time": the row of a join has the greatest
-// time of the rows that it is made of. Kafka Streams does so too, unless it keeps the
-// joined rows in a store: there a row has the time of the last change, if that took a part
-// of it away, too.
-func timeOfPartsThatAreThere(c *conformanceCase) []conformanceStep {
-	if c.Params["store1"] == nil || c.str("third") != "c" {
-		return nil
-	}
-	type row struct{ topic, key string }
-	times := map[row]core.Time{}
-	var steps []conformanceStep
-	for _, s := range c.Steps {
-		in := s.In[0]
-		if in.Key != nil {
-			delete(times, row{in.Topic, *in.Key})
-			if in.Value != nil {
-				times[row{in.Topic, *in.Key}] = in.At
-			}
-		}
-		if out := s.Want["out"]; in.Topic == "c" && len(out) == 1 {
-			at := in.At
-			a, aOK := times[row{"a", *in.Key}]
-			b, bOK := times[row{"b", *in.Key}]
-			kind := c.str("join1")
-			if aOK && bOK || aOK && kind != "inner" || bOK && kind == "outer" {
-				at = max(at, a, b) // what is missing is 0
-			}
-			r := out[0]
-			r.At = at
-			s.Want = map[string][]conformanceRecord{"out": {r}}
-		}
-		steps = append(steps, s)
-	}
-	return steps
+	return s
 }
 
 // goneAtOnce is the rule "gone-at-once": where a record takes the rows of both sides of a
 // join away at once, since both are made of the same table, the result is deleted. Kafka
-// Streams leaves it there for ever. And such a join deletes only what is there.
-func goneAtOnce(c *conformanceCase) []conformanceStep {
+// Streams leaves it there for ever.
+func goneAtOnce(c *conformanceCase) *conformanceCase {
 	const left, right = "inputTopicLeft", "inputTopicRight"
 	a, b, third := "a", "b", c.str("third")
 	kind1, kind2 := c.str("join1"), c.str("join2")
@@ -249,11 +225,8 @@ func goneAtOnce(c *conformanceCase) []conformanceStep {
 		if in.Value != nil {
 			times[row{in.Topic, *in.Key}] = in.At
 		}
-		var out []conformanceRecord
-		for _, r := range s.Want["out"] {
-			if r.Value != nil || results[*r.Key] {
-				out = append(out, r)
-			}
+		out := slices.Clone(s.Want["out"])
+		for _, r := range out {
 			results[*r.Key] = r.Value != nil
 		}
 		if k := *in.Key; results[k] && !there(kind2, there(kind1, has(a, k), has(b, k)), has(third, k)) {
@@ -264,7 +237,13 @@ func goneAtOnce(c *conformanceCase) []conformanceStep {
 			out = append(out, conformanceRecord{Key: in.Key, At: at})
 			results[k] = false
 		}
-		steps = append(steps, conformanceStep{s.In, map[string][]conformanceRecord{"out": out}})
+		s.Want = map[string][]conformanceRecord{"out": out}
+		steps = append(steps, s)
 	}
-	return steps
+	d := c.with(steps)
+	if rows, ok := c.States["abc"]; ok {
+		d.States = maps.Clone(c.States)
+		d.States["abc"] = slices.DeleteFunc(slices.Clone(rows), func(r stateLine) bool { return !results[r.key] })
+	}
+	return d
 }

@@ -1,13 +1,8 @@
 package topology_test
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,34 +14,30 @@ import (
 	"github.com/seed-81380e12/limpet/topology/topologytest"
 )
 
-// The cases of testdata/conformance/windows were made with Kafka Streams, see NOTICE there.
-// Each is run in several ways. One that differs does so by a rule that is named in
-// docs/semantics.md and applied to all cases alike: what the rule expects is worked out by
-// a model, and compared.
-
-type windowCase struct {
-	ID, Op, Window, Aggregate, Source, Quirk string
-	SizeMs                                   int64 `json:"size_ms"`
-	AdvanceMs                                int64 `json:"advance_ms"`
-	GraceMs                                  int64 `json:"grace_ms"`
-	DiffMs                                   int64 `json:"time_difference_ms"`
-	GapMs                                    int64 `json:"gap_ms"`
-	RetentionMs                              int64 `json:"retention_ms"`
-	WaitMs                                   int64 `json:"wait_ms"`
-	MaxRecords                               *int  `json:"max_records"`
-	Steps                                    []windowStep
-	ins                                      []windowIn
-	wants                                    [][]string // by input: what goes out
-	rows                                     []string   // at the end
-	late                                     int        // in the last run
-	hasRows, windowed, onClose               bool
-	keys                                     core.Codec[topology.Windowed[string]]
+func init() {
+	for _, op := range []string{"window-time", "window-sliding", "window-session", "emit-on-close", "suppress-window", "suppress-time-limit", "cogroup", "stream-aggregate", "repartition"} {
+		conformanceOps[op] = windowSpec
+		conformanceRules[op] = conformanceRuleList{{"retention", retention}}
+	}
 }
 
-type windowStep struct {
-	In     *windowIn
-	Expect map[string][]windowOut
-	State  *struct{ Rows []windowOut }
+// windowCase is a case of aggregates of streams, mostly with windows.
+type windowCase struct {
+	ID, Op, Window, Aggregate, Source, Shape string
+
+	SizeMs      int64 `json:"size_ms"`
+	AdvanceMs   int64 `json:"advance_ms"`
+	GraceMs     int64 `json:"grace_ms"`
+	DiffMs      int64 `json:"time_difference_ms"`
+	GapMs       int64 `json:"gap_ms"`
+	RetentionMs int64 `json:"retention_ms"`
+	WaitMs      int64 `json:"wait_ms"`
+	MaxRecords  *int  `json:"max_records"`
+
+	ins                        []windowIn
+	late                       int // in the last run
+	hasRows, windowed, onClose bool
+	keys, rowKeys              core.Codec[topology.Windowed[string]]
 }
 
 type windowIn struct {
@@ -56,59 +47,62 @@ type windowIn struct {
 	Ts    int64
 }
 
-type windowOut struct {
-	Key   any
-	Value any
-	Ts    int64
-}
-
-func textOf(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "null"
-	case float64:
-		return strconv.FormatInt(int64(v), 10)
-	case map[string]any:
-		return fmt.Sprintf("%v@%v..%v", v["key"], textOf(v["start"]), textOf(v["end"]))
-	}
-	return fmt.Sprint(v)
-}
-
-func (o windowOut) row() string  { return textOf(o.Key) + " = " + textOf(o.Value) }
-func (o windowOut) line() string { return fmt.Sprintf("%s @%d", o.row(), o.Ts) }
-
-func readWindowCases(t *testing.T, file string) (cases []*windowCase) {
-	f, err := os.Open(file)
+// windowCaseOf reads the parameters of a case.
+func windowCaseOf(c *conformanceCase) *windowCase {
+	b, err := json.Marshal(c.Params)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
+	w := new(windowCase)
+	if err := json.Unmarshal(b, w); err != nil {
+		panic(err)
 	}
-	var data struct{ Cases []*windowCase }
-	if err := json.NewDecoder(z).Decode(&data); err != nil {
-		t.Fatal(err)
+	w.Op = c.Op
+	if w.Window == "" {
+		w.Window = "none"
 	}
-	for _, c := range data.Cases {
-		for _, s := range c.Steps {
-			switch {
-			case s.In != nil:
-				c.ins, c.wants = append(c.ins, *s.In), append(c.wants, nil)
-			case s.Expect != nil:
-				for _, o := range s.Expect["out"] {
-					c.wants[len(c.wants)-1] = append(c.wants[len(c.wants)-1], o.line())
-				}
-			case s.State != nil:
-				c.hasRows = true
-				for _, o := range s.State.Rows {
-					c.rows = append(c.rows, o.row())
-				}
+	for _, s := range c.Steps {
+		for _, r := range s.In {
+			in := windowIn{Topic: r.Topic, Key: r.Key, Ts: int64(r.At)}
+			if r.Value != nil {
+				in.Value = *r.Value
 			}
+			w.ins = append(w.ins, in)
 		}
 	}
-	return data.Cases
+	return w
+}
+
+// windowSpec is the topology of such a case.
+func windowSpec(c *conformanceCase) *conformanceSpec {
+	w := windowCaseOf(c)
+	s := newSpec(w.build())
+	out := wireText{plainText, plainText}
+	if w.numbers() {
+		out.value = decodedText(codec.Int64)
+	}
+	row := out
+	if w.windowed {
+		out.key, row.key = decodedText(w.keys), decodedText(w.rowKeys)
+	}
+	s.outs["out"] = out
+	for store := range c.States {
+		s.states[store] = func(d *topologytest.Driver) (lines []stateLine) {
+			for _, r := range topologytest.RawRows(d, store) {
+				l := stateLine{key: row.key(r.Key), value: row.value(r.Value), at: r.At}
+				if w.windowed {
+					k, err := w.rowKeys.Decode(r.Key)
+					if err != nil {
+						panic(err)
+					}
+					l.window = &k
+				}
+				lines = append(lines, l)
+			}
+			return lines
+		}
+	}
+	return s
 }
 
 type nullable = topology.Opt[string]
@@ -122,11 +116,14 @@ func (c *windowCase) rule() (w topology.Window) {
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 	switch c.Window {
 	case "time":
-		w, c.keys = topology.Hopping(ms(c.SizeMs), ms(c.AdvanceMs)), codec.Windowed(codec.String, ms(c.SizeMs))
+		w, c.keys, c.rowKeys = topology.Hopping(ms(c.SizeMs), ms(c.AdvanceMs)), codec.Windowed(codec.String, ms(c.SizeMs)), codec.WindowRows(codec.String, ms(c.SizeMs))
 	case "sliding":
-		w, c.keys = topology.Sliding(ms(c.DiffMs)), codec.Windowed(codec.String, ms(c.DiffMs))
+		w, c.keys, c.rowKeys = topology.Sliding(ms(c.DiffMs)), codec.Windowed(codec.String, ms(c.DiffMs)), codec.WindowRows(codec.String, ms(c.DiffMs))
 	case "session":
 		w, c.keys = topology.Session(ms(c.GapMs)), codec.SessionWindowed(codec.String)
+		c.rowKeys = c.keys
+	default:
+		panic("window " + c.Window)
 	}
 	return w.Grace(ms(c.GraceMs))
 }
@@ -164,21 +161,24 @@ func aggregateCase[K comparable](c *windowCase, g topology.Grouped[K, nullable],
 	}
 	switch c.Aggregate {
 	case "count":
-		finishCase(c, topology.Count(g, "win", opts...), keys, codec.Int64)
+		finishCase(c, topology.Count(g, c.table(), opts...), keys, codec.Int64)
 	case "sum":
 		add := func(n int64, v nullable) int64 {
 			x, _ := strconv.ParseInt(v.Or("0"), 10, 64)
 			return n + x
 		}
-		finishCase(c, topology.Aggregate(g, "win", add, merging(topology.Merging(func(a, b int64) int64 { return a + b }))...), keys, codec.Int64)
+		finishCase(c, topology.Aggregate(g, c.table(), add, merging(topology.Merging(func(a, b int64) int64 { return a + b }))...), keys, codec.Int64)
 	case "reduce":
 		add := func(a, v nullable) nullable { return topology.Some(a.Or("null") + "+" + v.Or("null")) }
 		none := topology.DeleteWhen(func(v nullable) bool { return !v.OK })
-		finishCase(c, topology.Reduce(g, "win", add, append(opts, none)...), keys, codec.Optional(codec.String))
-	default:
+		rows := topology.StateCodec(codec.Optional(codec.String))
+		finishCase(c, topology.Reduce(g, c.table(), add, append(opts, none, rows)...), keys, codec.Optional(codec.String))
+	case "concat", "concat-reset":
 		opts = append(opts, topology.DeleteWhen(func(s string) bool { return s == gone }))
 		merge := topology.Merging(func(a, b string) string { return a + "&" + b })
-		finishCase(c, topology.Aggregate(g, "win", c.concat("|"), merging(merge)...), keys, codec.String)
+		finishCase(c, topology.Aggregate(g, c.table(), c.concat("|"), merging(merge)...), keys, codec.String)
+	default:
+		panic("aggregate " + c.Aggregate)
 	}
 }
 
@@ -204,59 +204,102 @@ func (c *windowCase) timeLimit() *topology.Builder {
 	case "table":
 		finishCase(c, topology.NewTopic("input", codec.String, codec.String).Table(b), codec.String, codec.String)
 	case "count":
-		in := inTopic("input").Stream(b).Filter(func(v nullable) bool { return v.OK })
 		c.Aggregate = "count"
-		finishCase(c, topology.Count(in, "count"), codec.String, codec.Int64)
+		finishCase(c, topology.Count(notNull(inTopic("input").Stream(b)), "count"), codec.String, codec.Int64)
 	case "window-count":
-		c.windowed, c.Aggregate, c.keys = true, "count", codec.Windowed(codec.String, size)
+		c.windowed, c.Aggregate, c.keys, c.rowKeys = true, "count", codec.Windowed(codec.String, size), codec.WindowRows(codec.String, size)
 		w := topology.Tumbling(size).Grace(time.Duration(c.GraceMs) * time.Millisecond)
 		finishCase(c, topology.Count(inTopic("input").Stream(b).Window(w), "count"), c.keys, codec.Int64)
+	default:
+		panic("source " + c.Source)
 	}
 	return b
 }
 
 // build makes the topology of a case.
 func (c *windowCase) build() *topology.Builder {
-	b := topology.New("case")
-	c.windowed = true
-	c.onClose = c.Op == "emit-on-close"
-	notNull := func(s topology.Stream[string, nullable]) topology.Stream[string, nullable] {
-		return s.Filter(func(v nullable) bool { return v.OK })
+	if c.Op == "suppress-time-limit" {
+		return c.timeLimit()
 	}
+	b := topology.New("case")
+	c.windowed = c.Window != "none"
+	c.onClose = c.Op == "emit-on-close"
 	if c.Op == "cogroup" {
-		first, second := inTopic("first").Stream(b), inTopic("second").Stream(b)
-		if c.Window == "none" || c.Window == "sliding" {
-			first, second = notNull(first), notNull(second)
-		}
-		c.windowed = c.Window != "none"
-		if c.Window == "none" {
-			topology.Aggregate(first, "agg", c.concat("|"), topology.Also(second, c.concat("/"))).To(topology.NewTopic("out", codec.String, codec.String))
-			return b
-		}
-		w := c.rule()
-		opts := []topology.AggregateOption{topology.Also(second.Window(w), c.concat("/"))}
-		if c.Window == "session" {
-			opts = append(opts, topology.Merging(func(a, b string) string { return a + "&" + b }))
-		}
-		topology.Aggregate(first.Window(w), "agg", c.concat("|"), opts...).To(topology.NewTopic("out", c.keys, codec.String))
+		c.cogroup(b)
 		return b
 	}
-	in := inTopic("input").Stream(b)
-	if c.Window == "sliding" {
+	in := c.rekeyed(inTopic("input").Stream(b))
+	if c.Window == "sliding" || c.Window == "none" {
 		in = notNull(in)
 	}
-	w := c.rule()
-	aggregateCase(c, in.Window(w), c.keys)
+	if c.windowed {
+		w := c.rule()
+		aggregateCase(c, in.Window(w), c.keys)
+		return b
+	}
+	aggregateCase(c, in, codec.String)
 	return b
+}
+
+func notNull(s topology.Stream[string, nullable]) topology.Stream[string, nullable] {
+	return s.Filter(func(v nullable) bool { return v.OK })
+}
+
+// rekeyed gives records their new key, as a case of repartition says.
+func (c *windowCase) rekeyed(in topology.Stream[string, nullable]) topology.Stream[string, nullable] {
+	switch c.Shape {
+	case "":
+		return in
+	case "repartition":
+		return in.Repartition("again")
+	case "selectKey", "groupBy", "map", "selectKey-window":
+	default:
+		panic("shape " + c.Shape)
+	}
+	in = in.Filter(func(v nullable) bool { k, _ := newKey(v); return k != "" })
+	in = topology.KeyBy(in, "by", func(v nullable) string { k, _ := newKey(v); return k })
+	if c.Shape == "map" {
+		return topology.Map(in, func(v nullable) nullable { _, rest := newKey(v); return topology.Some(rest) })
+	}
+	return in
+}
+
+// newKey is what is before ':', and what is behind it; "" is no key.
+func newKey(v nullable) (key, rest string) {
+	if key, rest, _ = strings.Cut(v.Value, ":"); key == "-" || !v.OK {
+		return "", rest
+	}
+	return key, rest
+}
+
+func (c *windowCase) cogroup(b *topology.Builder) {
+	first, second := inTopic("first").Stream(b), inTopic("second").Stream(b)
+	if c.Window == "none" || c.Window == "sliding" {
+		first, second = notNull(first), notNull(second)
+	}
+	if c.Window == "none" {
+		topology.Aggregate(first, "agg", c.concat("|"), topology.Also(second, c.concat("/"))).To(topology.NewTopic("out", codec.String, codec.String))
+		return
+	}
+	w := c.rule()
+	opts := []topology.AggregateOption{topology.Also(second.Window(w), c.concat("/"))}
+	if c.Window == "session" {
+		opts = append(opts, topology.Merging(func(a, b string) string { return a + "&" + b }))
+	}
+	topology.Aggregate(first.Window(w), "agg", c.concat("|"), opts...).To(topology.NewTopic("out", c.keys, codec.String))
+}
+
+// table is the name of the aggregate's table.
+func (c *windowCase) table() string {
+	if c.Op == "cogroup" || !c.windowed || c.Op == "repartition" {
+		return "agg"
+	}
+	return "win"
 }
 
 // play runs a case and returns what went out for each input, or for all of them.
 func (c *windowCase) play(t *testing.T, way topologytest.Config, each bool) (outs [][]string, rows map[topology.Windowed[string]]string) {
-	build := windowOps[c.Op]
-	if build == nil {
-		build = (*windowCase).build
-	}
-	d := way.New(t, build(c))
+	d := way.New(t, c.build())
 	ins := map[string]*topologytest.TopicHandle[nullable, nullable]{}
 	var all []string
 	for _, in := range c.ins {
@@ -282,7 +325,7 @@ func (c *windowCase) play(t *testing.T, way topologytest.Config, each bool) (out
 	if c.windowed && c.hasRows {
 		rows = c.state(d)
 	}
-	c.late = d.Dropped("win", topology.Late)
+	c.late = d.Dropped(c.table(), topology.Late)
 	return outs, rows
 }
 
@@ -316,10 +359,7 @@ func (c *windowCase) numbers() bool { return c.Aggregate == "count" || c.Aggrega
 
 // state returns the rows of the windows at the end.
 func (c *windowCase) state(d *topologytest.Driver) map[topology.Windowed[string]]string {
-	name := "win"
-	if c.Op == "cogroup" {
-		name = "agg"
-	}
+	name := c.table()
 	switch {
 	case c.numbers():
 		return textRows(topologytest.Table[topology.Windowed[string], int64](d, name).Rows())
@@ -341,130 +381,61 @@ func textRows[K comparable, V any](in map[K]V) map[K]string {
 	return rows
 }
 
-// visible are the rows that Kafka Streams' store would show: it hides what is older than
-// its retention, counted from the newest row.
-func (c *windowCase) visible(rows map[topology.Windowed[string]]string) (lines []string) {
-	keep := core.Time(c.RetentionMs)
+// visible are the rows of windows that Kafka Streams' store would show: it hides what is older
+// than its retention, counted from the newest row.
+func (c *conformanceCase) visible(rows []stateLine) (seen []stateLine) {
+	num := func(name string) core.Time { f, _ := c.Params[name].(float64); return core.Time(f) }
+	least := num("size_ms") + num("grace_ms")
+	switch c.str("window") {
+	case "sliding":
+		least = 2*num("time_difference_ms") + num("grace_ms")
+	case "session":
+		least = num("gap_ms") + num("grace_ms")
+	}
+	base := func(r stateLine) core.Time {
+		if c.str("window") == "session" {
+			return r.window.End
+		}
+		return r.window.Start
+	}
 	var newest core.Time
-	for k := range rows {
-		if c.Window == "session" {
-			newest = max(newest, k.End)
-		} else {
-			newest = max(newest, k.Start)
+	for _, r := range rows {
+		if r.window != nil {
+			newest = max(newest, base(r))
 		}
 	}
-	for k, v := range rows {
-		at := k.Start
-		least := core.Time(0)
-		switch c.Window {
-		case "time":
-			least = core.Time(c.SizeMs + c.GraceMs)
-		case "sliding":
-			least = core.Time(2*c.DiffMs + c.GraceMs)
-		case "session":
-			at, least = k.End, core.Time(c.GapMs+c.GraceMs)
-		}
-		if at > newest-max(keep, least) {
-			lines = append(lines, fmt.Sprintf("%v = %s", k, v))
+	for _, r := range rows {
+		if r.window == nil || base(r) > newest-max(num("retention_ms"), least) {
+			seen = append(seen, r)
 		}
 	}
-	slices.Sort(lines)
-	return lines
+	return seen
 }
 
 var windowWays = []topologytest.Config{
 	{}, {Batch: 1000, CommitEvery: 1000}, {Seed: 1}, {Seed: 2}, {CommitEvery: 2, CrashAfter: 3}, {Seed: 4, CrashAfter: 5},
 }
 
-func TestConformanceWindows(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "conformance", "windows", "*.json.gz"))
-	if err != nil {
-		t.Fatal(err)
+// retention is the rule of that name: no row is hidden, or begun anew, as long as a record
+// can change it. The cases that say so themselves depend on it; what they expect is what a
+// model makes of them that keeps all rows for ever.
+func retention(c *conformanceCase) *conformanceCase {
+	if c.str("quirk") != "retention" {
+		return nil
 	}
-	var cases, passed, differ, failed int
-	for _, f := range files {
-		for _, c := range readWindowCases(t, f) {
-			if windowOps[c.Op] == nil {
-				continue
+	w := windowCaseOf(c)
+	w.build()
+	m := w.model()
+	d := c.with(m.steps(w, c.Steps))
+	d.States = map[string][]stateLine{}
+	for store := range c.States {
+		for k, r := range m.rows {
+			l := stateLine{key: k.String(), value: r.value, window: &k}
+			if w.Window != "session" {
+				l.at = r.at
 			}
-			cases++
-			switch rule, err := c.run(t); {
-			case err != nil:
-				failed++
-				t.Errorf("%s (quirk %q): %v", c.ID, c.Quirk, err)
-			case rule != "":
-				differ++
-				t.Logf("differs %s %s", c.ID, rule)
-			default:
-				passed++
-			}
+			d.States[store] = append(d.States[store], l)
 		}
 	}
-	t.Logf("%d cases, %d passed, %d differ by design, %d failed", cases, passed, differ, failed)
-}
-
-var windowOps = map[string]func(*windowCase) *topology.Builder{
-	"window-time": (*windowCase).build, "window-sliding": (*windowCase).build, "window-session": (*windowCase).build,
-	"emit-on-close": (*windowCase).build, "cogroup": (*windowCase).build, "suppress-window": (*windowCase).build,
-}
-
-func init() { windowOps["suppress-time-limit"] = (*windowCase).timeLimit }
-
-// run runs the case in each way, and says by which rule it differs, if it does.
-func (c *windowCase) run(t *testing.T) (rule string, err error) {
-	got, rows := c.play(t, windowWays[0], true)
-	want, m := c.wants, c.model()
-	slices.Sort(c.rows)
-	if c.windowed && c.Window != "" {
-		want, rule = m.play(c), c.differs(m)
-	}
-	for i, in := range c.ins {
-		if !slices.Equal(got[i], want[i]) {
-			return "", fmt.Errorf("%s: input %d, %+v: got\n\t%s\nwant\n\t%s", c.Op, i, in, strings.Join(got[i], "\n\t"), strings.Join(want[i], "\n\t"))
-		}
-	}
-	if c.windowed && c.hasRows && !slices.Equal(c.visible(rows), c.visible(m.text())) {
-		return "", fmt.Errorf("rows: got\n\t%s\nwant\n\t%s", strings.Join(c.visible(rows), "\n\t"), strings.Join(c.visible(m.text()), "\n\t"))
-	}
-	if rule == "retention" && c.Quirk != rule {
-		return "", fmt.Errorf("differs by no rule: got %v, want %v", got, c.wants)
-	}
-	all := slices.Concat(got...)
-	for _, way := range windowWays[1:] {
-		got, again := c.play(t, way, false)
-		if !slices.Equal(got[0], all) {
-			return "", fmt.Errorf("%+v: got\n\t%s\nwant\n\t%s", way, strings.Join(got[0], "\n\t"), strings.Join(all, "\n\t"))
-		}
-		if !maps.Equal(again, rows) {
-			return "", fmt.Errorf("%+v: rows %v, want %v", way, again, rows)
-		}
-	}
-	return rule, nil
-}
-
-func equalLines(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }
-
-// differs names the rule by which the model, which has the rules as they are said, differs
-// from what Kafka Streams did; "" where it does not. The first two are rules of the model
-// that can be turned off, and then it does as Kafka Streams did. The third is what remains: a
-// row that Kafka Streams' store hid, though a record could still come for it.
-func (c *windowCase) differs(m *windowModel) string {
-	same := func(m *windowModel, outs [][]string) bool {
-		return equalLines(outs, c.wants) && (!c.hasRows || slices.Equal(c.visible(m.text()), c.rows))
-	}
-	again := c.model()
-	if same(m, again.play(c)) {
-		return ""
-	}
-	clocks, merges, border := c.model(), c.model(), c.model()
-	clocks.clocks, merges.merges, border.border = true, true, true
-	switch {
-	case c.Op == "suppress-window" && same(border, border.play(c)):
-		return "suppress-border"
-	case same(clocks, clocks.play(c)):
-		return "cogroup-time"
-	case same(merges, merges.play(c)):
-		return "closed-session"
-	}
-	return "retention"
+	return d
 }

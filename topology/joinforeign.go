@@ -128,7 +128,7 @@ func (c subscriptionCodec[K]) Append(dst []byte, s core.Subscription[K]) ([]byte
 }
 
 func (c subscriptionCodec[K]) Decode(src []byte) (s core.Subscription[K], err error) {
-	if len(src) < 2 || src[0] > byte(core.Unsubscribe) {
+	if len(src) < 2 || src[0] > byte(core.Leave) {
 		return s, fmt.Errorf("subscription: %q", src)
 	}
 	s.Do = core.SubscriptionKind(src[0])
@@ -154,6 +154,9 @@ func (c answerCodec[B]) Append(dst []byte, a core.Answer[B]) ([]byte, error) {
 	if a.Right.OK {
 		flags |= 2
 	}
+	if a.Gone {
+		flags |= 4
+	}
 	dst = binary.AppendVarint(append(dst, flags), a.Version)
 	if !a.Right.OK {
 		return dst, nil
@@ -166,10 +169,10 @@ func (c answerCodec[B]) Append(dst []byte, a core.Answer[B]) ([]byte, error) {
 }
 
 func (c answerCodec[B]) Decode(src []byte) (a core.Answer[B], err error) {
-	if len(src) < 2 || src[0] > 3 {
+	if len(src) < 2 || src[0] > 7 {
 		return a, fmt.Errorf("answer: %q", src)
 	}
-	a.Quiet, a.Right.OK = src[0]&1 != 0, src[0]&2 != 0
+	a.Quiet, a.Right.OK, a.Gone = src[0]&1 != 0, src[0]&2 != 0, src[0]&4 != 0
 	var n int
 	if a.Version, n = binary.Varint(src[1:]); n <= 0 {
 		return a, fmt.Errorf("answer: %w", errCut)

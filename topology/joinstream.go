@@ -36,6 +36,44 @@ func OuterJoinStreams[K comparable, A, B, R any](left Stream[K, A], right Stream
 	return joinStreams(left, right, "outerJoinStreams", name, w, f, f, opts)
 }
 
+// JoinSelf is JoinStreams of a stream with itself. It keeps each record once, not twice: half
+// the state.
+func JoinSelf[K comparable, V, R any](s Stream[K, V], name string, w JoinWindow, f func(left, right V) R, opts ...StreamJoinOption) Stream[K, R] {
+	if s.b == nil {
+		zero("joinSelf")
+	}
+	n := s.b.addNamed("joinSelf", name)
+	w.configure(s.b, n, opts, f)
+	m := side(s, "self", n, "-this-join-store")
+	m.enter = func(c *compiler) any {
+		before, after, grace := w.times()
+		j := &core.SelfJoin[K, V, R]{
+			Node: c.nodeID(n), Before: before, After: after, Grace: grace,
+			Buffer: core.NewBuffer(tableOf[core.Timed[K], V](c, m)), No: core.Missing[V](), Join: f, Next: next[K, R](c, n),
+		}
+		j.Init()
+		return core.Next[K, V](j.Step)
+	}
+	return Stream[K, R]{b: s.b, n: n, kc: s.kc}
+}
+
+// configure checks the window and applies the options to the join n.
+func (w JoinWindow) configure(b *Builder, n *node, opts []StreamJoinOption, user any) {
+	b.configure(n, apply(opts), user)
+	n.keyed = true
+	if w.from > w.to {
+		b.wrong(n, "its window goes from %v to %v, so nothing lies within: say the lesser bound first", w.from, w.to)
+	}
+	if w.grace < 0 {
+		b.wrong(n, "Grace(%v) is negative", w.grace)
+	}
+}
+
+// times is the window as the core has it.
+func (w JoinWindow) times() (before, after, grace core.Time) {
+	return core.Time(-w.from / time.Millisecond), core.Time(w.to / time.Millisecond), core.Time(w.grace / time.Millisecond)
+}
+
 // joinStreams is all of them. user is the user's function, for its name.
 func joinStreams[K comparable, A, B, R any](left Stream[K, A], right Stream[K, B], kind, name string, w JoinWindow, f func(Opt[A], Opt[B]) R, user any, opts []StreamJoinOption) Stream[K, R] {
 	if left.b == nil || right.b == nil {
@@ -43,14 +81,8 @@ func joinStreams[K comparable, A, B, R any](left Stream[K, A], right Stream[K, B
 	}
 	b := left.b
 	n := b.addNamed(kind, name)
-	b.configure(n, apply(opts), user)
-	n.keyed, n.clock = true, true
-	if w.from > w.to {
-		b.wrong(n, "its window goes from %v to %v, so nothing lies within: say the lesser bound first", w.from, w.to)
-	}
-	if w.grace < 0 {
-		b.wrong(n, "Grace(%v) is negative", w.grace)
-	}
+	w.configure(b, n, opts, user)
+	n.clock = true
 	out := Stream[K, R]{b: b, n: n, kc: left.kc}
 	if b.foreign(n, right.b, "the right stream") {
 		n.end = true
@@ -78,8 +110,9 @@ func joinStreams[K comparable, A, B, R any](left Stream[K, A], right Stream[K, B
 		if j, ok := c.shared[n.id].(*core.StreamJoin[K, A, B, R]); ok {
 			return j
 		}
+		before, after, grace := w.times()
 		j := &core.StreamJoin[K, A, B, R]{
-			Node: c.nodeID(n), Before: core.Time(-w.from / time.Millisecond), After: core.Time(w.to / time.Millisecond), Grace: core.Time(w.grace / time.Millisecond),
+			Node: c.nodeID(n), Before: before, After: after, Grace: grace, NoLeft: core.Missing[A](), NoRight: core.Missing[B](),
 			Left:  core.NewBuffer(tableOf[core.Timed[K], A](c, l)),
 			Right: core.NewBuffer(tableOf[core.Timed[K], B](c, r)),
 			Outer: outerLeft, Clock: core.NewClock(c.t, n.name), Join: f, Next: next[K, R](c, n),
@@ -108,8 +141,8 @@ func side[K comparable, V any](s Stream[K, V], kind string, n *node, suffix stri
 	m := s.b.side(kind, n, s.n)
 	m.name, m.named = n.name+suffix, true
 	kc, vc := core.TimedCodec[K]{Key: or(s.kc)}, or(s.vc)
-	if _, ok := vc.(core.NullDecoder); ok {
-		s.b.wrong(m, "its values may be null, and a null cannot be kept: take them out with Filter and Map before the join")
+	if _, ok := vc.(core.NullDecoder); ok && core.Missing[V]() == nil {
+		s.b.wrong(m, "its values may be null, and a null cannot be kept: take them out with Filter and Map before the join, or make them an Opt")
 	}
 	m.state = &stateInfo{
 		key:   codecInfo{kc, codec.SchemaOf(or(s.kc)) + " at time", codec.Check(or(s.kc))},

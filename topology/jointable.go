@@ -40,7 +40,7 @@ func joinTables[K comparable, A, B, R any](left Table[K, A], right Table[K, B], 
 			NeedLeft: needLeft, NeedRight: needRight, Kept: kept[K, R](c, n),
 		}
 	}
-	t, out := computed(b, n, left.kc, vc, func(c *compiler) core.Lookup[K, R] { return join(c).Find })
+	t, out := computed(b, n, set, left.kc, vc, func(c *compiler) core.Lookup[K, R] { return join(c).Find })
 	l.enter = func(c *compiler) any { return join(c).FromLeft(out(c)) }
 	r.enter = func(c *compiler) any { return join(c).FromRight(out(c)) }
 	return emitting(t, set)
@@ -59,10 +59,10 @@ func (b *Builder) side(kind string, n *node, in *node) *node {
 // computed makes n a table whose rows are found by find whenever they are asked for, and
 // whose changes go to what out returns. If two of n's inputs are made of the same table,
 // one record can come in by both, and then the other side's row is not the one that the
-// result had before: so the rows are kept.
-func computed[K comparable, V any](b *Builder, n *node, kc core.Codec[K], vc core.Codec[V], find func(*compiler) core.Lookup[K, V]) (t Table[K, V], out func(*compiler) core.Next[K, core.Change[V]]) {
+// result had before: so the rows are kept, as where Stored asks for it.
+func computed[K comparable, V any](b *Builder, n *node, set settings, kc core.Codec[K], vc core.Codec[V], find func(*compiler) core.Lookup[K, V]) (t Table[K, V], out func(*compiler) core.Next[K, core.Change[V]]) {
 	n.keyed = true
-	if meet(n) {
+	if set.stored || meet(n) {
 		t = newTable(b, n, kc, vc)
 		return t, func(c *compiler) core.Next[K, core.Change[V]] {
 			return core.Keep(tableOf[K, V](c, n), changes[K, V](c, n))
@@ -137,7 +137,7 @@ func Combine[K comparable, R any](name string, parts ...Part[K, R]) Table[K, R] 
 		}
 		return j
 	}
-	t, out := computed(b, n, parts[0].kc, nil, func(c *compiler) core.Lookup[K, R] { return combine(c).Find })
+	t, out := computed(b, n, settings{}, parts[0].kc, nil, func(c *compiler) core.Lookup[K, R] { return combine(c).Find })
 	for i, p := range parts {
 		sides[i].enter = func(c *compiler) any { return p.from(combine(c), i, out(c)) }
 	}

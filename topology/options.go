@@ -19,7 +19,13 @@ type (
 		KeyOption
 		SinkOption
 		StreamJoinOption
+		TableFilterOption
 		forEveryOperator()
+	}
+	// TableFilterOption is for Table.Filter.
+	TableFilterOption interface {
+		setter
+		forTableFilters()
 	}
 	// StateOption is for what keeps state: Process, processors, ToTable, aggregates; and for
 	// joins of tables.
@@ -100,6 +106,8 @@ type settings struct {
 	also               []*erased // alsoInput[K, A]
 	merging            *erased   // func(A, A) A
 	onClose            bool
+	everyDeletion      bool
+	stored             bool
 	retain             time.Duration
 	maxRecords         *int
 	maxBytes           *int
@@ -128,6 +136,7 @@ type (
 	suppressOption   func(*settings)
 	joinOption       func(*settings)
 	boundOption      func(*settings)
+	filterOption     func(*settings)
 	topicOption      func(*settings)
 	partitionsOption func(*settings)
 )
@@ -139,6 +148,7 @@ func (o aggregateOption) set(s *settings)  { o(s) }
 func (o suppressOption) set(s *settings)   { o(s) }
 func (o joinOption) set(s *settings)       { o(s) }
 func (o boundOption) set(s *settings)      { o(s) }
+func (o filterOption) set(s *settings)     { o(s) }
 func (o topicOption) set(s *settings)      { o(s) }
 func (o partitionsOption) set(s *settings) { o(s) }
 
@@ -150,6 +160,8 @@ func (anyOption) forKeys()             {}
 func (anyOption) forGroups()           {}
 func (anyOption) forStreamJoins()      {}
 func (anyOption) forSinks()            {}
+func (anyOption) forTableFilters()     {}
+func (filterOption) forTableFilters()  {}
 func (anyOption) forEveryOperator()    {}
 func (stateOption) forState()          {}
 func (stateOption) forAggregates()     {}
@@ -198,6 +210,19 @@ func StateCodec[S any](c Codec[S]) StateOption {
 func DeleteWhen[S any](done func(S) bool) StateOption {
 	return stateOption(func(s *settings) { s.done = erase[S]("DeleteWhen", done, done == nil) })
 }
+
+// EveryDeletion makes a filter of a table pass on a deletion for each change of a row that does
+// not pass, also where it did not pass before: for those who may have rows from elsewhere, a
+// topic that was written by another filter, say. The default is that nothing goes on then.
+func EveryDeletion() TableFilterOption {
+	return filterOption(func(s *settings) { s.everyDeletion = true })
+}
+
+// Stored keeps the rows of a join of tables, with a changelog, where they are otherwise made
+// of both sides' rows whenever they are looked up: for a result that is looked up often, or
+// from outside. A row then has the time of its last change, also of one that took a part of it
+// away. What keeps state has a store anyway.
+func Stored() StateOption { return stateOption(func(s *settings) { s.stored = true }) }
 
 // erased is the argument of an option for a type T, which the option's family does not
 // tell: so the operator checks it.

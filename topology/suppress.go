@@ -99,7 +99,7 @@ func (b *Builder) bound(n *node, option string, given, to *int) {
 // tableWindows is what is known of a table whose keys are windowed.
 type tableWindows[K comparable] struct {
 	end   func(K) Time
-	wait  Time // a window has closed when it ended that long ago, at least
+	wait  Time // what is held back goes on when its window ended that long ago
 	never bool
 }
 
@@ -109,10 +109,8 @@ func closing[K comparable](w *windowing[K]) *tableWindows[K] {
 	switch w.window.kind {
 	case core.UnlimitedWindow:
 		t.never = true
-	case core.SlidingWindow:
-		t.wait++ // the end belongs to the window
 	case core.SessionWindow:
-		t.wait += core.Ms(w.window.size) + 1
+		t.wait += core.Ms(w.window.size)
 	}
 	return t
 }

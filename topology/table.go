@@ -68,10 +68,13 @@ func (t Table[K, V]) ToStream() Stream[K, V] {
 }
 
 // Filter keeps the rows that keep accepts; a row that no longer passes is deleted.
-func (t Table[K, V]) Filter(keep func(V) bool, opts ...Option) Table[K, V] {
-	n := t.add("filterTable", apply(opts), keep)
+func (t Table[K, V]) Filter(keep func(V) bool, opts ...TableFilterOption) Table[K, V] {
+	set := apply(opts)
+	n := t.add("filterTable", set, keep)
 	n.table = true
-	n.enter = func(c *compiler) any { return core.FilterTable(c.nodeID(n), keep, changes[K, V](c, n)) }
+	n.enter = func(c *compiler) any {
+		return core.FilterTable(c.nodeID(n), keep, set.everyDeletion, changes[K, V](c, n))
+	}
 	if scan := t.n.scan; scan != nil {
 		n.scan = func(c *compiler) any {
 			return core.FilterScanner(c.nodeID(n), keep, scan(c).(core.Scanner[K, V]))

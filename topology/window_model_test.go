@@ -11,28 +11,24 @@ import (
 	"github.com/seed-81380e12/limpet/topology"
 )
 
-// windowModel is a dumb model of windowed aggregates: it keeps every row for ever, and looks
-// through all of them. It says what the rules of docs/semantics.md make of records.
+// windowModel is a dumb model of windowed aggregates: it looks through all rows. It says what the rules of docs/semantics.md make of records.
 type windowModel struct {
 	kind                 string // time, sliding, session
 	size, advance, grace core.Time
 	onClose              bool
-	clocks               bool // a clock for each input topic, as Kafka Streams' cogroup has it
-	merges               bool // closed sessions too, as Kafka Streams does with long retention
+	retain               core.Time // rows are kept that long
 	// add makes a new aggregate; nil is none.
 	add   func(topic string, a, v *string) *string
 	merge func(a, b string) string
 
-	rows map[modelKey]modelRow
-	now  map[string]core.Time
-	done map[modelKey]bool // emitted
-	out  []string
-	late bool // the last record entered no window
-	// With suppress, results are held back until their window has closed; border: until it
-	// ended, though a record could still enter it, as Kafka Streams does.
-	suppress, border bool
-	passed           core.Time // greatest time of results
-	held             map[modelKey]modelRow
+	rows     map[modelKey]modelRow
+	now      map[string]core.Time
+	done     map[modelKey]bool // emitted
+	out      []conformanceRecord
+	late     bool      // the last record entered no window
+	suppress bool      // results are held back until their window has ended, and grace
+	passed   core.Time // greatest time of results
+	held     map[modelKey]modelRow
 }
 
 type modelKey = topology.Windowed[string]
@@ -43,14 +39,14 @@ type modelRow struct {
 }
 
 func (m *windowModel) clock(topic string) core.Time {
-	if !m.clocks {
-		topic = ""
+	if m.onClose {
+		topic = "" // what is final is so for all inputs
 	}
 	return m.now[topic]
 }
 
 // step returns what goes out for a record.
-func (m *windowModel) step(topic string, key, value *string, at core.Time) []string {
+func (m *windowModel) step(topic string, key, value *string, at core.Time) (lines []string) {
 	m.out, m.late = nil, false
 	if key == nil || value == nil && m.kind == "sliding" {
 		return nil
@@ -85,7 +81,26 @@ func (m *windowModel) step(topic string, key, value *string, at core.Time) []str
 		m.out = nil
 		m.close(limit)
 	}
-	return m.out
+	m.expire()
+	for _, r := range m.out {
+		lines = append(lines, fmt.Sprintf("%s = %s @%d", text(r.Key), text(r.Value), r.At))
+	}
+	return lines
+}
+
+// expire drops the rows that no record of the fastest input can change any more, directly or
+// by way of another row: a slower input begins them anew.
+func (m *windowModel) expire() {
+	maps.DeleteFunc(m.rows, func(k modelKey, _ modelRow) bool {
+		now := m.now[""]
+		switch m.kind {
+		case "time":
+			return k.Start <= now/m.advance*m.advance-max(m.retain, m.grace+m.size)
+		case "session":
+			return k.End <= now-max(m.retain, m.grace+m.size+1)
+		}
+		return k.Start <= now-max(m.retain, m.grace+3*m.size+1)
+	})
 }
 
 // hold is what suppress does with a result.
@@ -94,13 +109,10 @@ func (m *windowModel) hold(k modelKey, value *string, at core.Time) {
 		m.held = map[modelKey]modelRow{}
 	}
 	m.passed = max(m.passed, at)
-	m.held[k] = modelRow{text0(value), at}
+	m.held[k] = modelRow{text(value), at}
 	limit := m.passed - m.grace
 	if m.kind == "session" {
 		limit -= m.size
-	}
-	if m.kind != "time" && !m.border {
-		limit--
 	}
 	var ks []modelKey
 	for k := range m.held {
@@ -119,7 +131,7 @@ func (m *windowModel) hold(k modelKey, value *string, at core.Time) {
 	})
 	for _, k := range ks {
 		if m.held[k].value != "null" {
-			m.out = append(m.out, fmt.Sprintf("%v = %s @%d", k, m.held[k].value, m.held[k].at))
+			m.send(k, some(m.held[k].value), m.held[k].at)
 		}
 		delete(m.held, k)
 	}
@@ -130,14 +142,11 @@ func (m *windowModel) emit(k modelKey, value *string, at core.Time) {
 		m.hold(k, value, at)
 		return
 	}
-	m.out = append(m.out, fmt.Sprintf("%v = %s @%d", k, text0(value), at))
+	m.send(k, value, at)
 }
 
-func text0(s *string) string {
-	if s == nil {
-		return "null"
-	}
-	return *s
+func (m *windowModel) send(k modelKey, value *string, at core.Time) {
+	m.out = append(m.out, conformanceRecord{"out", some(k.String()), value, at})
 }
 
 // put adds a value to a row.
@@ -169,7 +178,7 @@ func (m *windowModel) session(key, topic string, value *string, at, limit core.T
 	var near []modelKey
 	var acc *string
 	for _, o := range m.keys(key) {
-		if (o.End >= limit || m.merges) && o.End >= at-m.size && o.Start <= at+m.size {
+		if (o.End >= limit || o.End > m.now[""]-m.retain) && o.End >= at-m.size && o.Start <= at+m.size {
 			near = append(near, o)
 			k.Start, k.End = min(k.Start, o.Start), max(k.End, o.End)
 		}
@@ -227,7 +236,7 @@ func (m *windowModel) sliding(key, topic string, value *string, at, limit core.T
 			}
 		case k.Start > at:
 		case k.End < at:
-			left, prev = &r.value, max(prev, r.at)
+			left, prev = &r.value, r.at
 		default:
 			if k.End == at && r.at < at {
 				prev = r.at
@@ -314,7 +323,7 @@ func (m *windowModel) close(limit core.Time) {
 
 // model is the model of a case.
 func (c *windowCase) model() *windowModel {
-	m := &windowModel{kind: c.Window, grace: core.Time(c.GraceMs), onClose: c.Op == "emit-on-close", suppress: c.Op == "suppress-window"}
+	m := &windowModel{kind: c.Window, grace: core.Time(c.GraceMs), onClose: c.Op == "emit-on-close", retain: core.Time(c.RetentionMs), suppress: c.Op == "suppress-window"}
 	switch c.Window {
 	case "time":
 		m.size, m.advance = core.Time(c.SizeMs), core.Time(c.AdvanceMs)
@@ -330,7 +339,6 @@ func (c *windowCase) model() *windowModel {
 		n, _ := strconv.Atoi(*s)
 		return n
 	}
-	some := func(s string) *string { return &s }
 	m.merge = func(a, b string) string {
 		switch {
 		case c.numbers():
@@ -350,7 +358,7 @@ func (c *windowCase) model() *windowModel {
 			if a == nil {
 				return v
 			}
-			return some(*a + "+" + text0(v))
+			return some(*a + "+" + text(v))
 		}
 		if c.Aggregate == "concat-reset" && v != nil && *v == "x" {
 			return nil
@@ -365,29 +373,45 @@ func (c *windowCase) model() *windowModel {
 		if topic == "second" {
 			sep = "/"
 		}
-		return some(sum + sep + text0(v))
+		return some(sum + sep + text(v))
 	}
 	return m
-}
-
-// text are the rows of the model.
-func (m *windowModel) text() map[modelKey]string {
-	rows := map[modelKey]string{}
-	for k, r := range m.rows {
-		rows[k] = r.value
-	}
-	return rows
 }
 
 // play runs the model over a case.
 func (m *windowModel) play(c *windowCase) (outs [][]string) {
 	for _, in := range c.ins {
-		var v *string
-		if in.Value != nil {
-			s := textOf(in.Value)
-			v = &s
-		}
-		outs = append(outs, m.step(in.Topic, in.Key, v, core.Time(in.Ts)))
+		outs = append(outs, m.step(in.Topic, in.Key, in.text(), core.Time(in.Ts)))
 	}
 	return outs
+}
+
+func (in windowIn) text() *string {
+	if in.Value == nil {
+		return nil
+	}
+	return some(textOf(in.Value))
+}
+
+// steps are a case's steps with what the model makes of them.
+func (m *windowModel) steps(c *windowCase, steps []conformanceStep) (res []conformanceStep) {
+	n := 0
+	for _, s := range steps {
+		want := map[string][]conformanceRecord{}
+		for range s.In {
+			in := c.ins[n]
+			n++
+			key, value := in.Key, in.text()
+			if c.Shape == "selectKey-window" {
+				k, _ := newKey(topology.Opt[string]{Value: text(value), OK: value != nil})
+				if key = nil; k != "" {
+					key = &k
+				}
+			}
+			m.step(in.Topic, key, value, core.Time(in.Ts))
+			want["out"] = append(want["out"], m.out...)
+		}
+		res = append(res, conformanceStep{s.In, want})
+	}
+	return res
 }

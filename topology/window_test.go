@@ -252,7 +252,7 @@ func TestWindowsAreAsTheModel(t *testing.T) {
 			if i > 0 {
 				want = [][]string{slices.Concat(want...)}
 			}
-			if !equalLines(got, want) {
+			if !slices.EqualFunc(got, want, slices.Equal) {
 				rt.Fatalf("%+v: %v, %s", way, c.rule(), firstDiff(got, want))
 			}
 			if i == 0 {

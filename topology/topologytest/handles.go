@@ -1,6 +1,7 @@
 package topologytest
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
@@ -275,21 +276,43 @@ func RecordOf[K, V any](t core.Time, key K, value V) core.Record[K, V] {
 // for itself.
 func Count(d *Driver, name string) int {
 	d.t.Helper()
+	return len(RawRows(d, name))
+}
+
+// RawRow is a committed row as a store has it.
+type RawRow struct {
+	Key, Value []byte
+	At         core.Time
+}
+
+// RawRows are the committed rows of a table over all partitions, by key.
+func RawRows(d *Driver, name string) (rows []RawRow) {
+	d.t.Helper()
 	d.flush()
-	n, found := 0, false
+	var stores []*store
+	for _, a := range d.apps {
+		if g := a.globalNamed(name); g != nil {
+			stores = append(stores, &g.store)
+		}
+	}
 	for _, u := range d.units {
 		for i, spec := range u.sub.Tables {
 			if spec.Name != name {
 				continue
 			}
-			found = true
 			for _, t := range u.tasks {
-				n += len(t.stores[i].rows)
+				stores = append(stores, t.stores[i])
 			}
 		}
 	}
-	if !found {
+	for _, s := range stores {
+		for k, r := range s.rows {
+			rows = append(rows, RawRow{[]byte(k), slices.Clone(r.value), r.at})
+		}
+	}
+	if len(stores) == 0 {
 		d.t.Fatalf("no table is named %q", name)
 	}
-	return n
+	slices.SortFunc(rows, func(a, b RawRow) int { return bytes.Compare(a.Key, b.Key) })
+	return rows
 }

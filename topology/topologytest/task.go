@@ -46,6 +46,7 @@ type task struct {
 	sources []*source
 	sinks   []*topic
 	stores  []*store
+	opened  Store // in place of stores, if not nil
 	// The committed state.
 	next  []core.Offset
 	times []core.Time
@@ -135,9 +136,10 @@ func (a *app) open() {
 		for _, s := range t.stores {
 			s.restore(t)
 		}
+		t.open()
 		t.core = t.sub.NewTask(core.TaskConfig{
 			App: a.name(), ID: t.id, Resume: slices.Clone(t.next), Times: slices.Clone(t.times),
-			View:          func(id core.TableID) core.View { return t.stores[id] },
+			View:          t.view,
 			Global:        func(id core.GlobalID) core.View { return &a.globals[t.sub.Globals[id].Index].store },
 			CacheBytes:    a.cacheBytes(),
 			CheckMutation: true,
@@ -145,6 +147,40 @@ func (a *app) open() {
 		t.rewind()
 	}
 	a.openGlobals()
+}
+
+// open opens the store that the task reads, where it is not the driver's own, and restores it.
+func (t *task) open() {
+	d := t.app.d
+	if d.cfg.Open == nil {
+		return
+	}
+	var names []string
+	var rows []core.Write
+	for i, s := range t.stores {
+		names = append(names, t.sub.Tables[i].Name)
+		for _, k := range slices.Sorted(maps.Keys(s.rows)) {
+			rows = append(rows, core.Write{Table: core.TableID(i), Key: []byte(k), Value: s.rows[k].value, Time: s.rows[k].at})
+		}
+	}
+	t.opened = d.cfg.Open(t.app.name(), t.id, names)
+	t.apply(rows)
+}
+
+func (t *task) apply(rows []core.Write) {
+	if t.opened == nil {
+		return
+	}
+	if err := t.opened.Apply(rows); err != nil {
+		t.app.d.t.Fatalf("topologytest: task %v: %v", t.id, err)
+	}
+}
+
+func (t *task) view(id core.TableID) core.View {
+	if t.opened != nil {
+		return t.opened.View(id)
+	}
+	return t.stores[id]
 }
 
 // cacheBytes lets rows be evicted at once, or soon, or never.
@@ -409,6 +445,7 @@ func (a *app) settle() {
 			}
 			s.put(w.Key, w.Value, w.Time)
 		}
+		t.apply(c.Writes)
 		t.next, t.times = slices.Clone(c.Next), slices.Clone(c.Times)
 		t.core.Advance()
 	}

@@ -238,3 +238,14 @@ func (d *Driver) ordered() bool {
 	}
 	return true
 }
+
+// single reports whether no task merges by time what topologies write: then a batch leaves
+// it in the order in which it came, whatever the times.
+func (d *Driver) single() bool {
+	for _, u := range d.units {
+		if len(u.sub.Sources) > 1 && slices.ContainsFunc(d.units, func(o *unit) bool { return o.feeds(u) }) {
+			return false
+		}
+	}
+	return true
+}
