@@ -6,6 +6,7 @@ package core
 type Clock struct {
 	hash          uint32
 	at, committed Time
+	pass          []onPass
 }
 
 // firstClock is where the clocks begin in Commit.Times.
@@ -32,6 +33,38 @@ func ClockHash(name string) uint32 {
 		h = (h ^ uint32(name[i])) * 16777619
 	}
 	return h
+}
+
+// onPass is what is done when the operator's time is moved on without a record: load gets
+// ready while it is still the old one, and reports false where that failed; due does what is
+// due then.
+type onPass struct {
+	load func(*Tx) bool
+	due  func(*Tx)
+}
+
+func (c *Clock) onPass(load func(*Tx) bool, due func(*Tx)) {
+	c.pass = append(c.pass, onPass{load, due})
+}
+
+// moveOn moves the clock on without a record.
+func (c *Clock) moveOn(tx *Tx, to Time) {
+	if to <= c.at {
+		return
+	}
+	for _, p := range c.pass {
+		if !p.load(tx) {
+			return
+		}
+	}
+	if len(c.pass) > 0 {
+		c.move(to)
+	}
+	for _, p := range c.pass {
+		if p.due(tx); tx.err != nil {
+			return
+		}
+	}
 }
 
 // move moves the clock on, never back.

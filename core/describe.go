@@ -58,6 +58,8 @@ func (c *Commit) String() string {
 			fmt.Fprintf(&b, "  tick %d\n", d.N)
 		case Moved:
 			fmt.Fprintf(&b, "  global %d/%d at %d\n", d.Global, d.Partition, d.N)
+		case Passed:
+			fmt.Fprintf(&b, "  pass %d\n", d.N)
 		default:
 			fmt.Fprintf(&b, "  took %d of %d\n", d.N, d.Source)
 		}

@@ -1,5 +1,7 @@
 package core
 
+import "slices"
+
 // Commit is everything that a task did in one generation, as data: from one Ready to
 // the next. The shell makes it durable as a whole or not at all.
 //
@@ -42,8 +44,8 @@ type Write struct {
 // Decision is an input of the task other than a record's bytes. Runs are counted:
 // "three records of source 1" is one decision.
 type Decision struct {
-	Source SourceID // from which source the next records were taken; or Ticked, or Moved
-	N      int64    // how many records; for Ticked, the time; for Moved, the offset
+	Source SourceID // from which source the next records were taken; or Ticked, Moved or Passed
+	N      int64    // how many records; for Ticked and Passed, the time; for Moved, the offset
 
 	// For Moved: of which global table and partition.
 	Global    GlobalID
@@ -54,9 +56,11 @@ type Decision struct {
 const (
 	Ticked SourceID = -1 // a tick of the clock
 	Moved  SourceID = -2 // a global table is seen at this offset from now on
+	Passed SourceID = -3 // operators' time was moved on, by Task.Pass or a tick
 )
 
-// Empty reports whether the commit holds nothing: then nothing needs to be written.
+// Empty reports whether the commit holds nothing: then nothing needs to be written. Ticks
+// that led to nothing are nothing.
 func (c *Commit) Empty() bool { return !c.moved && len(c.Outputs) == 0 && len(c.Writes) == 0 }
 
 // Size is the memory that the commit's keys and values take so far, in bytes.
@@ -74,9 +78,19 @@ func (c *Commit) took(source SourceID, n int64) {
 	c.Decisions = append(c.Decisions, Decision{Source: source, N: n})
 }
 
-func (c *Commit) tick(now Time) {
-	c.moved = true
-	c.Decisions = append(c.Decisions, Decision{Source: Ticked, N: int64(now)})
+func (c *Commit) decide(what SourceID, n int64) {
+	c.Decisions = append(c.Decisions, Decision{Source: what, N: n})
+}
+
+// inherit takes over the decisions of an empty commit before this one: ticks that led to
+// nothing, so that of each kind the last one counts.
+func (c *Commit) inherit(empty *Commit) {
+	for i, d := range empty.Decisions {
+		later := slices.ContainsFunc(empty.Decisions[i+1:], func(later Decision) bool { return later.Source == d.Source })
+		if d.Source != Moved && !later {
+			c.Decisions = append(c.Decisions, d)
+		}
+	}
 }
 
 func (c *Commit) reset() {

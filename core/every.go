@@ -29,6 +29,7 @@ func EmitEvery[K comparable, V any](tb *Table[K, Paced[V]], clock *Clock, d Time
 	e.rows.kc = tb.kc
 	tb.short = true
 	tb.aborted = func() { e.indexed = false }
+	clock.onPass(e.index, e.letGo)
 	return e.step
 }
 

@@ -363,11 +363,16 @@ func (l *LonelyTable[K, A, B]) matched(tx *Tx, k Lonely[K]) {
 func (j *StreamJoin[K, A, B, R]) Init() {
 	retain := max(j.Before.plus(j.After).plus(j.Grace), 1) // the newest stays
 	j.Left.retain, j.Right.retain = retain, retain
+	j.Clock.onPass(j.load, j.close)
 }
 
 // begin gets ready for a record and moves the clock. Each record moves it.
 func (j *StreamJoin[K, A, B, R]) begin(tx *Tx, at Time) bool {
 	j.Clock.move(at)
+	return j.load(tx)
+}
+
+func (j *StreamJoin[K, A, B, R]) load(tx *Tx) bool {
 	return j.Left.load(tx) && j.Right.load(tx) && j.Lonely.load(tx)
 }
 

@@ -129,6 +129,7 @@ func (t *Task) runSource(id SourceID, last Time) {
 				return
 			}
 			t.left--
+			t.stepped = true
 			tx.offset, tx.index = r.Offset, 0
 			if r.Time < 0 {
 				tx.fail(s.node, fmt.Errorf("%w: %d", ErrTime, r.Time))

@@ -168,8 +168,17 @@ type WaitingJoin[K comparable, V, T, R any] struct {
 	wait  parking[K, V]
 }
 
-// Init says where records wait.
-func (j *WaitingJoin[K, V, T, R]) Init(tb *Table[Timed[K], Parked[V]]) { j.wait.init(tb) }
+// Init says where records wait, and whether it is for their row or for a time to pass.
+func (j *WaitingJoin[K, V, T, R]) Init(tb *Table[Timed[K], Parked[V]], forRow bool) {
+	j.wait.init(tb)
+	j.Clock.onPass(j.wait.load, func(tx *Tx) {
+		if forRow {
+			j.begin(tx, j.Clock.at)
+		} else {
+			j.letGo(tx, j.Clock.at)
+		}
+	})
+}
 
 // emit joins a record with what row it has.
 func (j *WaitingJoin[K, V, T, R]) emit(tx *Tx, r Record[K, V], row Opt[T]) {

@@ -73,8 +73,17 @@ func fold[K comparable, S any](tx *Tx, n NodeID, tb *Table[K, S], i int32, s S, 
 // Ports is what a step with ports emits to and reads from: the user's struct P, of which a
 // task has one for each processor, and the machine's ends of its fields.
 type Ports[K comparable, P any] struct {
-	User  *P
-	ports []port[K]
+	User   *P
+	ports  []port[K]
+	timers *Timers[K] // nil: there are none
+}
+
+// begin gets the ports ready for a step of node n.
+func (ps *Ports[K, P]) begin(tx *Tx, n NodeID, k K) {
+	for _, p := range ps.ports {
+		p.begin(tx, n, k)
+	}
+	tx.node = n
 }
 
 // port is the machine's end of one field of the user's struct.
@@ -149,7 +158,7 @@ func (r *Row[V]) Get() (V, bool) {
 	return r.row.Value, r.row.OK
 }
 
-// Port is a field of a processor's ports: a pointer to an Out or a Row.
+// Port is a field of a processor's ports: a pointer to an Out, a Row, a Timer or a WallTimer.
 type Port interface{ isPort() }
 
 func (*Out[W]) isPort() {}
@@ -163,28 +172,36 @@ func ProcessPorts[K comparable, V, S, P any](n NodeID, tb *Table[K, S], ps *Port
 			tx.drop(n, NullKey)
 			return
 		}
+		ts := ps.timers
+		if ts != nil && !ts.begin(tx, r.Time) {
+			return
+		}
 		i := tb.find(tx, r.Key)
 		if i < 0 {
 			return
 		}
-		for _, p := range ps.ports {
-			p.begin(tx, n, r.Key)
-		}
-		tx.node = n
+		ps.begin(tx, n, r.Key)
 		s := step(tb.cells[i].val, r.Value, ps.User)
-		if tx.called(n); tx.err != nil {
+		finish(tx, n, tb, i, ps, s, done, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, changed)
+		if ts != nil {
+			ts.run(tx, streamTimer, ts.clock.at)
+		}
+	}
+}
+
+// finish takes what a step with ports has made.
+func finish[K comparable, S, P any](tx *Tx, n NodeID, tb *Table[K, S], i int32, ps *Ports[K, P], s S, done func(S) bool, r Record[K, struct{}], changed Next[K, Change[S]]) {
+	if tx.called(n); tx.err != nil {
+		return
+	}
+	for _, p := range ps.ports {
+		if err := p.rejected(); err != nil {
+			tx.reject(n, err)
 			return
 		}
-		for _, p := range ps.ports {
-			if err := p.rejected(); err != nil {
-				tx.reject(n, err)
-				return
-			}
-		}
-		rec := Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}
-		fold(tx, n, tb, i, s, done, rec, changed)
-		for _, p := range ps.ports {
-			p.end(tx, n, rec)
-		}
+	}
+	fold(tx, n, tb, i, s, done, r, changed)
+	for _, p := range ps.ports {
+		p.end(tx, n, r)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 )
@@ -15,7 +16,7 @@ import (
 //
 //	task shape=<name> [cache=<bytes>] [check]   begins, with nothing committed
 //	step source=<n> [next=<offset>] [caughtup]  a batch: lines of "key value @time [offset] [header=value]"
-//	tick at=<time>
+//	tick at=<time>, pass to=<time>
 //	ready | advance | abort                     ready prints the commit
 //	crash                                       a new task on what is committed
 //	view | next | dropped
@@ -80,6 +81,10 @@ func scenario(t *testing.T, w **world, d *datadriven.TestData) string {
 		var at int
 		d.ScanArgs(t, "at", &at)
 		return report((*w).task.Tick(Time(at)))
+	case "pass":
+		var to int
+		d.ScanArgs(t, "to", &to)
+		return report((*w).task.Pass(Time(to)))
 	case "ready":
 		c, err := (*w).task.Ready()
 		if err != nil {
@@ -235,6 +240,11 @@ var shapes = map[string]func(*Task){
 			return ""
 		}, done, changed))
 	},
+	"timers": timersShape,
+	"idle": func(t *Task) {
+		timersShape(t)
+		t.AdvanceIdle(100 * time.Millisecond)
+	},
 	"mutating": func(t *Task) {
 		tb := NewTable(t, "lists", str{}, list{})
 		Source(t, "in", str{}, str{}, Process(t.Node("lists", "addInPlace"), tb, func(l []string, v string, out *Out[int]) []string {
@@ -268,4 +278,67 @@ func onSaga(s, v string, p *sagaPorts) string {
 	}
 	p.A.Emit(s + ">" + v)
 	return v
+}
+
+type timerPorts struct {
+	Due  Timer
+	Out  Out[string]
+	Wall WallTimer
+	Also Timer
+}
+
+// timersShape is a processor with timers, which does what it is told: "due 10" and "wall
+// 10" set an alarm 10 ms from now, "at 10" for that time, "cancel" takes the first one back,
+// "again 10" sets it again each time it goes off, and "two 10" sets two for one time.
+func timersShape(t *Task) {
+	states := NewTable(t, "states", str{}, str{})
+	names := []string{"Also", "Due", "Wall"}
+	alarms := NewTable[TimerKey[string], Alarm](t, "proc-timers", TimerKeyCodec[string]{names, str{}}, AlarmCodec{})
+	ts := NewTimers(t, t.Node("proc-timers", ""), alarms, str{}, NewClock(t, "proc"), len(names), 3)
+	ps := &Ports[string, timerPorts]{User: new(timerPorts)}
+	node := func(f string) NodeID { return t.Node("proc", f) }
+	AddTimer(t, node("OnDue"), ps, ts, 1, &ps.User.Due, states, func(s string, p *timerPorts) string {
+		var n int
+		if _, err := fmt.Sscanf(s, "again %d", &n); err == nil {
+			p.Due.In(time.Duration(n) * time.Millisecond)
+		}
+		if s == "fail" {
+			p.Out.Reject(errors.New("not now"))
+		}
+		p.Out.Emit("due of " + s + " " + p.Out.ID())
+		return s
+	}, nil, nil)
+	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", str{}, str{}))
+	AddTimer(t, node("OnWall"), ps, ts, 2, &ps.User.Wall, states, func(s string, p *timerPorts) string {
+		p.Out.Emit("wall of " + s + " " + p.Out.ID())
+		p.Due.In(0)
+		return "after wall"
+	}, nil, nil)
+	AddTimer(t, node("OnAlso"), ps, ts, 0, &ps.User.Also, states, func(s string, p *timerPorts) string {
+		p.Out.Emit("also of " + s)
+		return s
+	}, nil, nil)
+	Source(t, "in", str{}, str{}, ProcessPorts(node("OnIn"), states, ps, func(s, v string, p *timerPorts) string {
+		var n int
+		_, _ = fmt.Sscanf(strings.TrimLeft(v, "abcdefghijklmnopqrstuvwxyz "), "%d", &n)
+		d := time.Duration(n) * time.Millisecond
+		switch what, _, _ := strings.Cut(v, " "); what {
+		case "due", "again":
+			p.Due.In(d)
+		case "at":
+			p.Due.At(Time(n))
+		case "wall":
+			p.Wall.In(d)
+		case "two":
+			p.Due.In(d)
+			p.Also.In(d)
+		case "cancel":
+			p.Due.Cancel()
+		case "fail":
+			p.Due.In(0)
+		default:
+			return s
+		}
+		return v
+	}, nil, nil))
 }

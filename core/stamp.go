@@ -7,7 +7,9 @@ type Origin struct {
 	// ID is derived from the record in hand, application and operator: a replay makes the
 	// same. See Out.ID.
 	ID string
-	// Topic, Partition and Offset are those of the record in hand.
+	// Topic, Partition and Offset are those of the record in hand. At a tick of the clock
+	// Topic is "(tick)" and Offset the tick's time; where AdvanceIdle moves time on, they are
+	// "(pass)" and that time.
 	Topic     string
 	Partition int32
 	Offset    Offset
@@ -35,9 +37,10 @@ func StampChange[K, V any](n NodeID, f func(Origin) Headers, next Next[K, Change
 func (tx *Tx) stamp(n NodeID, f func(Origin) Headers, at Time, h Headers, v any) Headers {
 	tx.node = n
 	t := tx.t
+	topic, offset := tx.input()
 	h = f(Origin{
 		App: t.cfg.App, Node: t.nodes[n].name, ID: tx.id(n),
-		Topic: t.sources[tx.source].topic, Partition: t.cfg.ID.Partition, Offset: tx.offset,
+		Topic: topic, Partition: t.cfg.ID.Partition, Offset: offset,
 		Time: at, Headers: h, Value: v,
 	})
 	tx.called(n)

@@ -48,6 +48,7 @@ func SuppressChanges[K comparable, V any](n NodeID, tb *Table[K, Held[V]], clock
 	s.held.kc = tb.kc
 	tb.short = true
 	tb.aborted = func() { s.indexed = false }
+	clock.onPass(s.index, s.release)
 	return s.step
 }
 
@@ -73,14 +74,19 @@ func (s *suppress[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 	}
 	s.bytes += s.size(tx, r.Key, h)
 	s.tb.put(i, h, r.Time)
-	for limit := s.clock.at - s.Wait; s.held.next() <= limit && tx.err == nil; {
-		s.emit(tx)
-	}
+	s.release(tx)
 	for tx.err == nil && s.full() {
 		if !s.Early {
 			tx.fail(s.n, fmt.Errorf("%w: %d changes with %d bytes are held back, at most %d and %d may be (0: any)", ErrFull, len(s.held.list), s.bytes, s.MaxRecords, s.MaxBytes))
 			return
 		}
+		s.emit(tx)
+	}
+}
+
+// release lets go what has been held back long enough.
+func (s *suppress[K, V]) release(tx *Tx) {
+	for limit := s.clock.at - s.Wait; len(s.held.list) > 0 && s.held.next() <= limit && tx.err == nil; {
 		s.emit(tx)
 	}
 }

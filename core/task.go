@@ -45,6 +45,12 @@ type Task struct {
 	sealed    *Commit // the generation being committed, or nil
 	spare     *Commit
 	failed    error
+
+	ticks     []func(*Tx) // what is done at a tick
+	passed    Time        // of the last Pass since the last Abort
+	idleAfter Time        // of AdvanceIdle; 0: never
+	idleSince Time        // the first tick at which nothing was left to read
+	stepped   bool        // a record was taken since the last tick
 }
 
 // times are the operator times that every task has.
@@ -65,7 +71,7 @@ type drops [numReasons]int64
 
 // NewTask returns a task with no sources and no tables.
 func NewTask(cfg TaskConfig) *Task {
-	t := &Task{cfg: cfg, times: times{NoTime, NoTime}, spare: new(Commit)}
+	t := &Task{cfg: cfg, times: times{NoTime, NoTime}, spare: new(Commit), passed: NoTime, idleSince: NoTime}
 	if len(cfg.Times) > 0 {
 		t.times.stream = cfg.Times[0]
 	}
@@ -138,20 +144,6 @@ func (t *Task) stop(err error) error {
 	return err
 }
 
-// Tick tells the task the wall clock's time. It is an input like a record: the task
-// has no other clock. A time that is not behind the last tick's is nothing new.
-func (t *Task) Tick(now Time) error {
-	if t.failed != nil {
-		return t.failed
-	}
-	if now > t.times.wall {
-		t.times.wall = now
-		t.sayGlobals()
-		t.tx.c.tick(now)
-	}
-	return nil
-}
-
 // Ready passes on what waits for the commit (see PerCommit), seals what the task did since
 // the last Ready and returns it. Step may go on
 // at once, into the next generation; Advance or Abort must come before another Ready.
@@ -193,6 +185,9 @@ func (t *Task) Ready() (c *Commit, err error) {
 	}
 	t.sealed, t.tx.c, t.spare = c, t.spare, nil
 	t.newCommit()
+	if c.Empty() { // it is written nowhere, but what comes next may depend on its ticks
+		t.tx.c.inherit(c)
+	}
 	return c, nil
 }
 
@@ -204,7 +199,7 @@ func (t *Task) flush() {
 	}
 }
 
-// settled ends a record: all that it leads to is done.
+// settled ends a record, or another input: all that it leads to is done.
 func (t *Task) settled() {
 	if t.cfg.CheckMutation {
 		for _, tb := range t.tables {
@@ -220,9 +215,11 @@ func (t *Task) Advance() {
 		panic("core: Advance without Ready")
 	}
 	t.committed = append(t.committed[:0], c.Next...)
-	t.commitT = times{c.Times[0], c.Times[1]}
-	for i, clock := range t.clocks {
-		clock.committed = c.Times[firstClock+2*i+1]
+	if !c.Empty() {
+		t.commitT = times{c.Times[0], c.Times[1]}
+		for i, clock := range t.clocks {
+			clock.committed = c.Times[firstClock+2*i+1]
+		}
 	}
 	for _, tb := range t.tables {
 		tb.advance(t.cfg.CacheBytes)
@@ -246,6 +243,7 @@ func (t *Task) Abort() {
 	t.newCommit()
 	t.failed = nil
 	t.times = t.commitT
+	t.passed, t.idleSince, t.stepped = NoTime, NoTime, false
 	for _, clock := range t.clocks {
 		clock.at = clock.committed
 	}

@@ -22,6 +22,7 @@ func NewExpiry[K comparable, V any](tb *Table[K, V], clock *Clock, ttl Time, nex
 	e.due.kc = tb.kc
 	tb.short, tb.expiry = true, e
 	tb.aborted = func() { e.indexed = false }
+	clock.onPass(e.index, e.end)
 	return e
 }
 

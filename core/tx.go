@@ -59,17 +59,32 @@ func (tx *Tx) called(n NodeID) {
 	}
 }
 
+// input names the input in hand by topic and offset. For a tick they are "(tick)", which is
+// no topic's name, and its time; where time is passed on, "(pass)" and that time.
+func (tx *Tx) input() (topic string, at Offset) {
+	switch t := tx.t; tx.source {
+	case Ticked:
+		return "(tick)", Offset(t.times.wall)
+	case Passed:
+		return "(pass)", Offset(t.passed)
+	default:
+		return t.sources[tx.source].topic, tx.offset
+	}
+}
+
 // id names the next thing that the record in hand leads to. It is derived from the
 // input, so a replay makes the same: application, operator, record, and the how many
-// eth it is, in "app/node/topic/partition@offset/index".
+// eth it is, in "app/node/topic/partition@offset/index". See input
+// for what stands for topic and offset where no record is in hand.
 func (tx *Tx) id(n NodeID) string {
 	t := tx.t
 	b := make([]byte, 0, 96)
 	b = append(append(b, t.cfg.App...), '/')
 	b = append(append(b, t.nodes[n].name...), '/')
-	b = append(append(b, t.sources[tx.source].topic...), '/')
-	b = append(strconv.AppendInt(b, int64(t.cfg.ID.Partition), 10), '@')
-	b = append(strconv.AppendInt(b, int64(tx.offset), 10), '/')
+	topic, at := tx.input()
+	b = append(b, topic...)
+	b = append(strconv.AppendInt(append(b, '/'), int64(t.cfg.ID.Partition), 10), '@')
+	b = append(strconv.AppendInt(b, int64(at), 10), '/')
 	b = strconv.AppendInt(b, int64(tx.index), 10)
 	tx.index++
 	return string(b)

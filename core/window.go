@@ -390,6 +390,7 @@ func Unwindowed[K comparable, V any](next Next[K, V]) Next[Windowed[K], V] {
 // be nil.
 func AggregateWindows[W comparable, V, A any](n NodeID, w *Windows[W, A], clock *Clock, first func(V) A, add func(A, V) A, late Next[W, V]) Next[W, V] {
 	w.clocks = append(w.clocks, clock)
+	clock.onPass(w.index, w.end)
 	switch w.Kind {
 	case SlidingWindow:
 		return (&sliding[W, V, A]{w, n, clock, first, add, late}).step

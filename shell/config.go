@@ -54,7 +54,7 @@ type Config struct {
 
 	Logger *slog.Logger // default: slog.Default
 	Events Events
-	// Now is the wall clock. Default: the machine's.
+	// Now is the wall clock: what wall timers and AdvanceIdle go by. Default: the machine's.
 	Now func() time.Time
 }
 

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/reugn/go-streams"
 
@@ -22,6 +23,9 @@ type Message struct {
 type FlowConfig struct {
 	App   string        // default: the topology's name
 	Store statestore.DB // stays open when the flow ends
+	// Now is the wall clock. The topology is told it with each message: wall timers go off
+	// with the first one behind their time. Default: the machine's.
+	Now func() time.Time
 }
 
 // Flow is a topology as a plain go-streams stage, so that any connector can feed it and
@@ -55,6 +59,7 @@ type flowTask struct {
 	core  *core.Task
 	store statestore.Store
 	point statestore.Checkpoint
+	now   func() time.Time
 }
 
 // flowGlobal is a global table. A message of its topic changes it at once.
@@ -88,6 +93,9 @@ func NewFlow(plan *topology.Plan, cfg FlowConfig) (*Flow, error) {
 	}
 	if cfg.Store == nil {
 		cfg.Store = statestore.NewMemory()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	f := &Flow{in: make(chan any), out: make(chan any), globals: map[string]*flowGlobal{}, routes: map[string]flowRoute{}}
 	for i, spec := range plan.Globals() {
@@ -175,7 +183,7 @@ func openFlowTask(sub *topology.Subtopology, cfg FlowConfig, globals map[string]
 	if err != nil {
 		return nil, err
 	}
-	t := &flowTask{sub: sub, app: cfg.App, store: store}
+	t := &flowTask{sub: sub, app: cfg.App, store: store, now: cfg.Now}
 	if t.point, _ = store.Checkpoint(); len(t.point.Input) != len(sub.Sources) {
 		t.point.Input = make([]core.Offset, len(sub.Sources))
 	}
@@ -288,6 +296,11 @@ func (f *Flow) reads(topic string) bool {
 // step is one commit: the message in, its results out.
 func (t *flowTask) step(s core.SourceID, m *Message) ([]Message, error) {
 	at := t.point.Input[s]
+	if t.core.Ticks() {
+		if err := t.core.Tick(core.Time(t.now().UnixMilli())); err != nil {
+			return nil, err
+		}
+	}
 	err := t.core.Step(&core.Batch{
 		Source: s, Next: at + 1, CaughtUp: true,
 		Records: []core.RawRecord{{Key: m.Key, Value: m.Value, Headers: m.Headers.Raw(), Time: m.Time, Offset: at}},

@@ -141,7 +141,11 @@ func (f *TaskFlow) loop(ctx context.Context) {
 			in = nil
 		}
 		timer.Stop()
-		if due, ok := f.w.due(); ok {
+		due, ok := f.w.due()
+		if tick, ticks := f.w.tickDue(); ticks && (!ok || tick.Before(due)) {
+			due, ok = tick, true
+		}
+		if ok {
 			timer.Reset(time.Until(due))
 		}
 		f.busy(time.Time{})
@@ -172,6 +176,11 @@ func (f *TaskFlow) loop(ctx context.Context) {
 		case <-more:
 			f.busy(time.Now())
 			f.w.goOn()
+		}
+		if due, ok := f.w.tickDue(); ok {
+			if now := time.Now(); !now.Before(due) {
+				f.w.tick(now)
+			}
 		}
 		if due, ok := f.w.due(); ok {
 			if now := time.Now(); !now.Before(due) {

@@ -45,6 +45,7 @@ type worker struct {
 	// committed offsets are not read, and nothing is opened, before it is settled.
 	behind *request
 	began  time.Time     // of the last commit
+	ticked time.Time     // when the tasks were told the time
 	size   int           // bytes of input and output since the last Ready
 	dirty  bool          // something was stepped since the last Ready
 	urgent bool          // commit at once: a task is to close
@@ -246,7 +247,7 @@ func (w *worker) begin(now time.Time) {
 		}
 		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog)})
 		for _, d := range c.Decisions {
-			if d.Source >= 0 {
+			if d.Source >= 0 { // no tick
 				r.records += d.N
 			}
 		}
@@ -354,8 +355,10 @@ func (i *CommitInfo) add(t *task, c *core.Commit) {
 	}
 }
 
-// seek fetches a task's sources anew from where the task is.
+// seek fetches a task's sources anew from where the task is. Before its first record the
+// task is told the time: what was due while nothing ran happens now.
 func (w *worker) seek(t *task) {
+	w.tell(t)
 	for i, next := range t.core.Next(nil) {
 		s := &t.sources[i]
 		if s.absent { // nothing is to be waited for

@@ -125,7 +125,7 @@ func enter[K comparable, V, A any](c *compiler, n, in *node, g grouping[K, V], f
 	if op.windows == nil {
 		return within(c, op.old, core.Aggregate(c.nodeID(n), tableOf[K, A](c, n), first, add, op.done, changes[K, A](c, n)))
 	}
-	return core.AggregateWindows(c.nodeID(n), op.windows(c), core.NewClock(c.t, in.name), first, add, lateOf[K, V](c, g.w, in))
+	return core.AggregateWindows(c.nodeID(n), op.windows(c), c.clock(in), first, add, lateOf[K, V](c, g.w, in))
 }
 
 // also is a node of its own for a further input, which leads to the aggregate.

@@ -202,6 +202,23 @@ var mistakes = map[string]func() *topology.Builder{
 		topology.Join(Words.Stream(b), Rows.Table(b), "join", plus).To(Rows)
 		return b
 	},
+	"timers": func() *topology.Builder {
+		type ports struct {
+			A, B topology.Timer
+			C    topology.WallTimer
+		}
+		step := func(s, v string, p *ports) string { return s }
+		due := func(s string, p *ports) string { return s }
+		b := topology.New("t", topology.AdvanceIdle(time.Microsecond))
+		p := topology.NewProcessor(Words.Stream(b), "p", step, topology.MaxTimers(0))
+		p.OnTimer(&p.Ports.A, due)
+		p.OnTimer(&p.Ports.A, due)
+		p.OnTimer(new(topology.Timer), due)
+		p.OnTimer(&p.Ports.B, nil)
+		topology.NewProcessor(Words.Stream(b), "none", stepTwo, topology.MaxTimers(5))
+		topology.Count(Words.Stream(b), "p-timers")
+		return b
+	},
 	"direct-circle": func() *topology.Builder {
 		type ports struct{ Next topology.Out[string] }
 		step := func(n int64, v string, p *ports) int64 { return n }

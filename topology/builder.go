@@ -23,6 +23,7 @@ type Builder struct {
 	topics   map[string]*topicUse
 	mistakes []mistake
 	stamp    func(Origin) Headers // nil: sinks write the headers of the record in hand
+	idle     time.Duration        // of AdvanceIdle; 0: off
 }
 
 // New begins a topology. Its name is the default application id: the prefix of its
@@ -54,6 +55,7 @@ type node struct {
 	globals []*node
 	read    bool // as a table, by another node
 	clock   bool // it has a time of its own
+	root    bool // what leaves it comes of no record
 
 	table bool // what leaves it are changes of rows
 	end   bool // may lead nowhere: it is a sink or keeps a state

@@ -149,7 +149,7 @@ func (c *checker) ends() {
 	for _, n := range c.nodes {
 		if n.loose != nil {
 			for _, port := range n.loose() {
-				c.wrong(n, "port %s is not connected: connect it with Output, Read or ReadGlobal, or take it out of the struct", port)
+				c.wrong(n, "port %s is not connected: connect it with Output, Read, ReadGlobal or OnTimer, or take it out of the struct", port)
 			}
 		}
 		if n.end || n.read || len(n.subs) > 0 || n.input {

@@ -15,6 +15,7 @@ type compiler struct {
 	chains []any         // by node: core.Next
 	ports  []any         // by node: *core.Ports
 	shared []any         // by node: what the inputs of an operator share
+	clocks []*core.Clock // by node
 }
 
 // NewTask makes a task: as often as you like, and from many goroutines at a time. Each
@@ -27,7 +28,10 @@ func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
 	c := &compiler{
 		t: core.NewTask(cfg), app: cfg.App, nodes: s.plan.nodes, cut: s.plan.cut, sinks: s.sinkOf,
 		ids: make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n), shared: make([]any, n),
+		clocks: make([]*core.Clock, n),
 	}
+	c.t.AdvanceIdle(s.plan.idle)
+	s.makeClocks(c)
 	for _, n := range s.tableNodes {
 		c.tables[n.id] = n.state.make(c)
 	}

@@ -193,6 +193,12 @@ func (p *Plan) text() string {
 			}
 			w.below(n, "  ")
 		}
+		for _, n := range s.tableNodes {
+			if n.root {
+				fmt.Fprintf(&b, "  %s\n", w.line(n))
+				w.below(n, "  ")
+			}
+		}
 		for _, t := range s.Tables {
 			how := "changelog"
 			if s.changelog(t) != t.ChangelogTopic(p.name) {

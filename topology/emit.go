@@ -80,7 +80,7 @@ func every[K comparable, V any](t Table[K, V], d time.Duration) Table[K, V] {
 	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Paced[V]](vc)}
 	n.state.make = func(c *compiler) any { return core.NewTable[K, core.Paced[V]](c.t, n.name, kc, vc) }
 	n.enter = func(c *compiler) any {
-		return core.EmitEvery(tableOf[K, core.Paced[V]](c, n), core.NewClock(c.t, n.name), core.Ms(d), next[K, core.Change[V]](c, n))
+		return core.EmitEvery(tableOf[K, core.Paced[V]](c, n), c.clock(n), core.Ms(d), next[K, core.Change[V]](c, n))
 	}
 	find := func(c *compiler) core.Lookup[K, V] {
 		return core.EmitEveryLookup(tableOf[K, core.Paced[V]](c, n), t.find(c))

@@ -64,7 +64,7 @@ func joinForeign[K, F comparable, A, B, R any](left Table[K, A], right Table[F, 
 	join := shared(n, func(c *compiler) *core.ForeignJoin[K, F, A, B, R] {
 		return &core.ForeignJoin[K, F, A, B, R]{
 			Node: c.nodeID(n), Left: left.find(c), Foreign: foreign, Join: f, Inner: kind == "joinForeign", Done: done,
-			Versions: versions(c), Results: tableOf[K, R](c, n), Last: core.NewClock(c.t, n.name),
+			Versions: versions(c), Results: tableOf[K, R](c, n), Last: c.clock(n),
 			Send: c.chain(toRight).(core.Next[F, core.Subscription[K]]), Next: changes[K, R](c, n),
 		}
 	})

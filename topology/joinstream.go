@@ -115,7 +115,7 @@ func joinStreams[K comparable, A, B, R any](left Stream[K, A], right Stream[K, B
 			Node: c.nodeID(n), Before: before, After: after, Grace: grace, NoLeft: core.Missing[A](), NoRight: core.Missing[B](),
 			Left:  core.NewBuffer(tableOf[core.Timed[K], A](c, l)),
 			Right: core.NewBuffer(tableOf[core.Timed[K], B](c, r)),
-			Outer: outerLeft, Clock: core.NewClock(c.t, n.name), Join: f, Next: next[K, R](c, n),
+			Outer: outerLeft, Clock: c.clock(n), Join: f, Next: next[K, R](c, n),
 		}
 		if lone != nil {
 			j.Lonely = c.tables[lone.id].(*core.LonelyTable[K, A, B])

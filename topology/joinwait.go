@@ -60,9 +60,9 @@ func waiting[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], n *node, 
 	n.state.make = func(c *compiler) any { return core.NewTable[core.Timed[K], core.Parked[V]](c.t, n.name, kc, vc) }
 	join := shared(n, func(c *compiler) *core.WaitingJoin[K, V, T, R] {
 		j := &core.WaitingJoin[K, V, T, R]{
-			Waiting: rule, Node: c.nodeID(n), Table: t.asOf(c), Inner: inner, Clock: core.NewClock(c.t, n.name), Join: f, Next: next[K, R](c, n),
+			Waiting: rule, Node: c.nodeID(n), Table: t.asOf(c), Inner: inner, Clock: c.clock(n), Join: f, Next: next[K, R](c, n),
 		}
-		j.Init(tableOf[core.Timed[K], core.Parked[V]](c, n))
+		j.Init(tableOf[core.Timed[K], core.Parked[V]](c, n), set.wait != nil)
 		return j
 	})
 	if set.wait == nil {

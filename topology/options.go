@@ -32,7 +32,13 @@ type (
 	StateOption interface {
 		AggregateOption
 		GroupOption
+		ProcessorOption
 		forState()
+	}
+	// ProcessorOption is for NewProcessor.
+	ProcessorOption interface {
+		setter
+		forProcessors()
 	}
 	// StreamJoinOption is for JoinStreams, LeftJoinStreams and OuterJoinStreams.
 	StreamJoinOption interface {
@@ -116,6 +122,7 @@ type settings struct {
 	every              *time.Duration
 	grace, wait        *time.Duration
 	ttl                *time.Duration
+	maxTimers          *int
 }
 
 func apply[O setter](opts []O) (s settings) {
@@ -137,6 +144,7 @@ type (
 	joinOption       func(*settings)
 	boundOption      func(*settings)
 	filterOption     func(*settings)
+	processorOption  func(*settings)
 	topicOption      func(*settings)
 	partitionsOption func(*settings)
 )
@@ -149,11 +157,13 @@ func (o suppressOption) set(s *settings)   { o(s) }
 func (o joinOption) set(s *settings)       { o(s) }
 func (o boundOption) set(s *settings)      { o(s) }
 func (o filterOption) set(s *settings)     { o(s) }
+func (o processorOption) set(s *settings)  { o(s) }
 func (o topicOption) set(s *settings)      { o(s) }
 func (o partitionsOption) set(s *settings) { o(s) }
 
 func (anyOption) forSources()          {}
 func (anyOption) forState()            {}
+func (anyOption) forProcessors()       {}
 func (anyOption) forAggregates()       {}
 func (anyOption) forTableJoins()       {}
 func (anyOption) forKeys()             {}
@@ -164,6 +174,7 @@ func (anyOption) forTableFilters()     {}
 func (filterOption) forTableFilters()  {}
 func (anyOption) forEveryOperator()    {}
 func (stateOption) forState()          {}
+func (stateOption) forProcessors()     {}
 func (stateOption) forAggregates()     {}
 func (stateOption) forGroups()         {}
 func (keyOption) forKeys()             {}
@@ -177,6 +188,7 @@ func (suppressOption) forSuppress()    {}
 func (joinOption) forTableJoins()      {}
 func (boundOption) forSuppress()       {}
 func (boundOption) forTableJoins()     {}
+func (processorOption) forProcessors() {}
 
 // Named names a node that needs no name, for errors, pictures and metrics.
 func Named(name string) Option { return anyOption(func(s *settings) { s.name = name }) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed-81380e12/limpet/core"
 )
@@ -16,6 +17,7 @@ type Plan struct {
 	subs  []*Subtopology
 
 	globals []*GlobalSpec
+	idle    time.Duration // of AdvanceIdle
 }
 
 // Name is the topology's name, the default application id.
@@ -42,6 +44,7 @@ type Subtopology struct {
 	tableNodes  []*node
 	sourceNodes []*node
 	globalNodes []*node
+	clocked     []*node       // that have a time of their own, in the order of the data
 	sinkOf      []core.SinkID // by node
 }
 
@@ -110,7 +113,7 @@ func repartitionTopic(app, name string) string { return app + "-" + name + repar
 func changelogTopic(app, name string) string   { return app + "-" + name + changelogSuffix }
 
 func newPlan(b *Builder, nodes []*node, cut []bool) *Plan {
-	p := &Plan{name: b.name, nodes: nodes, cut: cut}
+	p := &Plan{name: b.name, nodes: nodes, cut: cut, idle: b.idle}
 	part, count := components(nodes, cut)
 	index := p.addGlobals(b)
 	for id := range count {
@@ -247,7 +250,37 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 		s.Tables = append(s.Tables, t)
 	}
 	s.Copartitioned = p.copartitioned(int(id), part, at)
+	for _, n := range inOrder(p.nodes, p.cut) {
+		if n.clock && part[2*n.id] == int(id) {
+			s.clocked = append(s.clocked, n)
+		}
+	}
 	return s
+}
+
+// inOrder sorts nodes so that each comes behind those that it gets records from; topics in
+// between do not count.
+func inOrder(nodes []*node, cut []bool) []*node {
+	var list []*node
+	seen := make([]bool, len(nodes))
+	var visit func(n *node)
+	visit = func(n *node) {
+		if seen[n.id] {
+			return
+		}
+		seen[n.id] = true
+		if !cut[n.id] {
+			for _, s := range slices.Backward(n.subs) {
+				visit(s)
+			}
+		}
+		list = append(list, n)
+	}
+	for _, n := range slices.Backward(nodes) {
+		visit(n)
+	}
+	slices.Reverse(list)
+	return list
 }
 
 func isStream(n *node) int {

@@ -32,16 +32,18 @@ func RowOf[V any](v V) Row[V] { return core.RowOf(v) }
 // Range is a port: rows of a table in the order of their keys.
 type Range[K comparable, V any] = core.Range[K, V]
 
-// Processor is a Process with ports: a struct of the user whose fields are Out, Row, Range
-// and Rows.
+// Processor is a Process with ports: a struct of the user whose fields are Out, Row, Range,
+// Rows, Timer and WallTimer.
 // A step gets it as *P; &Ports.Field names a port in the topology:
 //
 //	type Ports struct {
 //		Emails   topology.Out[Email]
 //		Customer topology.Row[Customer]
+//		Overdue  topology.Timer
 //	}
 //	p := topology.NewProcessor(orders, "orders", OnOrder) // func(State, Order, *Ports) State
 //	topology.Read(p, &p.Ports.Customer, customers)
+//	p.OnTimer(&p.Ports.Overdue, OnOverdue) // func(State, *Ports) State
 //	topology.Output(p, &p.Ports.Emails).To(Emails)
 //
 // A port that is not connected is a Build error. Outs are emptied in the order of the
@@ -57,25 +59,29 @@ type Processor[K comparable, S, P any] struct {
 	done func(S) bool
 	old  func(*compiler) *core.Expiry[K, S] // nil: states stay
 	plan *ports[K, P]
+	// timers has the alarms; nil where the ports have no timer.
+	timers *node
 }
 
 // ports is what is known of the user's struct.
 type ports[K comparable, P any] struct {
 	fields []*portField[K, P]
 	task   func(*compiler) *core.Ports[K, P]
+	timers func(*compiler) *core.Timers[K]
+	names  []string // of timers, in order
 }
 
 type portField[K comparable, P any] struct {
 	name string
 	path []int // for reflect
-	addr any   // in Processor.Ports: an *Out[W], *Row[V] or *Range[K2, V]
+	addr any   // in Processor.Ports: an *Out[W], *Row[V], *Range[K2, V], *Timer or *WallTimer
 	node *node // of an Out that is connected
 	// connect connects the field of a task's struct; nil while nothing is.
 	connect func(*compiler, *core.Ports[K, P], any)
 }
 
 // NewProcessor begins a processor with the stream that it steps on first.
-func NewProcessor[K comparable, V, S, P any](s Stream[K, V], name string, step func(S, V, *P) S, opts ...StateOption) Processor[K, S, P] {
+func NewProcessor[K comparable, V, S, P any](s Stream[K, V], name string, step func(S, V, *P) S, opts ...ProcessorOption) Processor[K, S, P] {
 	if s.b == nil {
 		zero("processor")
 	}
@@ -90,6 +96,7 @@ func NewProcessor[K comparable, V, S, P any](s Stream[K, V], name string, step f
 	p.old = expiring(s.b, hub, set, func(c *compiler) core.Next[K, core.Change[S]] { return stateChanges[K, S](c, hub) })
 	hub.loose = func() []string { return p.plan.loose() }
 	p.plan.find(s.b, hub, reflect.ValueOf(p.Ports).Elem(), nil, "")
+	p.addTimers(set)
 	p.plan.task = func(c *compiler) *core.Ports[K, P] {
 		if t, ok := c.ports[hub.id].(*core.Ports[K, P]); ok {
 			return t
@@ -219,7 +226,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 // find looks for the ports in the user's struct.
 func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, prefix string) {
 	if v.Kind() != reflect.Struct {
-		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range and Rows", v.Type())
+		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range, Rows, Timer and WallTimer", v.Type())
 		return
 	}
 	for i := range v.NumField() {

@@ -80,7 +80,7 @@ func (t Table[K, V]) Suppress(name string, until Until, opts ...SuppressOption) 
 		return c.tables[n.id].(*core.Table[K, core.Held[V]])
 	}
 	n.enter = func(c *compiler) any {
-		return core.SuppressChanges(c.nodeID(n), held(c), core.NewClock(c.t, n.name), rule, changes[K, V](c, n))
+		return core.SuppressChanges(c.nodeID(n), held(c), c.clock(n), rule, changes[K, V](c, n))
 	}
 	find := func(c *compiler) core.Lookup[K, V] { return core.SuppressLookup(held(c), t.find(c)) }
 	return Table[K, V]{t.b, n, t.kc, t.vc, find}

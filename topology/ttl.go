@@ -16,6 +16,7 @@ type ttlOption func(*settings)
 
 func (o ttlOption) set(s *settings) { o(s) }
 func (ttlOption) forState()         {}
+func (ttlOption) forProcessors()    {}
 func (ttlOption) forAggregates()    {}
 func (ttlOption) forGroups()        {}
 func (ttlOption) forSources()       {}
@@ -44,7 +45,7 @@ func expiring[K comparable, V any](b *Builder, n *node, set settings, changed fu
 	n.clock, n.ttl = true, d
 	return func(c *compiler) *core.Expiry[K, V] {
 		if c.shared[n.id] == nil {
-			c.shared[n.id] = core.NewExpiry(tableOf[K, V](c, n), core.NewClock(c.t, n.name), core.Ms(d), changed(c))
+			c.shared[n.id] = core.NewExpiry(tableOf[K, V](c, n), c.clock(n), core.Ms(d), changed(c))
 		}
 		return c.shared[n.id].(*core.Expiry[K, V])
 	}

@@ -22,6 +22,10 @@ one topology to another, and committed. What reads (Want, Get ...) therefore see
 effects of what was sent. Sub-topologies run in the order of the data, each to its rest
 before the next one begins.
 
+The wall clock stands still until Advance or Elapse moves it. Advance tells topologies the time,
+as the shell does: wall timers go off. Stream time moves with records; Elapse moves it too, as a
+record of that time would.
+
 # What EveryWay does
 
 It runs the scenario as subtests, each in another way, and each must pass: a batch and a

@@ -20,6 +20,7 @@ type Driver struct {
 	units   []*unit // in the order of the data
 	topics  map[string]*topic
 	now     core.Time
+	wall    core.Time  // of the last tick
 	rng     *rand.Rand // nil: nothing is random
 	batches bool       // sends may wait for each other
 	anyTime bool       // also one that is not younger than the one before
@@ -56,7 +57,7 @@ func New(t testing.TB, topologies ...*topology.Builder) *Driver {
 func (c Config) New(t testing.TB, topologies ...*topology.Builder) *Driver {
 	t.Helper()
 	c.Partitions, c.Batch, c.CommitEvery = max(c.Partitions, 1), max(c.Batch, 1), max(c.CommitEvery, 1)
-	d := &Driver{t: t, cfg: c, topics: map[string]*topic{}, now: start}
+	d := &Driver{t: t, cfg: c, topics: map[string]*topic{}, now: start, wall: start}
 	if c.Seed != 0 {
 		d.rng = rand.New(rand.NewPCG(c.Seed, 0))
 	}
@@ -124,24 +125,52 @@ func At(clock string) core.Time {
 // Now is the driver's time: that of the next Send.
 func (d *Driver) Now() core.Time { return d.now }
 
-// Advance moves the clock on and tells it to all topologies. Records sent later carry the
-// new time.
+// Advance moves the clock on and tells it to all topologies: wall timers go off, and where
+// a topology says AdvanceIdle, its operators' times move on. Records sent later carry the new
+// time.
 func (d *Driver) Advance(by time.Duration) {
 	d.t.Helper()
+	d.advance(by, false)
+}
+
+// Elapse is Advance that moves the time of all operators on as well, as if a record of the
+// new time had reached each of them: timers go off, windows close, what is held back goes on.
+func (d *Driver) Elapse(by time.Duration) {
+	d.t.Helper()
+	d.advance(by, true)
+}
+
+func (d *Driver) advance(by time.Duration, pass bool) {
+	d.t.Helper()
 	d.flush()
+	before := d.now
 	d.now = d.now.Add(by)
-	for _, a := range d.apps {
-		if !a.runs() {
+	d.wall = d.now
+	for _, u := range d.units { // what a task makes is there for those behind it
+		if !u.app.runs() {
 			continue
 		}
-		for _, t := range a.tasks {
-			if err := t.core.Tick(d.now); err != nil {
-				d.t.Fatalf("topology %s: %v", a.name(), err)
+		for _, t := range u.tasks {
+			if !t.told() {
+				break // it was thrown back; nothing waits
+			}
+			err := t.core.Tick(before) // from here on nothing comes
+			if err == nil {
+				err = t.core.Tick(d.now)
+			}
+			if err == nil && pass {
+				err = t.core.Pass(d.now)
+			}
+			if err != nil {
+				u.app.stop(err)
+				break
 			}
 		}
-		a.commit()
+		if u.app.runs() {
+			u.app.commit()
+		}
+		d.settle()
 	}
-	d.settle()
 }
 
 // Crash drops all that is not committed and all local state, and restores from the

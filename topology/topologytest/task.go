@@ -196,6 +196,12 @@ func (t *task) rewind() {
 	for i, s := range t.sources {
 		s.fed, s.told = t.next[i], false
 	}
+	if !t.core.Ticks() || t.app.stopped != nil {
+		return
+	}
+	if err := t.core.Tick(t.app.d.wall); err != nil {
+		t.app.stopped = err
+	}
 }
 
 // crash drops everything but topics and committed offsets.
@@ -387,6 +393,22 @@ func (a *app) failed(err error) {
 	}
 	a.careful = true
 	a.abort()
+}
+
+// stop stops the topology for what was due at a time.
+func (a *app) stop(err error) {
+	a.stopped = err
+	a.abort()
+}
+
+// told tells the task where it has read all there is, as a fetch does that finds nothing.
+func (t *task) told() bool {
+	for i, s := range t.sources {
+		if !s.told && s.waiting() == 0 && !t.step(i, 0, true) {
+			return false
+		}
+	}
+	return true
 }
 
 // abort throws all tasks back to what is committed.

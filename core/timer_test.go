@@ -1,0 +1,126 @@
+package core
+
+import (
+	"testing"
+	"time"
+)
+
+// timedTask is 500 keys, each of which sets a timer with each record; those of the batch
+// before go off meanwhile, and some are set anew before they do.
+func timedTask() (*Task, *Batch) {
+	type ports struct {
+		Out  Out[int64]
+		Due  Timer
+		Wall WallTimer
+	}
+	t := NewTask(TaskConfig{App: "bench", View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
+	states := NewTable(t, "p", i64{}, i64{})
+	names := []string{"Due", "Wall"}
+	alarms := NewTable[TimerKey[int64], Alarm](t, "p-timers", TimerKeyCodec[int64]{names, i64{}}, AlarmCodec{})
+	ts := NewTimers(t, t.Node("p-timers", ""), alarms, i64{}, NewClock(t, "p"), len(names), 1<<20)
+	ps := &Ports[int64, ports]{User: new(ports)}
+	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", i64{}, i64{}))
+	due := func(n int64, p *ports) int64 { p.Out.Emit(n); return n }
+	AddTimer(t, t.Node("p", ""), ps, ts, 0, &ps.User.Due, states, due, nil, nil)
+	AddTimer(t, t.Node("p", ""), ps, ts, 1, &ps.User.Wall, states, due, nil, nil)
+	Source(t, "in", i64{}, i64{}, ProcessPorts(t.Node("p", ""), states, ps, func(n, v int64, p *ports) int64 {
+		p.Due.In(100 * time.Millisecond)
+		if v%3 == 0 {
+			p.Due.In(50 * time.Millisecond)
+			p.Wall.Cancel()
+		}
+		return n + 1
+	}, nil, nil))
+	b := &Batch{CaughtUp: true}
+	for i := range 500 {
+		key, _ := i64{}.Append(nil, int64(i))
+		b.Records = append(b.Records, RawRecord{Key: key, Value: key})
+	}
+	return t, b
+}
+
+func TestTimersAllocateNothing(t *testing.T) {
+	task, batch := timedTask()
+	at := Time(0)
+	step := func() {
+		for i := range batch.Records {
+			at++
+			batch.Records[i].Time = at
+		}
+		if err := task.Tick(at); err != nil {
+			t.Fatal(err)
+		}
+		stepAndCommit(task, batch)
+	}
+	for range 8 {
+		step()
+	}
+	if n := testing.AllocsPerRun(20, step); n != 0 {
+		t.Errorf("%v allocations for %d warm records, want none", n, len(batch.Records))
+	}
+}
+
+// An index of which most is stale is made smaller, and loses nothing.
+func TestTimersForgetStale(t *testing.T) {
+	task := NewTask(TaskConfig{View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
+	names := []string{"T"}
+	alarms := NewTable[TimerKey[int64], Alarm](task, "timers", TimerKeyCodec[int64]{names, i64{}}, AlarmCodec{})
+	ts := NewTimers(task, 0, alarms, i64{}, NewClock(task, "p"), 1, 1<<20)
+	var fired []int64
+	ts.fire[0] = func(_ *Tx, r Record[int64, struct{}]) { fired = append(fired, r.Key) }
+	for i := range int64(10_000) {
+		k := TimerKey[int64]{0, i}
+		r := Record[int64, struct{}]{Key: i}
+		ts.put(&task.tx, k, Time(20_000-i), r)
+		ts.put(&task.tx, k, Time(19_000-i), r)
+		if i%100 == 0 {
+			ts.put(&task.tx, k, Time(30_000-i), r)
+			continue
+		}
+		ts.cancel(&task.tx, k, 0)
+	}
+	if n := len(ts.due[streamTimer].list); ts.set != 100 || n > 2*ts.set+1024 {
+		t.Errorf("%d entries for %d timers", n, ts.set)
+	}
+	ts.run(&task.tx, streamTimer, maxTime)
+	for i, k := range fired {
+		if k != int64(9900-100*i) {
+			t.Fatalf("the one at %d is %d", i, k)
+		}
+	}
+	if len(fired) != 100 || len(ts.due[streamTimer].list) != 0 {
+		t.Errorf("%d went off", len(fired))
+	}
+}
+
+// TestTimerOrder wants the order of alarms of one time to be that of the keys' bytes, also
+// where one key is the beginning of another or has zeros in it.
+func TestTimerOrder(t *testing.T) {
+	order := alarmOrder[string]{str{}}
+	var last []byte
+	for _, k := range []string{"", "\x00", "\x00\x00", "\x00\x01", "\x00\xff", "a", "a\x00", "a\x00b", "ab", "b"} {
+		for timer := range int32(300) {
+			b, err := order.Append([]byte{}, TimerKey[string]{timer, k})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last != nil && string(last) >= string(b) {
+				t.Fatalf("%q of timer %d: %q comes before %q", k, timer, b, last)
+			}
+			last = b
+		}
+	}
+}
+
+func BenchmarkTimers(b *testing.B) {
+	task, batch := timedTask()
+	at := Time(0)
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += len(batch.Records) {
+		for i := range batch.Records {
+			at++
+			batch.Records[i].Time = at
+		}
+		stepAndCommit(task, batch)
+	}
+}

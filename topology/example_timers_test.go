@@ -1,0 +1,123 @@
+package topology_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+	"github.com/seed-81380e12/limpet/topology/topologytest"
+)
+
+var (
+	Placed    = topology.NewTopic("placed", codec.String, codec.String)
+	Paid      = topology.NewTopic("paid", codec.String, codec.String)
+	Cancelled = topology.NewTopic("cancelled", codec.String, codec.String)
+)
+
+type orderPorts struct {
+	Cancelled topology.Out[string]
+	Overdue   topology.Timer
+}
+
+func onPlaced(_, item string, p *orderPorts) string {
+	p.Overdue.In(10 * time.Minute)
+	return item
+}
+
+func onPaid(item, _ string, p *orderPorts) string {
+	p.Overdue.Cancel()
+	return item
+}
+
+func onOverdue(item string, p *orderPorts) string {
+	p.Cancelled.Emit(item + ": not paid in time")
+	return item
+}
+
+// Each order has ten minutes to be paid. The alarm is state of its key: crashes do not matter.
+func ExampleProcessor_OnTimer() {
+	b := topology.New("shop")
+	orders := topology.NewProcessor(Placed.Stream(b), "orders", onPlaced)
+	topology.On(orders, Paid.Stream(b), onPaid)
+	orders.OnTimer(&orders.Ports.Overdue, onOverdue)
+	topology.Output(orders, &orders.Ports.Cancelled).To(Cancelled)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		placed, cancelled := topologytest.Topic(d, Placed), topologytest.Topic(d, Cancelled)
+		placed.Send("o1", "vase")
+		placed.Send("o2", "lamp")
+		topologytest.Topic(d, Paid).Send("o1", "20 euro")
+		d.Crash()
+		d.Elapse(10 * time.Minute) // as if a record had come ten minutes later
+		for _, r := range cancelled.Records() {
+			fmt.Println(r.Key, r.Value)
+		}
+	}, b)
+	// Output: o2 lamp: not paid in time
+}
+
+type reminders struct {
+	Remind topology.Out[string]
+	Later  topology.WallTimer
+}
+
+// A reminder by the clock on the wall, whether records come or not.
+func ExampleWallTimer() {
+	b := topology.New("reminders")
+	p := topology.NewProcessor(Placed.Stream(b), "reminders", func(_, item string, p *reminders) string {
+		p.Later.In(time.Hour)
+		return item
+	})
+	p.OnTimer(&p.Ports.Later, func(item string, p *reminders) string {
+		p.Remind.Emit("how do you like the " + item + "?")
+		return item
+	})
+	topology.Output(p, &p.Ports.Remind).To(Cancelled)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		topologytest.Topic(d, Placed).Send("o1", "vase")
+		d.Advance(59 * time.Minute)
+		fmt.Println(topologytest.Topic(d, Cancelled).Values())
+		d.Advance(time.Minute)
+		fmt.Println(topologytest.Topic(d, Cancelled).Values())
+	}, b)
+	// Output:
+	// []
+	// [how do you like the vase?]
+}
+
+// A processor may set at most so many timers: 2 here, in each task.
+func ExampleMaxTimers() {
+	b := topology.New("few")
+	orders := topology.NewProcessor(Placed.Stream(b), "orders", onPlaced, topology.MaxTimers(2))
+	orders.OnTimer(&orders.Ports.Overdue, onOverdue)
+	topology.Output(orders, &orders.Ports.Cancelled).To(Cancelled)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		for _, order := range []string{"o1", "o2", "o3"} {
+			topologytest.Topic(d, Placed).Send(order, "vase")
+		}
+		fmt.Println(d.Stopped("few"))
+	}, b)
+	// Output: task 0_0, topic placed, partition 0, offset 2, node orders-timers: core: full: 2 timers are set, more must not be: cancel those that are not needed any more, or allow more with MaxTimers
+}
+
+// The window closes though nothing more comes: a minute after its end.
+func ExampleAdvanceIdle() {
+	counts := topology.NewTopic("placed-per-minute", codec.Windowed(codec.String, time.Minute), codec.Int64)
+	b := topology.New("idle", topology.AdvanceIdle(time.Minute))
+	minutes := Placed.Stream(b).Window(topology.Tumbling(time.Minute))
+	topology.Count(minutes, "per-minute", topology.EmitOnClose()).To(counts)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		topologytest.Topic(d, Placed).Send("shop", "vase")
+		d.Advance(90 * time.Second)
+		fmt.Println(topologytest.Topic(d, counts).Values())
+		d.Advance(30 * time.Second)
+		fmt.Println(topologytest.Topic(d, counts).Values())
+	}, b)
+	// Output:
+	// []
+	// [1]
+}
