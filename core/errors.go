@@ -63,9 +63,12 @@ const (
 	Unmatched               // an inner join found no row
 	Late                    // it came when all its windows had closed
 	NoWindow                // it lies before the unlimited window
+	Duplicate               // its id, or its number, was there before
+	Throttled               // its key has had as many as it may have
+	Gap                     // it is missing in a sequence: a record that never came in time
 	numReasons
 )
 
 func (r Reason) String() string {
-	return [numReasons]string{"null key", "null value", "unmatched", "late", "no window"}[r]
+	return [numReasons]string{"null key", "null value", "unmatched", "late", "no window", "duplicate", "throttled", "gap"}[r]
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 )
@@ -122,5 +123,75 @@ func BenchmarkTimers(b *testing.B) {
 			batch.Records[i].Time = at
 		}
 		stepAndCommit(task, batch)
+	}
+}
+
+// dedupTask is Deduplicate, Reorder and Throttle behind each other, with records of which
+// some come twice, and each fourth before the one before it.
+func dedupTask() (*Task, *Batch) {
+	t := NewTask(TaskConfig{App: "bench", View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
+	ids := NewTable[KeyID[int64, int64], Seen](t, "once", KeyIDCodec[int64, int64]{i64{}, i64{}}, SeenCodec{})
+	expected := NewTable(t, "in-order", i64{}, i64{})
+	wait := NewTable[KeyID[int64, int64], Parked[int64]](t, "in-order-waiting", KeyIDCodec[int64, int64]{i64{}, i64{}}, parkedI64{})
+	counts := NewTable(t, "few", i64{}, i64{})
+	once, order, few := NewClock(t, "once"), NewClock(t, "in-order"), NewClock(t, "few")
+	number := func(v int64) int64 { return v / 10 }
+	o := &Reorder[int64, int64]{Node: t.Node("in-order", ""), Number: number, Grace: 1000, Clock: order}
+	o.Next = Throttle(t.Node("few", ""), counts, NewExpiry(counts, few, 100, nil), 3, Sink(t, 0, "out", i64{}, i64{}), nil)
+	o.Init(expected, wait)
+	Source(t, "in", i64{}, i64{}, Deduplicate(t.Node("once", ""), ids, NewExpiry(ids, once, 1000, nil), number, o.Step))
+	b := &Batch{CaughtUp: true}
+	for range 1000 {
+		key, _ := i64{}.Append(nil, 0)
+		b.Records = append(b.Records, RawRecord{Key: key, Value: append([]byte(nil), key...)})
+	}
+	return t, b
+}
+
+// parkedI64 writes no headers.
+type parkedI64 struct{}
+
+func (parkedI64) Append(b []byte, p Parked[int64]) ([]byte, error) { return i64{}.Append(b, p.Value) }
+
+func (parkedI64) Decode(b []byte) (p Parked[int64], err error) {
+	p.Value, err = i64{}.Decode(b)
+	return p, err
+}
+
+func TestDedupAllocatesNothing(t *testing.T) {
+	task, batch := dedupTask()
+	at, numbers := Time(0), [20]int64{}
+	step := func() {
+		for i := range batch.Records {
+			r := &batch.Records[i]
+			key := int64(i/10) % 20
+			numbers[key]++
+			n := numbers[key]
+			switch n % 4 { // 1 3 2 4 5 7 6 8, and 8 again with the next 1
+			case 2:
+				n++
+			case 3:
+				n--
+			}
+			if i%7 == 0 {
+				n = max(1, n-1)
+			}
+			at++
+			binary.BigEndian.PutUint64(r.Key, uint64(key))
+			binary.BigEndian.PutUint64(r.Value, uint64(n*10))
+			r.Time = at
+		}
+		stepAndCommit(task, batch)
+	}
+	for range 8 {
+		step()
+	}
+	if n := testing.AllocsPerRun(20, step); n != 0 {
+		t.Errorf("%v allocations for %d warm records, want none", n, len(batch.Records))
+	}
+	seen := map[Reason]bool{}
+	task.Dropped(func(_ string, why Reason, _ int64) { seen[why] = true })
+	if !seen[Duplicate] || !seen[Throttled] || !seen[Gap] {
+		t.Errorf("dropped: %v", seen)
 	}
 }

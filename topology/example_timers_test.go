@@ -121,3 +121,77 @@ func ExampleAdvanceIdle() {
 	// []
 	// [1]
 }
+
+type transfer struct {
+	ID    string
+	Seq   int64
+	Cents int
+}
+
+func (p transfer) id() string    { return p.ID }
+func (p transfer) number() int64 { return p.Seq }
+
+var (
+	paymentsIn  = topology.NewTopic("payments-in", codec.String, codec.JSON[transfer]())
+	paymentsOut = topology.NewTopic("payments-out", codec.String, codec.JSON[transfer]())
+	paymentsToo = topology.NewTopic("payments-too-many", codec.String, codec.JSON[transfer]())
+)
+
+// A payment that is told twice within a day counts once.
+func ExampleDeduplicate() {
+	b := topology.New("once")
+	topology.Deduplicate(paymentsIn.Stream(b), "once", transfer.id, 24*time.Hour).To(paymentsOut)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		in := topologytest.Topic(d, paymentsIn)
+		in.Send("ada", transfer{ID: "p1", Cents: 500})
+		in.Send("ada", transfer{ID: "p1", Cents: 500})
+		in.Send("ada", transfer{ID: "p2", Cents: 700})
+		for _, p := range topologytest.Topic(d, paymentsOut).Values() {
+			fmt.Println(p.ID)
+		}
+		fmt.Println(d.Dropped("once", topology.Duplicate), "twice")
+	}, b)
+	// Output:
+	// p1
+	// p2
+	// 1 twice
+}
+
+// Payments go on by their numbers; one that is missing is waited for a minute.
+func ExampleReorder() {
+	b := topology.New("in-order")
+	topology.Reorder(paymentsIn.Stream(b), "in-order", transfer.number, time.Minute).To(paymentsOut)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		in, out := topologytest.Topic(d, paymentsIn), topologytest.Topic(d, paymentsOut)
+		for _, n := range []int64{2, 1, 4} {
+			in.Send("ada", transfer{Seq: n})
+		}
+		fmt.Println(out.Values())
+		d.Elapse(time.Minute)
+		fmt.Println(out.Values(), d.Dropped("in-order", topology.Gap), "missing")
+	}, b)
+	// Output:
+	// [{ 1 0} { 2 0}]
+	// [{ 4 0}] 1 missing
+}
+
+// At most two payments of a customer in an hour go on.
+func ExampleThrottle() {
+	b := topology.New("few")
+	few, more := topology.Throttle(paymentsIn.Stream(b), "few", 2, time.Hour)
+	few.To(paymentsOut)
+	more.To(paymentsToo)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		in := topologytest.Topic(d, paymentsIn)
+		for _, id := range []string{"p1", "p2", "p3"} {
+			in.Send("ada", transfer{ID: id})
+		}
+		d.Advance(time.Hour)
+		in.Send("ada", transfer{ID: "p4"})
+		fmt.Println(len(topologytest.Topic(d, paymentsOut).Values()), "and", topologytest.Topic(d, paymentsToo).Values())
+	}, b)
+	// Output: 3 and [{p3 0 0}]
+}

@@ -28,6 +28,9 @@ const (
 	Unmatched = core.Unmatched
 	Late      = core.Late
 	NoWindow  = core.NoWindow
+	Duplicate = core.Duplicate
+	Throttled = core.Throttled
+	Gap       = core.Gap
 )
 
 // Some is a value that is there.
