@@ -83,6 +83,11 @@ type opPorts struct {
 	Row topology.Row[int64]
 }
 
+type opTimers struct {
+	Out topology.Out[int64]
+	Due topology.Timer
+}
+
 func processor(b *topology.Builder) topology.Processor[int64, int64, opPorts] {
 	p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opPorts) int64 {
 		row, _ := p.Row.Get()
@@ -204,6 +209,29 @@ var operators = []operator{
 		p := processor(b)
 		topology.Output(p, &p.Ports.Out).To(opOut)
 	}},
+	{name: "OnTimer", build: func(b *topology.Builder) {
+		p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opTimers) int64 {
+			p.Due.In(100 * time.Millisecond)
+			return s + v
+		})
+		p.OnTimer(&p.Ports.Due, func(s int64, p *opTimers) int64 {
+			p.Out.Emit(s)
+			return s
+		})
+		topology.Output(p, &p.Ports.Out).To(opOut)
+	}},
+	{name: "Deduplicate", build: oneStream(func(s ints) ints { return topology.Deduplicate(s, "op", group, 100*time.Millisecond) })},
+	{name: "Reorder", build: oneStream(func(s ints) ints {
+		numbered := topology.Process(s, "number", func(n, _ int64, out *topology.Out[int64]) int64 {
+			out.Emit(n + 1)
+			return n + 1
+		})
+		return topology.Reorder(numbered, "op", func(n int64) int64 { return n }, second)
+	})},
+	{name: "Throttle", build: oneStream(func(s ints) ints {
+		few, _ := topology.Throttle(s, "op", 5, 100*time.Millisecond)
+		return few
+	})},
 	{name: "Processor.State", build: func(b *topology.Builder) {
 		p := processor(b)
 		topology.Output(p, &p.Ports.Out).To(opOut)
