@@ -38,7 +38,8 @@ type Output struct {
 type Write struct {
 	Table      TableID
 	Key, Value []byte
-	Time       Time // the row's timestamp
+	Time       Time         // the row's timestamp
+	Version    VersionWrite // of a row that has several: Log says what the changelog gets
 }
 
 // Decision is an input of the task other than a record's bytes. Runs are counted:

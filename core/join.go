@@ -33,14 +33,17 @@ func MapLookup[K, V, W any](n NodeID, f func(V) W, from Lookup[K, V]) Lookup[K, 
 
 // Join looks the key of each record up and passes on what f makes of value and row,
 // with the record's time. A record with no row goes no further. Only the stream's
-// records make results, and they see the row as it is when they are stepped.
+// records make results, and they see the row as it is when they are stepped, or, in a table that
+// keeps versions, the one that is valid at their time.
 func Join[K, V, T, R any](n NodeID, table Lookup[K, T], f func(V, T) R, next Next[K, R]) Next[K, V] {
 	return func(tx *Tx, r Record[K, V]) {
 		if tx.nullKey {
 			tx.drop(n, NullKey)
 			return
 		}
+		tx.asOf = r.Time.plus(2)
 		row, _, ok := table(tx, r.Key)
+		tx.asOf = 0
 		if tx.err != nil {
 			return
 		}
@@ -60,7 +63,9 @@ func LeftJoin[K, V, T, R any](n NodeID, table Lookup[K, T], f func(V, Opt[T]) R,
 	return func(tx *Tx, r Record[K, V]) {
 		var row Opt[T]
 		if !tx.nullKey {
-			if row.Value, _, row.OK = table(tx, r.Key); tx.err != nil {
+			tx.asOf = r.Time.plus(2)
+			row.Value, _, row.OK = table(tx, r.Key)
+			if tx.asOf = 0; tx.err != nil {
 				return
 			}
 		}

@@ -102,7 +102,7 @@ func AddOut[K comparable, P, W any](ps *Ports[K, P], out *Out[W], next Next[K, W
 // AddRow connects a Row to what finds its rows.
 func AddRow[K comparable, P, V any](ps *Ports[K, P], row *Row[V], from Lookup[K, V]) {
 	p := &rowPort[K, V]{row: row, from: from}
-	row.find = p.find
+	row.find, row.asOf = p.find, p.asOf
 	ps.ports = append(ps.ports, p)
 }
 
@@ -133,6 +133,13 @@ func (p *rowPort[K, V]) end(*Tx, NodeID, Record[K, struct{}]) {
 	p.row.row, p.row.known = Opt[V]{}, false
 }
 
+func (p *rowPort[K, V]) asOf(at Time) (row Opt[V]) {
+	p.tx.asOf = max(at, NoTime).plus(2)
+	row = p.find()
+	p.tx.asOf = 0
+	return row
+}
+
 func (p *rowPort[K, V]) find() (row Opt[V]) {
 	row.Value, _, row.OK = p.from(p.tx, p.k)
 	p.tx.node = p.n // the step goes on: a panic is its own again
@@ -144,7 +151,8 @@ func (p *rowPort[K, V]) find() (row Opt[V]) {
 type Row[V any] struct {
 	row   Opt[V]
 	known bool
-	find  func() Opt[V] // nil in tests
+	find  func() Opt[V]     // nil in tests
+	asOf  func(Time) Opt[V] // nil in tests
 }
 
 // RowOf makes a Row for tests.
@@ -158,7 +166,18 @@ func (r *Row[V]) Get() (V, bool) {
 	return r.row.Value, r.row.OK
 }
 
-// Port is a field of a processor's ports: a pointer to an Out, a Row, a Timer or a WallTimer.
+// AsOf returns the row that is valid at a time, in a table that keeps versions; in another
+// one the row as it is.
+func (r *Row[V]) AsOf(at Time) (V, bool) {
+	if r.asOf == nil {
+		return r.Get()
+	}
+	row := r.asOf(at)
+	return row.Value, row.OK
+}
+
+// Port is a field of a processor's ports: a pointer to an Out, a Row, a Range, a Timer or a
+// WallTimer.
 type Port interface{ isPort() }
 
 func (*Out[W]) isPort() {}

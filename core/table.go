@@ -48,6 +48,7 @@ type Table[K comparable, V any] struct {
 	// Of tables that are scanned, see scan.go: what was written since the last Ready, and what
 	// Ready has sealed.
 	fresh, older *fresh
+	versions     bool // a row is one version of several
 	scan         *scan[K, V]
 }
 
@@ -59,6 +60,7 @@ type cell[K comparable, V any] struct {
 	nth   int32 // in dirty
 	ok    bool  // the row exists
 	below bool  // the row exists in the view, or in the sealed generation
+	last  bool  // of a deleted version: it said that there is no row
 	state cellState
 }
 
@@ -162,7 +164,7 @@ func (t *Table[K, V]) put(i int32, v V, at Time) {
 	if t.expiry != nil && (!c.ok || at < c.at) {
 		t.expiry.dated(c.key, at)
 	}
-	c.val, c.at, c.ok = v, at, true
+	c.val, c.at, c.ok, c.last = v, at, true, false
 	t.mark(i)
 }
 
@@ -195,6 +197,19 @@ func (t *Table[K, V]) mark(i int32) {
 	}
 }
 
+// again writes the row at i once more, behind all that was written so far.
+func (t *Table[K, V]) again(i int32) {
+	c := &t.cells[i]
+	if c.state&cellDirty == 0 {
+		t.mark(i)
+		return
+	}
+	raw := t.raws[c.nth]
+	t.dirty[c.nth], t.raws[c.nth] = -1, nil
+	c.nth = int32(len(t.dirty))
+	t.dirty, t.raws = append(t.dirty, i), append(t.raws, raw)
+}
+
 // overlay is what a Task needs of its tables, whatever their types.
 type overlay interface {
 	seal(*Tx, *Commit)
@@ -208,13 +223,21 @@ type overlay interface {
 func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 	tx.node = t.node
 	for n, i := range t.dirty {
+		if i < 0 { // it comes later
+			continue
+		}
 		e := &t.cells[i]
-		if !e.ok && !e.below { // it came and went within the generation
+		if !e.ok && !e.below && !e.last { // it came and went within the generation
 			e.state = e.state&^cellDirty | cellSealed
 			continue
 		}
 		e.below = e.ok
 		w := Write{Table: t.id, Time: e.at}
+		if t.versions {
+			if w.Version = OneVersion; e.last {
+				w.Version = LastWord
+			}
+		}
 		var err error
 		if w.Key, err = encode(&c.arena, t.kc, e.key); err != nil {
 			tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrEncode, e.key, err))
@@ -247,6 +270,9 @@ func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 // advance makes the sealed rows clean ones and keeps the cache within budget.
 func (t *Table[K, V]) advance(budget int) {
 	for _, i := range t.sealed {
+		if i < 0 {
+			continue
+		}
 		c := &t.cells[i]
 		if c.state &^= cellSealed; t.short && !c.ok && c.state&(cellDirty|cellFree) == 0 {
 			t.drop(i)
@@ -290,7 +316,7 @@ func (t *Table[K, V]) drop(i int32) {
 func (t *Table[K, V]) abort() {
 	for _, list := range [2][]int32{t.dirty, t.sealed} {
 		for _, i := range list {
-			if t.cells[i].state&cellFree == 0 {
+			if i >= 0 && t.cells[i].state&cellFree == 0 {
 				t.drop(i)
 			}
 		}

@@ -21,6 +21,7 @@ type Tx struct {
 	node    NodeID // whose user function runs now, for errors
 	index   int32  // how many ids the record in hand has led to
 	nullKey bool   // the record in hand has no key
+	asOf    Time   // of lookups in tables that keep versions: the time and 2, so that 1 is before all; 0: the latest
 }
 
 // fail stops the task at the record in hand. The first failure counts.

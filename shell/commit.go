@@ -180,7 +180,9 @@ func (c *committer) gather(r *request) {
 		for i := range p.commit.Writes {
 			w := &p.commit.Writes[i]
 			if tables[w.Table].source < 0 { // else its source topic is its changelog
-				c.put(&to.logs[w.Table][id.Partition], core.RawRecord{Key: w.Key, Value: w.Value, Time: w.Time})
+				if r, ok := w.Log(); ok {
+					c.put(&to.logs[w.Table][id.Partition], r)
+				}
 			}
 		}
 	}

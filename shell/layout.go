@@ -302,7 +302,11 @@ func (c *checker) sub(s *topology.Subtopology) *subLayout {
 		if t.Source >= 0 && isCompacted(c.have[l.sources[t.Source].topic]) {
 			tl.topic, tl.source = l.sources[t.Source].topic, t.Source
 		} else {
-			c.internal(Topic{Name: tl.topic, Partitions: l.partitions, Config: map[string]string{"cleanup.policy": "compact"}})
+			config := map[string]string{"cleanup.policy": "compact"}
+			if t.History > 0 { // all versions of a key must be there for so long, as Kafka Streams has it
+				config["min.compaction.lag.ms"] = strconv.FormatInt((t.History + 24*time.Hour).Milliseconds(), 10)
+			}
+			c.internal(Topic{Name: tl.topic, Partitions: l.partitions, Config: config})
 		}
 		tl.deleteRetention = c.deleteRetention(tl.topic)
 		l.tables = append(l.tables, tl)

@@ -120,6 +120,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	spans := make([]span, len(logs))
 	for i := range logs {
 		s := span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End, stands: -1}
+		s.versions = o.sub.plan.Tables[i].History > 0
 		if src := o.sub.tables[i].source; src >= 0 {
 			s.to = o.point.Input[src] // what lies beyond was not stepped yet
 			s.from = min(s.from, s.to)

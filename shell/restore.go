@@ -13,6 +13,7 @@ import (
 type span struct {
 	Partition
 	table    core.TableID
+	versions bool // the table keeps versions of its rows
 	from, to core.Offset
 	at       core.Offset // where the state on disk is
 	// stands is where the committed offsets say that the changelog ends: there is no
@@ -111,7 +112,7 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 		if rec.Key == nil {
 			continue // a table has no such row
 		}
-		r.writes = append(r.writes, core.Write{Table: s.table, Key: rec.Key, Value: rec.Value, Time: rec.Time})
+		r.writes = append(r.writes, core.Restored(s.table, s.versions, rec))
 		r.bytes += int64(rec.Size())
 	}
 	next := min(f.Batch.Next, s.to)

@@ -202,6 +202,9 @@ func (c *checker) loops() (found bool) {
 // states finds codecs that would lose rows, or records in repartition topics.
 func (c *checker) states() {
 	for _, n := range c.nodes {
+		if n.versioned && n.history == 0 {
+			c.wrong(n, "Versioned is for Topic.Table and ToTable")
+		}
 		if s := n.state; s != nil && n.topic == "" {
 			if s.value.err != nil {
 				c.wrong(n, "its rows cannot be stored: %v: give it a StateCodec", s.value.err)

@@ -260,6 +260,9 @@ func (w *textWriter) line(n *node) string {
 	for i, t := range slices.Concat(n.lookups(), n.globals) {
 		line += [2]string{" with ", ", "}[min(i, 1)] + t.name
 	}
+	if n.history > 0 {
+		line += ", versions for " + n.history.String()
+	}
 	if n.ttl > 0 {
 		line += ", rows for " + n.ttl.String()
 	}

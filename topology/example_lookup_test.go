@@ -61,3 +61,16 @@ func ExampleTTL() {
 	// id2 b @3
 	// id1 c @13
 }
+
+func ExampleVersioned() {
+	b := topology.New("example")
+	prices := Rows.Table(b, topology.Versioned(time.Hour))
+	topology.Join(Words.Stream(b), prices, "priced", plus).To(Out)
+
+	d := play(b, "rows@10 tea 1.00", "rows@20 tea 1.20", "words@15 tea early", "rows@12 tea 1.10", "words@15 tea again", "words@25 tea late")
+	show(d, Out)
+	// Output:
+	// tea early+1.00 @15
+	// tea again+1.10 @15
+	// tea late+1.20 @25
+}

@@ -75,13 +75,7 @@ func waiting[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], n *node, 
 }
 
 // asOf finds rows as of a time.
-func (t Table[K, V]) asOf(c *compiler) core.LookupAsOf[K, V] {
-	find := t.find(c)
-	return func(tx *core.Tx, k K, _ core.Time) (V, bool) {
-		v, _, ok := find(tx, k)
-		return v, ok
-	}
-}
+func (t Table[K, V]) asOf(c *compiler) core.LookupAsOf[K, V] { return core.AsOf(t.find(c)) }
 
 // parkedCodec writes a record that waits: its headers and its value.
 type parkedCodec[V any] struct{ vc core.Codec[V] }

@@ -123,6 +123,7 @@ type settings struct {
 	grace, wait        *time.Duration
 	ttl                *time.Duration
 	maxTimers          *int
+	history            *time.Duration
 }
 
 func apply[O setter](opts []O) (s settings) {

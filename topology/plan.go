@@ -80,6 +80,11 @@ type TableSpec struct {
 	// makes the stored state unreadable.
 	Schema string
 
+	// History is how long versions of rows are kept; 0: there is one version of each. Writes of
+	// such a table have a changelog record that differs from them: core.Write.Log and
+	// core.Restored tell it.
+	History time.Duration
+
 	keyCodec, valueCodec any // core.Codec[K], core.Codec[V]
 }
 
@@ -241,7 +246,7 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 	}
 	for _, n := range s.tableNodes {
 		t := TableSpec{
-			Name: n.name, Source: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema,
+			Name: n.name, Source: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema, History: n.history,
 			keyCodec: n.state.key.codec, valueCodec: n.state.value.codec,
 		}
 		if src, ok := at[n]; ok && n.state.canonical {

@@ -167,9 +167,14 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	}
 	n := b.add("table", t.name)
 	u := t.use(b, n)
-	tb := newTable(b, n, t.kc, t.vc)
 	set := apply(opts)
 	b.configure(n, set)
+	var tb Table[K, V]
+	if set.history != nil {
+		tb = newVersions(b, n, t.kc, t.vc, set)
+	} else {
+		tb = newTable(b, n, t.kc, t.vc)
+	}
 	if u.global != nil {
 		b.wrong(n, "topic %q is read as a global table too: a topic is read once", t.name)
 	}
@@ -178,6 +183,10 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	}
 	if u.stream == nil && u.table == nil && u.global == nil {
 		u.table, u.handle = n, tb
+	}
+	if set.history != nil { // its changelog has not what came too late
+		n.source = func(c *compiler) { core.VersionsSource(c.t, t.name, versionsOf[K, V](c, n)) }
+		return tb
 	}
 	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil
 	old := expiring(b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })

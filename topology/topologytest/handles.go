@@ -244,7 +244,7 @@ func (h *TableHandle[K, V]) Rows() map[K]V {
 	h.d.flush()
 	rows := map[K]V{}
 	for _, s := range h.stores {
-		for key, r := range s.rows {
+		for key, r := range s.latest() {
 			k, err := h.kc.Decode([]byte(key))
 			if err != nil {
 				h.d.t.Fatalf("table %s: key %q: %v", h.name, key, err)

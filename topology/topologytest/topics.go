@@ -116,7 +116,7 @@ func (d *Driver) layout(plans []*topology.Plan) {
 					t.sinks = append(t.sinks, topicOf(name, s.Repartition, counts[name]))
 				}
 				for _, tb := range sub.Tables {
-					st := &store{source: -1}
+					st := &store{source: -1, versions: tb.History > 0}
 					if tb.Source >= 0 && sub.Sources[tb.Source].Compacted {
 						st.source = tb.Source
 					} else {
