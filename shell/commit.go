@@ -173,7 +173,7 @@ func (c *committer) gather(r *request) {
 			sink := to.sinks[o.Sink]
 			n := id.Partition % int32(len(sink)) // with no key: any, but a replay must choose the same
 			if o.Key != nil {
-				n = HashPartition(o.Key, int32(len(sink)))
+				n = core.HashPartition(o.Key, int32(len(sink)))
 			}
 			c.put(&sink[n], core.RawRecord{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time})
 		}

@@ -247,18 +247,6 @@ func TestWaysDiffer(t *testing.T) {
 	}
 }
 
-func TestMurmur2(t *testing.T) {
-	// From Kafka's own UtilsTest.
-	for s, want := range map[string]int32{
-		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
-		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107,
-	} {
-		if got := int32(murmur2([]byte(s))); got != want {
-			t.Errorf("%q: %d, want %d", s, got, want)
-		}
-	}
-}
-
 // Where there are several partitions, the order is that of each key.
 func TestOrderOfEachKey(t *testing.T) {
 	r := func(key string, v int) core.Record[string, int] { return core.Record[string, int]{Key: key, Value: v} }

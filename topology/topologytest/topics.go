@@ -35,7 +35,7 @@ func (tp *topic) partitionOf(key []byte, n int32) int32 {
 	if key == nil {
 		return n % count
 	}
-	return int32(murmur2(key)&0x7fffffff) % count
+	return core.HashPartition(key, count)
 }
 
 // wipe keeps what the test has sent.
@@ -48,32 +48,6 @@ func (tp *topic) wipe() {
 			tp.append(old[e.part][e.at], int32(e.part), true)
 		}
 	}
-}
-
-// murmur2 is the hash of Kafka's Java client.
-func murmur2(b []byte) uint32 {
-	const m, seed = 0x5bd1e995, 0x9747b28c
-	h := uint32(seed) ^ uint32(len(b))
-	for ; len(b) >= 4; b = b[4:] {
-		k := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
-		k *= m
-		k ^= k >> 24
-		h = h*m ^ k*m
-	}
-	switch len(b) {
-	case 3:
-		h ^= uint32(b[2]) << 16
-		fallthrough
-	case 2:
-		h ^= uint32(b[1]) << 8
-		fallthrough
-	case 1:
-		h ^= uint32(b[0])
-		h *= m
-	}
-	h ^= h >> 13
-	h *= m
-	return h ^ h>>15
 }
 
 // unit is a sub-topology of one of the topologies: its tasks run together.

@@ -1,4 +1,4 @@
-package shell
+package core
 
 // HashPartition is the partition that Kafka's Java clients put a key on: murmur2 of the
 // key's bytes, its sign cut off, modulo the number of partitions. All writers of a topic
