@@ -4,6 +4,7 @@ package core
 // processing. What is late and what has closed is decided by it. It is part of the
 // committed state, so a restart changes none of these decisions.
 type Clock struct {
+	t             *Task
 	hash          uint32
 	at, committed Time
 	pass          []onPass
@@ -15,7 +16,7 @@ const firstClock = 2
 // NewClock adds the clock of the operator with a name to t. No two operators with a clock
 // may have names of the same ClockHash.
 func NewClock(t *Task, name string) *Clock {
-	c := &Clock{hash: ClockHash(name), at: NoTime}
+	c := &Clock{t: t, hash: ClockHash(name), at: NoTime}
 	for i := firstClock; i+1 < len(t.cfg.Times); i += 2 {
 		if Time(c.hash) == t.cfg.Times[i] {
 			c.at = t.cfg.Times[i+1]
@@ -68,7 +69,13 @@ func (c *Clock) moveOn(tx *Tx, to Time) {
 }
 
 // move moves the clock on, never back.
-func (c *Clock) move(at Time) { c.at = max(c.at, at) }
+func (c *Clock) move(at Time) {
+	if at > c.at {
+		c.at = at
+		c.t.writes++
+		c.t.hard = true
+	}
+}
 
 // plus is t + d, or the greatest time where that lies beyond.
 func (t Time) plus(d Time) Time {

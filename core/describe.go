@@ -40,6 +40,9 @@ func (c *Commit) String() string {
 	for i := range c.Outputs {
 		o := &c.Outputs[i]
 		fmt.Fprintf(&b, "  out %d %s -> %s @%d", o.Sink, quote(o.Key), quote(o.Value), o.Time)
+		if o.To > 0 {
+			fmt.Fprintf(&b, " partition %d", o.To-1)
+		}
 		for k, v := range HeadersOf(o.Headers).All() {
 			fmt.Fprintf(&b, " %s=%q", k, v)
 		}
@@ -53,13 +56,15 @@ func (c *Commit) String() string {
 		}
 	}
 	for _, d := range c.Decisions {
-		switch d.Source {
-		case Ticked:
+		switch {
+		case d.Source == Ticked:
 			fmt.Fprintf(&b, "  tick %d\n", d.N)
-		case Moved:
+		case d.Source == Moved:
 			fmt.Fprintf(&b, "  global %d/%d at %d\n", d.Global, d.Partition, d.N)
-		case Passed:
+		case d.Source == Passed:
 			fmt.Fprintf(&b, "  pass %d\n", d.N)
+		case d.Source < Passed:
+			fmt.Fprintf(&b, "  %d arrived @%d\n", ArrivalOf(d.Source), d.N)
 		default:
 			fmt.Fprintf(&b, "  took %d of %d\n", d.N, d.Source)
 		}

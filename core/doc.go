@@ -50,9 +50,11 @@ functions and codecs allocate.
 
 # Reading the package
 
-task.go holds the calls of the task, merge.go which record is next, tx.go the sources
-and sinks, op.go join.go parked.go jointable.go joinstream.go joinself.go joinforeign.go process.go
-timer.go dedup.go reorder.go the operators,
+task.go holds the calls of the task, merge.go which record is next, source.go and
+sink.go where records come in and go out, tx.go the record in hand, policy.go deadletter.go
+undo.go what becomes of one that fails, partition.go, op.go join.go parked.go jointable.go
+joinstream.go joinself.go joinforeign.go process.go timer.go dedup.go reorder.go
+the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules,
 suppress.go percommit.go every.go which changes go on and when, global.go the tables that
 all tasks see, out.go what a function emits, table.go the overlay of uncommitted rows,

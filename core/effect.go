@@ -20,14 +20,20 @@ type Commit struct {
 	// Decisions are what the shell decided for the task since the last commit. With them
 	// and the input, the commit can be computed again, byte for byte.
 	Decisions []Decision
+	// Drops are the records that went no further, since the last commit.
+	Drops []Drop
+	// Skipped is how many of them had failed, and LastSkip is the last one's error.
+	Skipped  int64
+	LastSkip *RecordError
 
 	moved bool // an offset or an operator time has changed
 	arena arena
 }
 
-// Output is one record to append to a sink's topic. Its partition follows from its key.
+// Output is one record to append to a sink's topic; see Partition for where.
 type Output struct {
 	Sink       SinkID
+	To         int32 // the partition that was chosen, plus one; 0: it follows from the key
 	Key, Value []byte
 	Headers    []byte
 	Time       Time
@@ -42,11 +48,18 @@ type Write struct {
 	Version    VersionWrite // of a row that has several: Log says what the changelog gets
 }
 
+// Drop counts the records that went no further at a node, for a reason.
+type Drop struct {
+	Node string
+	Why  Reason
+	N    int64
+}
+
 // Decision is an input of the task other than a record's bytes. Runs are counted:
 // "three records of source 1" is one decision.
 type Decision struct {
-	Source SourceID // from which source the next records were taken; or Ticked, Moved or Passed
-	N      int64    // how many records; for Ticked and Passed, the time; for Moved, the offset
+	Source SourceID // from which source the next records were taken; or Ticked, Moved, Passed, ArrivalOf
+	N      int64    // how many records; for Ticked, Passed and ArrivalOf, the time; for Moved, the offset
 
 	// For Moved: of which global table and partition.
 	Global    GlobalID
@@ -59,6 +72,10 @@ const (
 	Moved  SourceID = -2 // a global table is seen at this offset from now on
 	Passed SourceID = -3 // operators' time was moved on, by Task.Pass or a tick
 )
+
+// ArrivalOf stands in Decision.Source for the time at which the next records of a source
+// arrived, where that is their time: N is the time.
+func ArrivalOf(s SourceID) SourceID { return Passed - 1 - s }
 
 // Empty reports whether the commit holds nothing: then nothing needs to be written. Ticks
 // that led to nothing are nothing.
@@ -97,7 +114,9 @@ func (c *Commit) inherit(empty *Commit) {
 func (c *Commit) reset() {
 	clear(c.Outputs)
 	clear(c.Writes)
-	c.Outputs, c.Writes, c.Decisions, c.moved = c.Outputs[:0], c.Writes[:0], c.Decisions[:0], false
+	clear(c.Drops)
+	c.Outputs, c.Writes, c.Decisions, c.Drops, c.moved = c.Outputs[:0], c.Writes[:0], c.Decisions[:0], c.Drops[:0], false
+	c.Skipped, c.LastSkip = 0, nil
 	c.arena.reset()
 }
 

@@ -22,13 +22,17 @@ var (
 	ErrMutated = errors.New("core: a function changed a value that it was given")
 	// ErrFull marks an operator that holds back as much as it may.
 	ErrFull = errors.New("core: full")
+	// ErrTooLarge marks an output that is larger than its topic takes.
+	ErrTooLarge = errors.New("core: too large")
+	// ErrRoute marks an output whose topic or partition, as a function chose it, is none.
+	ErrRoute = errors.New("core: no such topic or partition")
 	// ErrInput marks a batch that does not follow the one before it.
 	ErrInput = errors.New("core: invalid input")
 )
 
 // RecordError says on which record and in which node a task failed. It wraps one of
-// the errors of this package, so errors.Is tells what happened. It is the seam for
-// what becomes of such a record: the task stops, and its caller decides.
+// the errors of this package, so errors.Is tells what happened. What becomes of such a
+// record is up to the Policy of the node.
 type RecordError struct {
 	Task   TaskID
 	Source SourceID
@@ -54,6 +58,8 @@ func (e *RecordError) Error() string {
 func (e *RecordError) Unwrap() error { return e.Err }
 
 // Reason is why a record went no further. Such records are counted, never dropped in silence.
+// From InvalidTime on it has failed and was skipped, by the policy for errors: none of its
+// effects is left. Before that it went no further in one operator.
 type Reason uint8
 
 // The reasons.
@@ -66,9 +72,20 @@ const (
 	Duplicate               // its id, or its number, was there before
 	Throttled               // its key has had as many as it may have
 	Gap                     // it is missing in a sequence: a record that never came in time
+	// InvalidTime: its time is negative, or EmitAt's is.
+	InvalidTime
+	Undecodable // a codec does not accept its bytes
+	Unencodable // a codec does not accept what came of it
+	Rejected    // a user function rejected it
+	Panicked    // a user function panicked
+	TooLarge    // what came of it is larger than the topic takes
+	Misrouted   // a user function chose a topic or partition that is none
 	numReasons
 )
 
 func (r Reason) String() string {
-	return [numReasons]string{"null key", "null value", "unmatched", "late", "no window", "duplicate", "throttled", "gap"}[r]
+	return [numReasons]string{
+		"null key", "null value", "unmatched", "late", "no window", "duplicate", "throttled", "gap",
+		"invalid time", "undecodable", "unencodable", "rejected", "panic", "too large", "misrouted",
+	}[r]
 }

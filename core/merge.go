@@ -14,19 +14,24 @@ import "fmt"
 
 // source is one input of the task: its chain and the batches that wait.
 type source struct {
-	topic    string
-	node     NodeID
-	step     func(*Tx, *RawRecord)
-	queue    []*Batch
-	pos      int // of the next record in queue[0]
-	next     Offset
-	tail     Offset // behind the last batch
+	topic string
+	node  NodeID
+	step  func(*Tx, *RawRecord)
+	queue []*Batch
+	pos   int // of the next record in queue[0]
+	next  Offset
+	tail  Offset // behind the last batch
+	// timeOf is the time of a record; nil: its own.
+	timeOf   func(*Batch, *RawRecord) Time
+	arrival  bool   // its time is that of the arrival, which is an input
+	noted    Time   // the arrival that the commit knows,
+	notedIn  uint64 // if it is of this generation, plus one
 	bytes    int
 	caughtUp bool
 }
 
 // addSource attaches the next source of t.
-func (t *Task) addSource(topic string, n NodeID, step func(*Tx, *RawRecord)) {
+func (t *Task) addSource(topic string, n NodeID, step func(*Tx, *RawRecord)) *source {
 	s := source{topic: topic, node: n, step: step}
 	if n := len(t.sources); n < len(t.cfg.Resume) {
 		s.next = t.cfg.Resume[n]
@@ -34,6 +39,7 @@ func (t *Task) addSource(topic string, n NodeID, step func(*Tx, *RawRecord)) {
 	s.tail = s.next
 	t.sources = append(t.sources, s)
 	t.committed = append(t.committed, s.next)
+	return &t.sources[len(t.sources)-1]
 }
 
 func (s *source) reset(next Offset) {
@@ -60,7 +66,11 @@ func (t *Task) enqueue(b *Batch) error {
 	}
 	s.tail, s.caughtUp = b.Next, b.CaughtUp
 	s.bytes += b.Size()
-	s.queue = append(s.queue, b)
+	if t.alone.set && t.alone.source == b.Source {
+		s.queue = append(s.queue, t.alone.part(b)...)
+	} else {
+		s.queue = append(s.queue, b)
+	}
 	s.settle()
 	return nil
 }
@@ -77,6 +87,13 @@ func (s *source) settle() {
 
 func (s *source) head() *RawRecord { return &s.queue[0].Records[s.pos] }
 
+func (s *source) headTime() Time {
+	if s.timeOf != nil {
+		return s.timeOf(s.queue[0], s.head())
+	}
+	return s.head().Time
+}
+
 // run steps records until a source must be waited for.
 func (t *Task) run() {
 	for {
@@ -84,7 +101,7 @@ func (t *Task) run() {
 		if !ok {
 			return
 		}
-		if t.runSource(best, last); t.tx.err != nil || t.left == 0 {
+		if t.runSource(best, last); t.tx.err != nil || t.left == 0 || t.held {
 			return
 		}
 	}
@@ -103,7 +120,7 @@ func (t *Task) choose() (best SourceID, last Time, ok bool) {
 			}
 			continue
 		}
-		switch h := s.head().Time; {
+		switch h := s.headTime(); {
 		case best < 0:
 			best, at = SourceID(i), h
 		case h < at:
@@ -117,35 +134,68 @@ func (t *Task) choose() (best SourceID, last Time, ok bool) {
 
 // runSource steps records of one source while they are not younger than last.
 func (t *Task) runSource(id SourceID, last Time) {
-	s, n := &t.sources[id], int64(0)
+	s := &t.sources[id]
 	tx := &t.tx
-	tx.source = id
-	for len(s.queue) > 0 && tx.err == nil {
+	tx.source, t.from = id, t.left
+	for len(s.queue) > 0 {
 		b := s.queue[0]
+		if t.holds(id, &b.Records[s.pos]) {
+			t.held = true
+			break
+		}
+		if s.arrival {
+			t.noteArrival(id, s, b)
+		}
 		for s.pos < len(b.Records) {
 			r := &b.Records[s.pos]
-			if r.Time > last || t.left == 0 {
-				tx.c.took(id, n)
+			at := r.Time
+			if s.timeOf != nil {
+				at = s.timeOf(b, r)
+			}
+			if at > last || t.left == 0 {
+				tx.c.took(id, int64(t.from-t.left))
 				return
 			}
-			t.left--
 			t.stepped = true
-			tx.offset, tx.index = r.Offset, 0
-			if r.Time < 0 {
-				tx.fail(s.node, fmt.Errorf("%w: %d", ErrTime, r.Time))
+			tx.offset, tx.index, tx.at = r.Offset, 0, at
+			tx.outputs, tx.writes = len(tx.c.Outputs), t.writes
+			if t.careful {
+				t.begin()
+			}
+			if at < 0 {
+				tx.fail(s.node, fmt.Errorf("%w: %d", ErrTime, at))
+			} else {
+				s.step(tx, r)
+			}
+			t.settled()
+			switch {
+			case tx.err == nil:
+				t.times.stream = max(t.times.stream, at)
+			case !t.forgive():
 				return
 			}
-			t.times.stream = max(t.times.stream, r.Time)
-			s.step(tx, r)
-			if t.settled(); tx.err != nil {
-				return
-			}
-			s.pos++
-			s.next = r.Offset + 1
-			s.bytes -= r.Size()
-			n++
+			t.behind(s, r)
 		}
 		s.settle()
 	}
-	tx.c.took(id, n)
+	tx.c.took(id, int64(t.from-t.left))
+}
+
+// noteArrival makes the time of a batch's arrival a part of the commit.
+func (t *Task) noteArrival(id SourceID, s *source, b *Batch) {
+	if s.notedIn == t.gen+1 && s.noted == b.Arrived {
+		return
+	}
+	s.noted, s.notedIn = b.Arrived, t.gen+1
+	t.tx.c.took(id, int64(t.from-t.left))
+	t.from = t.left
+	t.tx.c.Decisions = append(t.tx.c.Decisions, Decision{Source: ArrivalOf(id), N: int64(b.Arrived)})
+}
+
+// behind goes on behind r, the next record of s.
+func (t *Task) behind(s *source, r *RawRecord) {
+	t.left--
+	s.pos++
+	s.next = r.Offset + 1
+	s.bytes -= r.Size()
 }

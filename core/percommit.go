@@ -38,6 +38,8 @@ func (p *PerCommit[K, V]) Connect(t *Task, next Next[K, Change[V]]) Next[K, Chan
 }
 
 func (p *PerCommit[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
+	tx.t.writes++
+	tx.t.hard = true
 	i, ok := p.index[r.Key]
 	if !ok {
 		p.index[r.Key] = int32(len(p.list))

@@ -67,6 +67,9 @@ type Batch struct {
 	// read. The task then no longer waits for this source (max.task.idle.ms = 0,
 	// KIP-695). A batch with no records can carry the news alone.
 	CaughtUp bool
+	// Arrived is when the batch came, by the clock of whoever runs the task: the time of
+	// its records, for a source that has none of their own (see Times).
+	Arrived Time
 }
 
 // Size is the memory that the batch's records take, in bytes.

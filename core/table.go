@@ -50,6 +50,9 @@ type Table[K comparable, V any] struct {
 	fresh, older *fresh
 	versions     bool // a row is one version of several
 	scan         *scan[K, V]
+
+	undo  []undo[K, V] // see takeBack
+	first int          // where the dirty rows of the record in hand begin
 }
 
 type cell[K comparable, V any] struct {
@@ -93,6 +96,7 @@ func newTable[K comparable, V any](t *Task, id TableID, name string, view View, 
 		kc: kc, vc: vc, index: make(map[K]int32),
 		kb: make([]byte, 0, 64), vb: make([]byte, 0, 256), // never nil: that would be null
 	}
+	t.nodes[tb.node].table = true
 	if t.cfg.CheckMutation {
 		tb.check = newMutationCheck(tb)
 	}
@@ -160,6 +164,9 @@ func (t *Table[K, V]) Get(tx *Tx, k K) (v V, at Time, ok bool) {
 
 // put sets the row at i, which find returned.
 func (t *Table[K, V]) put(i int32, v V, at Time) {
+	if t.task.writes++; t.task.careful {
+		t.save(i)
+	}
 	c := &t.cells[i]
 	if t.expiry != nil && (!c.ok || at < c.at) {
 		t.expiry.dated(c.key, at)
@@ -175,6 +182,9 @@ func (t *Table[K, V]) keepRaw(i int32, raw []byte) { t.raws[t.cells[i].nth] = ra
 
 // delete removes the row at i.
 func (t *Table[K, V]) delete(i int32, at Time) {
+	if t.task.writes++; t.task.careful {
+		t.save(i)
+	}
 	var zero V
 	c := &t.cells[i]
 	c.val, c.at, c.ok = zero, at, false
@@ -217,6 +227,8 @@ type overlay interface {
 	abort()
 	verify(*Tx, NodeID)
 	forget()
+	begin()
+	takeBack()
 }
 
 // seal drains the dirty rows into c.

@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"math"
-	"runtime/debug"
 )
 
 // TaskConfig is what a task begins with.
@@ -14,6 +13,8 @@ type TaskConfig struct {
 	Resume []Offset
 	// Times are the operator times of the last commit, as Commit.Times had them.
 	Times []Time
+	// Sink tells what the topics of sinks are on the cluster. nil: nothing is known.
+	Sink func(SinkID) SinkInfo
 	// View returns the committed state of a table.
 	View func(TableID) View
 	// Global returns a global table at the position that the last Move told.
@@ -41,10 +42,21 @@ type Task struct {
 	clocks    []*Clock  // of the operators that have one
 	batchers  []batcher // further down the data's way first
 	tx        Tx
-	left      int     // records that the Step in hand may still run
-	sealed    *Commit // the generation being committed, or nil
-	spare     *Commit
-	failed    error
+	left      int    // records that the Step in hand may still run
+	from      int    // left, when the source in hand was chosen
+	policy    Policy // of the next nodes
+	// writes counts the changes of rows and operator times; sealedW is what it was at the last
+	// Ready, and clean what it was when the last one of them was committed or dropped.
+	writes, sealedW, clean uint64
+	gen                    uint64 // counts Ready and Abort
+	// careful: rows are noted before they change. hard: the record in hand has changed what
+	// cannot be taken back by itself.
+	careful, hard bool
+	alone         lone    // the record that must be stepped in a clean state
+	held          bool    // it waits for that
+	sealed        *Commit // the generation being committed, or nil
+	spare         *Commit
+	failed        error
 
 	ticks     []func(*Tx) // what is done at a tick
 	passed    Time        // of the last Pass since the last Abort
@@ -61,6 +73,8 @@ type NodeID int32
 
 type node struct {
 	name, fn string
+	policy   Policy
+	table    bool
 	dropped  drops // so far; sealed: as of the last Ready; settled: of the last Advance
 	sealed   drops
 	settled  drops
@@ -79,7 +93,7 @@ func NewTask(cfg TaskConfig) *Task {
 		t.times.wall = cfg.Times[1]
 	}
 	t.commitT = t.times
-	t.tx = Tx{t: t, c: new(Commit)}
+	t.tx = Tx{t: t, c: new(Commit), offset: noOffset}
 	return t
 }
 
@@ -88,7 +102,7 @@ func (t *Task) ID() TaskID { return t.cfg.ID }
 
 // Node registers an operator. fn is the name of its user function, or "".
 func (t *Task) Node(name, fn string) NodeID {
-	t.nodes = append(t.nodes, node{name: name, fn: fn})
+	t.nodes = append(t.nodes, node{name: name, fn: fn, policy: t.policy})
 	return NodeID(len(t.nodes) - 1)
 }
 
@@ -99,7 +113,8 @@ func (t *Task) Node(name, fn string) NodeID {
 // take a table for caught up whose next rows are in the caller's hand.
 //
 // Where StepRecords has cut it short, More reports true, and a Step with no batches goes on.
-// After an error the task takes no input until Abort.
+// After an error the task takes no input until Abort. A record that fails is an error only
+// where no Policy says otherwise, or in ErrTakeBack.
 func (t *Task) Step(bs ...*Batch) (err error) {
 	if t.failed != nil {
 		return t.failed
@@ -109,32 +124,57 @@ func (t *Task) Step(bs ...*Batch) (err error) {
 			return t.stop(err)
 		}
 	}
-	// One recover a batch, not a record: after a panic all that is not committed is
-	// dropped, so it need not be known how far the record came.
-	defer t.recovered(&err)
 	t.sayGlobals()
 	if t.left = t.cfg.StepRecords; t.left == 0 {
 		t.left = math.MaxInt
 	}
-	if t.run(); t.tx.err != nil {
+	t.held = false
+	for !t.attempt() { // once, and once more behind each record that panicked and was skipped
+	}
+	if t.tx.err != nil {
 		return t.stop(t.tx.err)
 	}
+	t.tx.offset = noOffset
 	return nil
+}
+
+// attempt runs records until none may run, one has failed, or one has panicked: then it
+// reports false if the task goes on behind it. One recover a batch, not a record: what a
+// record has done is taken back from what was noted of it.
+func (t *Task) attempt() (done bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.panicked(p)
+			if done = !t.forgive(); !done {
+				s := &t.sources[t.tx.source]
+				t.behind(s, s.head())
+				t.tx.c.took(t.tx.source, int64(t.from-t.left))
+				s.settle()
+			}
+		}
+	}()
+	t.run()
+	return true
 }
 
 // More reports whether a record waits that could run now.
 func (t *Task) More() bool {
 	_, _, ok := t.choose()
-	return ok && t.failed == nil
+	return ok && t.failed == nil && !t.held
 }
 
-// recovered is deferred by what runs user functions and codecs. Where the task had failed
-// before the panic, the first failure counts.
+// panicked notes a panic. Where the task had failed before it, the first failure counts.
+func (t *Task) panicked(p any) {
+	if t.tx.err == nil {
+		t.tx.where = t.tx.node
+		t.tx.err = t.tx.error(fmt.Errorf("%w: %v", ErrPanic, p), stackOf())
+	}
+}
+
+// recovered is deferred by what runs codecs for no single record.
 func (t *Task) recovered(err *error) {
 	if p := recover(); p != nil {
-		if t.tx.err == nil {
-			t.tx.err = t.tx.error(fmt.Errorf("%w: %v", ErrPanic, p), debug.Stack())
-		}
+		t.panicked(p)
 		*err = t.stop(t.tx.err)
 	}
 }
@@ -181,8 +221,19 @@ func (t *Task) Ready() (c *Commit, err error) {
 		}
 	}
 	for i := range t.nodes {
-		t.nodes[i].sealed = t.nodes[i].dropped
+		n := &t.nodes[i]
+		if n.dropped == n.sealed {
+			continue
+		}
+		for why := range n.dropped {
+			if d := n.dropped[why] - n.sealed[why]; d > 0 {
+				c.Drops = append(c.Drops, Drop{n.name, Reason(why), d})
+			}
+		}
+		n.sealed = n.dropped
 	}
+	t.sealedW = t.writes
+	t.gen++
 	t.sealed, t.tx.c, t.spare = c, t.spare, nil
 	t.newCommit()
 	if c.Empty() { // it is written nowhere, but what comes next may depend on its ticks
@@ -227,6 +278,9 @@ func (t *Task) Advance() {
 	for i := range t.nodes {
 		t.nodes[i].settled = t.nodes[i].sealed
 	}
+	if t.writes == t.sealedW {
+		t.clean, t.held = t.writes, false
+	}
 	c.reset()
 	t.spare, t.sealed = c, nil
 }
@@ -239,9 +293,9 @@ func (t *Task) Abort() {
 		t.spare, t.sealed = t.sealed, nil
 	}
 	t.tx.c.reset()
-	t.tx = Tx{t: t, c: t.tx.c}
+	t.tx = Tx{t: t, c: t.tx.c, offset: noOffset}
 	t.newCommit()
-	t.failed = nil
+	t.failed, t.held = nil, false
 	t.times = t.commitT
 	t.passed, t.idleSince, t.stepped = NoTime, NoTime, false
 	for _, clock := range t.clocks {
@@ -257,8 +311,10 @@ func (t *Task) Abort() {
 		b.abort()
 	}
 	for i := range t.nodes {
-		t.nodes[i].dropped = t.nodes[i].settled
+		t.nodes[i].dropped, t.nodes[i].sealed = t.nodes[i].settled, t.nodes[i].settled
 	}
+	t.clean = t.writes
+	t.gen++
 }
 
 // Next appends the next offset to consume of each source to dst.

@@ -141,11 +141,10 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 	if w.indexed {
 		return true
 	}
-	w.indexed = true
 	w.open.clear()
 	w.closed.clear()
 	w.spans = nil
-	if w.Kind == UnlimitedWindow {
+	if w.indexed = w.Kind == UnlimitedWindow; w.indexed {
 		return true
 	}
 	if w.Kind != TimeWindow {
@@ -166,11 +165,10 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 	if err != nil {
 		bad = fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if bad != nil {
-		w.indexed = false
+	if w.indexed = bad == nil; !w.indexed {
 		tx.fail(w.tb.node, bad)
 	}
-	return bad == nil
+	return w.indexed
 }
 
 // now is the greatest time of all inputs: windows close for good and rows expire by it.

@@ -80,6 +80,7 @@ func newCommitter(l *layout, b Broker, p Producer, g Group, atomic bool, warn fu
 		bs := make([]ProduceBatch, partitions)
 		for p := range bs {
 			bs[p].Partition = Partition{topic, int32(p)}
+			bs[p].MaxBytes = l.limits.of(topic).batch
 		}
 		return bs
 	}
@@ -132,6 +133,7 @@ func (c *committer) transact(ctx context.Context, r *request) error {
 // recover brings the producer to where it can begin anew.
 func (c *committer) recover(ctx context.Context, r *request, err error) result {
 	var out outcome
+	var large *SizeError
 	switch {
 	case errors.Is(err, ErrAborted):
 		if e := c.prod.Abort(ctx); e == nil {
@@ -140,6 +142,8 @@ func (c *committer) recover(ctx context.Context, r *request, err error) result {
 		out = reopen
 	case errors.Is(err, ErrUnknown):
 		out = reopen
+	case errors.As(err, &large) && large.Records == 1 && c.layout.limits.lower(large.Topic, large.Bytes-1):
+		out = reopen // the tasks know the limit then, and go by the policy for the record
 	case errors.Is(err, ErrFenced):
 		if c.fences++; c.fences > fencesMax {
 			return result{r, failed, fmt.Errorf("%w, %d times in a row: is the same instance running twice? %w", ErrInstanceFenced, c.fences, err)}
@@ -171,11 +175,7 @@ func (c *committer) gather(r *request) {
 		for i := range p.commit.Outputs {
 			o := &p.commit.Outputs[i]
 			sink := to.sinks[o.Sink]
-			n := id.Partition % int32(len(sink)) // with no key: any, but a replay must choose the same
-			if o.Key != nil {
-				n = core.HashPartition(o.Key, int32(len(sink)))
-			}
-			c.put(&sink[n], core.RawRecord{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time})
+			c.put(&sink[o.Partition(id, int32(len(sink)))], core.RawRecord{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time})
 		}
 		for i := range p.commit.Writes {
 			w := &p.commit.Writes[i]

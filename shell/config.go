@@ -38,6 +38,11 @@ type Config struct {
 	// CommitBytes bounds a commit: with so many bytes of input and output it is made early.
 	// Default 32 MiB.
 	CommitBytes int
+	// RecordBytes bounds each record that is written, before it is compressed, as a batch of
+	// its own (78 bytes and more beside key, value and headers). A larger one is an error of
+	// the record that led to it. Default: the max.message.bytes of each topic. More than that
+	// is for topics whose records are compressed by much.
+	RecordBytes int
 	// BufferBytes bounds what all workers of this process have fetched and not yet
 	// stepped. Default 64 MiB.
 	BufferBytes int
@@ -87,8 +92,15 @@ type CommitInfo struct {
 	Records  int64 // input
 	Outputs  int
 	Rows     int
+	Drops    []TaskDrop                // records that went no further, by task, node and reason
 	Position map[Partition]core.Offset // of the source partitions that moved: the next offset
 	Stream   map[core.TaskID]core.Time // stream time of the tasks in the commit
+}
+
+// TaskDrop counts the records that went no further in one place of a task, in one commit.
+type TaskDrop struct {
+	Task core.TaskID
+	core.Drop
 }
 
 // ErrConfig marks a configuration that Run refuses.
@@ -143,7 +155,7 @@ func (c Config) Validate(name string) error {
 	if c.CommitEvery < 10*time.Millisecond {
 		bad("CommitEvery is %v: less than 10ms spends more on transactions than on records", c.CommitEvery)
 	}
-	for name, n := range map[string]int{"CommitBytes": c.CommitBytes, "BufferBytes": c.BufferBytes, "CacheBytes": c.CacheBytes} {
+	for name, n := range map[string]int{"CommitBytes": c.CommitBytes, "BufferBytes": c.BufferBytes, "CacheBytes": c.CacheBytes, "RecordBytes": c.RecordBytes} {
 		if n < 0 {
 			bad("%s is %d", name, n)
 		}

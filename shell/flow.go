@@ -304,6 +304,7 @@ func (t *flowTask) step(s core.SourceID, m *Message) ([]Message, error) {
 	err := t.core.Step(&core.Batch{
 		Source: s, Next: at + 1, CaughtUp: true,
 		Records: []core.RawRecord{{Key: m.Key, Value: m.Value, Headers: m.Headers.Raw(), Time: m.Time, Offset: at}},
+		Arrived: core.Time(t.now().UnixMilli()),
 	})
 	if err != nil {
 		return nil, err

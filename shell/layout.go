@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -21,6 +22,7 @@ type layout struct {
 	app     string
 	subs    []*subLayout
 	globals []*globalLayout // by topology.Plan.Globals
+	limits  limits
 }
 
 // globalLayout is the topic of a global table.
@@ -29,6 +31,51 @@ type globalLayout struct {
 	spec *topology.GlobalSpec
 	// deleteRetention is how long the topic keeps tombstones.
 	deleteRetention time.Duration
+}
+
+// limits are how large records and batches may be of the topics that tasks write to, in
+// bytes. They are read at the start; a broker that refuses a record lowers them.
+type limits struct {
+	mu     sync.Mutex
+	topics map[string]limit
+}
+
+// limit is that of one topic; 0: it is not known.
+type limit struct {
+	record int // as a batch of its own
+	batch  int
+}
+
+func (l *limits) of(topic string) limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.topics[topic]
+}
+
+// all sets the limit for records of all topics.
+func (l *limits) all(record int) {
+	for topic, lim := range l.topics {
+		l.topics[topic] = limit{record, lim.batch}
+	}
+}
+
+// lower sets a limit for records that is less than the one before. It reports false where no
+// task could go by it: of changelogs, say.
+func (l *limits) lower(topic string, record int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lim, ok := l.topics[topic]
+	if !ok || lim.record > 0 && lim.record <= record {
+		return false
+	}
+	l.topics[topic] = limit{record, lim.batch}
+	return true
+}
+
+// sink is what a task must know of a sink.
+func (l *layout) sink(sub *subLayout, id core.SinkID) core.SinkInfo {
+	s := sub.sinks[id]
+	return core.SinkInfo{Partitions: s.partitions, MaxBytes: l.limits.of(s.topic).record}
 }
 
 type subLayout struct {
@@ -102,11 +149,18 @@ func newLayout(ctx context.Context, b Broker, plan *topology.Plan, app string) (
 	c := &checker{have: have, app: app, counts: map[string]int32{}}
 	c.externals(plan)
 	c.repartitions(plan)
+	c.deadLetters(plan)
 	if len(c.errs) > 0 { // without counts the rest would only repeat what is wrong
 		return nil, errors.Join(c.errs...)
 	}
+	l.limits.topics = map[string]limit{}
 	for _, s := range plan.Subtopologies() {
-		l.subs = append(l.subs, c.sub(s))
+		sub := c.sub(s)
+		l.subs = append(l.subs, sub)
+		for _, sink := range sub.sinks {
+			n := maxMessageBytes(c.have[sink.topic])
+			l.limits.topics[sink.topic] = limit{n, n}
+		}
 	}
 	for _, g := range plan.Globals() {
 		l.globals = append(l.globals, &globalLayout{topicLayout{g.Topic, c.counts[g.Topic]}, g, c.deleteRetention(g.Topic)})
@@ -161,7 +215,7 @@ func (c *checker) externals(plan *topology.Plan) {
 			c.policy(t, src.Compacted, src.Forever)
 		}
 		for _, sink := range s.Sinks {
-			if !sink.Repartition {
+			if !sink.Repartition && !sink.DeadLetter {
 				need(sink.Topic, sink.Partitions)
 			}
 		}
@@ -232,6 +286,48 @@ func (c *checker) repartitions(plan *topology.Plan) {
 			}
 		}
 	}
+}
+
+// deadLetters has the topic of dead letters created, as wide as the widest source, or takes
+// the one that is there. It takes what a source takes, and the headers that say why.
+func (c *checker) deadLetters(plan *topology.Plan) {
+	want := Topic{Config: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}}
+	bytes := 0
+	for _, s := range plan.Subtopologies() {
+		for _, sink := range s.Sinks {
+			if sink.DeadLetter {
+				want.Name = sink.TopicName(c.app)
+			}
+		}
+		for _, src := range s.Sources {
+			name := src.TopicName(c.app)
+			want.Partitions = max(want.Partitions, c.counts[name])
+			bytes = max(bytes, maxMessageBytes(c.have[name]))
+		}
+	}
+	if want.Name == "" {
+		return
+	}
+	if got, ok := c.have[want.Name]; ok {
+		if c.counts[want.Name] = got.Partitions; got.Config["cleanup.policy"] != "delete" {
+			c.fail(want.Name, "cleanup.policy is %q and must be \"delete\": compaction would lose dead letters", got.Config["cleanup.policy"])
+		}
+		return
+	}
+	if bytes > 0 {
+		want.Config["max.message.bytes"] = strconv.Itoa(min(bytes+deadLetterHeaders, math.MaxInt32))
+	}
+	c.counts[want.Name] = want.Partitions
+	c.create = append(c.create, want)
+}
+
+// deadLetterHeaders is more than the headers of a dead letter take beside the record's own.
+const deadLetterHeaders = 16 << 10
+
+// maxMessageBytes is how large a batch the topic takes; 0: it is not known.
+func maxMessageBytes(t Topic) int {
+	n, _ := strconv.Atoi(t.Config["max.message.bytes"])
+	return n
 }
 
 // joined is the count of the topics that a source is brought together with.

@@ -148,6 +148,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	store := o.store
 	o.core = o.sub.plan.NewTask(core.TaskConfig{
 		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: o.point.Times,
+		Sink:       func(id core.SinkID) core.SinkInfo { return op.layout.sink(o.sub, id) },
 		View:       store.View,
 		Global:     func(id core.GlobalID) core.View { return o.globals.view(o.sub.plan.Globals[id].Index) },
 		CacheBytes: op.cache, StepRecords: stepRecords, CheckMutation: op.cfg.CheckMutation,

@@ -234,7 +234,7 @@ func (c *opCase) same(got, want []opRecord) string {
 			if c.taskKey != nil {
 				key = c.taskKey(key)
 			}
-			p := shell.HashPartition([]byte(key), partitions)
+			p := core.HashPartition([]byte(key), partitions)
 			lines[p] = append(lines[p], r.String())
 		}
 		return lines
@@ -285,7 +285,7 @@ func (c *opCase) run(t *testing.T, seed uint64) {
 	var in []*kgo.Record
 	for _, r := range rs {
 		in = append(in, &kgo.Record{
-			Topic: r.topic, Partition: shell.HashPartition([]byte(r.key), partitions),
+			Topic: r.topic, Partition: core.HashPartition([]byte(r.key), partitions),
 			Key: []byte(r.key), Value: r.value, Timestamp: time.UnixMilli(r.at),
 		})
 	}

@@ -55,6 +55,17 @@ var (
 	ErrUnreachable = errors.New("shell: Kafka unreachable or refused")
 )
 
+// SizeError says that a topic does not take a record batch of so many bytes, before it is
+// compressed.
+type SizeError struct {
+	Partition
+	Records, Bytes int
+	Err            error
+}
+
+func (e *SizeError) Error() string { return e.Err.Error() }
+func (e *SizeError) Unwrap() error { return e.Err }
+
 // OffsetError says which offset a partition does not have and which it has.
 type OffsetError struct {
 	Partition
@@ -166,7 +177,10 @@ type Producer interface {
 type ProduceBatch struct {
 	Partition
 	Records []core.RawRecord
-	End     core.Offset // behind the last record, once all are acknowledged
+	// MaxBytes bounds the record batches that they are written in, where there are several
+	// records; 0: as the Producer likes it.
+	MaxBytes int
+	End      core.Offset // behind the last record, once all are acknowledged
 }
 
 // GroupOffset is a committed offset of the group with its metadata (at most 4096 bytes).

@@ -43,6 +43,9 @@ func Run(ctx context.Context, plan *topology.Plan, cfg Config) (err error) {
 	if err != nil {
 		return stopped(ctx, err)
 	}
+	if cfg.RecordBytes > 0 {
+		layout.limits.all(cfg.RecordBytes)
+	}
 	db, dir, err := openDB(&cfg, plan.Name())
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (w *worker) tickDue() (at time.Time, ok bool) {
 func (w *worker) tick(now time.Time) {
 	w.ticked = now
 	for _, t := range w.tasks {
-		if t.state == taskRunning && w.err == nil {
+		if t.state == taskRunning && !t.redo && w.err == nil {
 			w.tell(t)
 		}
 	}

@@ -50,6 +50,7 @@ type worker struct {
 	dirty  bool          // something was stepped since the last Ready
 	urgent bool          // commit at once: a task is to close
 	err    error         // why the worker stops
+	skips  skips         // for the log
 	turn   int           // whose piece goOn has stepped last
 	next   []core.Offset // scratch
 }
@@ -73,6 +74,7 @@ type task struct {
 	sources []taskSource
 	got     []*core.Batch // of the poll in hand
 	more    bool          // records wait that could be stepped now
+	redo    bool          // it is aborted and fed again as soon as no commit is under way
 	opening *opening
 	final   bool   // the commit under way is its last
 	done    func() // answers the revocation
@@ -109,7 +111,9 @@ func (w *worker) failure(err error) {
 // in the same response, wait behind them.
 func (w *worker) fetched(fs []Fetched) {
 	w.moveGlobals()
+	arrived := core.Time(w.cfg.Now().UnixMilli())
 	for i := range fs {
+		fs[i].Batch.Arrived = arrived
 		w.hold(&fs[i])
 	}
 	for _, t := range w.tasks {
@@ -156,7 +160,7 @@ func (w *worker) goOn() {
 // hold finds whose a batch is.
 func (w *worker) hold(f *Fetched) {
 	r, ok := w.routes[f.Partition]
-	if !ok || w.err != nil || r.task.state != taskRunning || r.task.sources[r.source].tag != f.Tag {
+	if !ok || w.err != nil || r.task.state != taskRunning || r.task.redo || r.task.sources[r.source].tag != f.Tag {
 		return // fetched before an abort, a revocation: whoever owns the task reads it again
 	}
 	t, src := r.task, &r.task.sources[r.source]
@@ -173,12 +177,18 @@ func (w *worker) hold(f *Fetched) {
 func (w *worker) step(t *task) {
 	w.beat()
 	before := t.core.Pending()
-	if err := t.core.Step(t.got...); err != nil {
+	if err := t.core.Step(t.got...); errors.Is(err, core.ErrTakeBack) {
+		w.log.Debug("records are processed again, up to one that failed", "task", t.id.String(), "err", err)
+		t.redo, t.more = true, false
+		w.redo()
+		return
+	} else if err != nil {
 		w.failure(err)
 		return
 	}
 	t.more = t.core.More()
 	w.dirty = true
+	w.urgent = w.urgent || t.core.Holds()
 	w.size += t.core.Pending() - before
 	w.next = t.core.Next(w.next[:0])
 	for i, next := range w.next {
@@ -241,6 +251,7 @@ func (w *worker) begin(now time.Time) {
 			return // what was sealed is never sent
 		}
 		t.final = t.state == taskClosing
+		w.skips.add(c)
 		if c.Empty() {
 			idle = append(idle, t)
 			continue
@@ -254,6 +265,7 @@ func (w *worker) begin(now time.Time) {
 	}
 	for _, t := range idle {
 		t.core.Advance()
+		t.more = t.core.More()
 		if t.final {
 			w.close(t)
 		}
@@ -282,7 +294,7 @@ func (w *worker) settled(now time.Time, res result) {
 		w.log.Warn("transaction aborted, records are processed again", "err", res.err)
 		for _, t := range w.live() {
 			t.core.Abort()
-			t.more = false
+			t.more, t.redo = false, false
 			w.seek(t)
 		}
 		w.size, w.dirty = 0, false
@@ -300,6 +312,8 @@ func (w *worker) settled(now time.Time, res result) {
 	case failed:
 		w.failure(res.err)
 	}
+	w.redo()
+	w.skips.tell(w.log, now)
 	w.closeFinished()
 }
 
@@ -335,6 +349,7 @@ func (w *worker) apply(now time.Time, r *request) {
 			return
 		}
 		t.core.Advance()
+		t.more = t.more || t.core.More()
 	}
 	if w.cfg.Events.Committed != nil && len(r.parts) > 0 {
 		w.cfg.Events.Committed(info)
@@ -347,6 +362,9 @@ func (i *CommitInfo) add(t *task, c *core.Commit) {
 	}
 	i.Outputs += len(c.Outputs)
 	i.Rows += len(c.Writes)
+	for _, d := range c.Drops {
+		i.Drops = append(i.Drops, TaskDrop{t.id, d})
+	}
 	i.Stream[t.id] = c.Times[0]
 	for s, next := range c.Next {
 		if t.point.Input[s] != next {
@@ -541,6 +559,8 @@ func (w *worker) close(t *task) {
 	w.stop(t)
 	t.state = taskClosed
 	w.answer(t)
+	w.skips.told = time.Time{} // what is left to be told
+	w.skips.tell(w.log, w.cfg.Now())
 	if w.cfg.Events.Closed != nil {
 		w.cfg.Events.Closed(t.id)
 	}

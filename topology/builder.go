@@ -56,6 +56,10 @@ type node struct {
 	read    bool // as a table, by another node
 	clock   bool // it has a time of its own
 	root    bool // what leaves it comes of no record
+	// policies are what the user said of errors and drops there.
+	policies policies
+	// through: each record that it takes leads to one, without end.
+	through bool
 
 	table bool // what leaves it are changes of rows
 	end   bool // may lead nowhere: it is a sink or keeps a state
@@ -179,6 +183,7 @@ func (b *Builder) configure(n *node, s settings, funcs ...any) {
 	if s.name != "" && !n.named {
 		n.name, n.named = s.name, true
 	}
+	n.policies = s.policies.or(n.policies)
 	for _, f := range funcs {
 		if reflect.ValueOf(f).IsNil() {
 			b.wrong(n, "its function is nil")

@@ -21,6 +21,8 @@ func (b *Builder) Build() (*Plan, error) {
 	c.cut = cuts(c.nodes)
 	c.names()
 	c.topics()
+	c.policies()
+	c.endless()
 	c.ends()
 	if c.loops() { // the rest would follow them for ever
 		return nil, c.err()

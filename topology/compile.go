@@ -10,12 +10,13 @@ type compiler struct {
 	nodes  []*node // of the plan
 	cut    []bool  // by node: its output goes through a topic
 	sinks  []core.SinkID
-	ids    []core.NodeID // by node, 0: none yet, else id + 1
-	tables []any         // by node: *core.Table[K, V], *core.Global[K, V]
-	chains []any         // by node: core.Next
-	ports  []any         // by node: *core.Ports
-	shared []any         // by node: what the inputs of an operator share
-	clocks []*core.Clock // by node
+	dead   map[string]core.SinkID // sinks of dead letters, by the name in a Policy
+	ids    []core.NodeID          // by node, 0: none yet, else id + 1
+	tables []any                  // by node: *core.Table[K, V], *core.Global[K, V]
+	chains []any                  // by node: core.Next
+	ports  []any                  // by node: *core.Ports
+	shared []any                  // by node: what the inputs of an operator share
+	clocks []*core.Clock          // by node
 }
 
 // NewTask makes a task: as often as you like, and from many goroutines at a time. Each
@@ -27,22 +28,27 @@ func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
 	n := len(s.plan.nodes)
 	c := &compiler{
 		t: core.NewTask(cfg), app: cfg.App, nodes: s.plan.nodes, cut: s.plan.cut, sinks: s.sinkOf,
-		ids: make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n), shared: make([]any, n),
+		dead: s.deadLetters,
+		ids:  make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n), shared: make([]any, n),
 		clocks: make([]*core.Clock, n),
 	}
 	c.t.AdvanceIdle(s.plan.idle)
 	s.makeClocks(c)
 	for _, n := range s.tableNodes {
+		c.t.SetPolicy(c.policyOf(n))
 		c.tables[n.id] = n.state.make(c)
 	}
 	for _, n := range s.globalNodes {
 		c.tables[n.id] = n.global.make(c)
 	}
 	for _, n := range s.sourceNodes {
+		c.t.SetPolicy(s.plan.sourcePolicies[n.id].core(c.dead))
 		n.source(c)
 	}
 	return c.t
 }
+
+func (c *compiler) policyOf(n *node) core.Policy { return policiesOf(c.nodes[n.id]).core(c.dead) }
 
 // nodeID registers an operator once, though it may be part of a chain and of lookups.
 func (c *compiler) nodeID(n *node) core.NodeID {
@@ -52,7 +58,9 @@ func (c *compiler) nodeID(n *node) core.NodeID {
 		if len(n.funcs) > 0 {
 			fn = n.funcs[0]
 		}
+		before := c.t.SetPolicy(c.policyOf(n))
 		c.ids[n.id] = c.t.Node(n.name, fn) + 1
+		c.t.SetPolicy(before)
 	}
 	return c.ids[n.id] - 1
 }
@@ -65,7 +73,9 @@ func (c *compiler) topic(n *node) string { return repartitionTopic(c.app, n.name
 // chain is what takes the input of n. It is made once, however many lead to it.
 func (c *compiler) chain(n *node) any {
 	if c.chains[n.id] == nil {
+		before := c.t.SetPolicy(c.policyOf(n)) // of the sinks that it registers
 		c.chains[n.id] = n.enter(c)
+		c.t.SetPolicy(before)
 	}
 	return c.chains[n.id]
 }

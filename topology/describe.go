@@ -47,6 +47,9 @@ type Description struct {
 	Name          string                   `json:"name"`
 	Subtopologies []SubtopologyDescription `json:"subtopologies"`
 	Globals       []GlobalDescription      `json:"globals,omitempty"`
+	// Loops are the topics that are read and written by what comes of them: that this ends is
+	// up to the functions in between.
+	Loops []string `json:"loops,omitempty"`
 }
 
 // GlobalDescription is a global table: a topic that every process reads whole.
@@ -83,6 +86,7 @@ type SourceDescription struct {
 type SinkDescription struct {
 	Topic       string `json:"topic"`
 	Repartition bool   `json:"repartition,omitempty"`
+	DeadLetter  bool   `json:"deadLetter,omitempty"`
 	Partitions  int32  `json:"partitions,omitempty"`
 }
 
@@ -104,11 +108,13 @@ type NodeDescription struct {
 	Globals   []int    `json:"globals,omitempty"` // the global tables whose rows it looks up
 	// Repartition is the topic that its records go through, into another sub-topology.
 	Repartition string `json:"repartition,omitempty"`
+	OnError     string `json:"onError,omitempty"` // a Policy that the node itself has
+	OnDrop      string `json:"onDrop,omitempty"`
 }
 
 // Description is the plan as data.
 func (p *Plan) Description() Description {
-	d := Description{Name: p.name}
+	d := Description{Name: p.name, Loops: p.loops}
 	part, _ := components(p.nodes, p.cut)
 	for _, s := range p.subs {
 		sd := SubtopologyDescription{
@@ -126,7 +132,7 @@ func (p *Plan) Description() Description {
 			sd.Sources = append(sd.Sources, x)
 		}
 		for _, sink := range s.Sinks {
-			sd.Sinks = append(sd.Sinks, SinkDescription{sink.TopicName(p.name), sink.Repartition, sink.Partitions})
+			sd.Sinks = append(sd.Sinks, SinkDescription{sink.TopicName(p.name), sink.Repartition, sink.DeadLetter, sink.Partitions})
 		}
 		for _, t := range s.Tables {
 			sd.Tables = append(sd.Tables, TableDescription{t.Name, t.Schema, s.changelog(t)})
@@ -141,6 +147,12 @@ func (p *Plan) Description() Description {
 			nd := NodeDescription{ID: n.id, Kind: n.kind, Name: n.name, Functions: n.funcs, From: ids(n.ins), Reads: ids(n.lookups()), Globals: ids(n.globals)}
 			if p.cut[n.id] {
 				nd.Repartition = repartitionTopic(p.name, n.name)
+			}
+			if p := n.policies.onError; p != nil {
+				nd.OnError = p.String()
+			}
+			if p := n.policies.onDrop; p != nil {
+				nd.OnDrop = p.String()
 			}
 			sd.Nodes = append(sd.Nodes, nd)
 		}
@@ -216,6 +228,9 @@ func (p *Plan) text() string {
 	for _, g := range p.globals {
 		fmt.Fprintf(&b, "  topic %s as globalTable: %s\n", g.Topic, g.Schema)
 	}
+	for _, topic := range p.loops {
+		fmt.Fprintf(&b, "\n* topic %s is read, and written by what comes of it: functions must bring that to an end\n", topic)
+	}
 	return b.String()
 }
 
@@ -249,9 +264,9 @@ func (w *textWriter) below(n *node, indent string) {
 func (w *textWriter) line(n *node) string {
 	switch {
 	case n.kind == "sink":
-		return "to topic " + n.topic
+		return "to topic " + n.topic + fns(n) + n.policies.String()
 	case n.topic != "":
-		return fmt.Sprintf("topic %s as %s: %s -> %s", n.topic, n.kind, n.key.schema, n.value.schema)
+		return fmt.Sprintf("topic %s as %s: %s -> %s", n.topic, n.kind, n.key.schema, n.value.schema) + strings.Replace(fns(n), ": ", ", time: ", 1) + n.policies.String()
 	}
 	line := n.kind
 	if n.name != n.kind {
@@ -269,7 +284,15 @@ func (w *textWriter) line(n *node) string {
 	if len(n.funcs) > 0 {
 		line += ": " + strings.Join(n.funcs, ", ")
 	}
-	return line
+	return line + n.policies.String()
+}
+
+// fns are the functions of a source or sink that choose a time or a partition.
+func fns(n *node) string {
+	if len(n.funcs) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(n.funcs, ", ")
 }
 
 // picture is a plan as a graph: topics stand outside of the sub-topologies and tie them

@@ -41,7 +41,8 @@ with no Kafka) finds in [Subtopology] which topics go where.
 
 builder.go has the graph, stream.go table.go join.go joinwait.go jointable.go
 joinstream.go joinforeign.go global.go aggregate.go window.go suppress.go emit.go
-process.go timer.go dedup.go the typed doors to it,
+process.go timer.go dedup.go sink.go the typed doors to it, times.go policy.go what options say of times and
+errors, loop.go topics that lead to themselves,
 check.go what Build refuses, plan.go the sub-topologies, compile.go the way to a task,
 describe.go pictures.
 */

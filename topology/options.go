@@ -124,6 +124,11 @@ type settings struct {
 	ttl                *time.Duration
 	maxTimers          *int
 	history            *time.Duration
+	policies           policies
+	timeFrom           *erased // any: func(V) Time or func(Record[K, V]) Time
+	wallTime           bool
+	topicFrom          *erased // topicChoice[K, V]
+	partitionBy        *erased // any: func(V, int) int or func(Record[K, V], int) int
 }
 
 func apply[O setter](opts []O) (s settings) {
@@ -147,6 +152,8 @@ type (
 	filterOption     func(*settings)
 	processorOption  func(*settings)
 	topicOption      func(*settings)
+	sourceOption     func(*settings)
+	sinkOption       func(*settings)
 	partitionsOption func(*settings)
 )
 
@@ -160,6 +167,8 @@ func (o boundOption) set(s *settings)      { o(s) }
 func (o filterOption) set(s *settings)     { o(s) }
 func (o processorOption) set(s *settings)  { o(s) }
 func (o topicOption) set(s *settings)      { o(s) }
+func (o sourceOption) set(s *settings)     { o(s) }
+func (o sinkOption) set(s *settings)       { o(s) }
 func (o partitionsOption) set(s *settings) { o(s) }
 
 func (anyOption) forSources()          {}
@@ -181,6 +190,8 @@ func (stateOption) forGroups()         {}
 func (keyOption) forKeys()             {}
 func (keyOption) forGroups()           {}
 func (topicOption) forTopics()         {}
+func (sourceOption) forSources()       {}
+func (sinkOption) forSinks()           {}
 func (partitionsOption) forTopics()    {}
 func (partitionsOption) forKeys()      {}
 func (partitionsOption) forGroups()    {}

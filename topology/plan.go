@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -16,8 +17,10 @@ type Plan struct {
 	cut   []bool
 	subs  []*Subtopology
 
-	globals []*GlobalSpec
-	idle    time.Duration // of AdvanceIdle
+	globals        []*GlobalSpec
+	idle           time.Duration // of AdvanceIdle
+	sourcePolicies []policies    // by node
+	loops          []string      // topics that are read, and written by what comes of them
 }
 
 // Name is the topology's name, the default application id.
@@ -46,6 +49,7 @@ type Subtopology struct {
 	globalNodes []*node
 	clocked     []*node       // that have a time of their own, in the order of the data
 	sinkOf      []core.SinkID // by node
+	deadLetters map[string]core.SinkID
 }
 
 // Source is a topic that a sub-topology reads. Sources that are tables come first: of
@@ -65,6 +69,7 @@ type Source struct {
 type Sink struct {
 	Topic       string
 	Repartition bool
+	DeadLetter  bool // the topic is the topology's own, for dead letters
 	Partitions  int32
 }
 
@@ -92,7 +97,12 @@ type TableSpec struct {
 func (s Source) TopicName(app string) string { return topicName(app, s.Topic, s.Repartition) }
 
 // TopicName is the topic's name on the cluster.
-func (s Sink) TopicName(app string) string { return topicName(app, s.Topic, s.Repartition) }
+func (s Sink) TopicName(app string) string {
+	if s.DeadLetter {
+		return deadLetterTopic(app)
+	}
+	return topicName(app, s.Topic, s.Repartition)
+}
 
 // ChangelogTopic is the name of the table's changelog on the cluster.
 func (t TableSpec) ChangelogTopic(app string) string { return changelogTopic(app, t.Name) }
@@ -118,7 +128,8 @@ func repartitionTopic(app, name string) string { return app + "-" + name + repar
 func changelogTopic(app, name string) string   { return app + "-" + name + changelogSuffix }
 
 func newPlan(b *Builder, nodes []*node, cut []bool) *Plan {
-	p := &Plan{name: b.name, nodes: nodes, cut: cut, idle: b.idle}
+	p := &Plan{name: b.name, nodes: nodes, cut: cut, idle: b.idle, sourcePolicies: sourcePolicies(nodes, cut)}
+	p.loops, _ = loops(b, nodes)
 	part, count := components(nodes, cut)
 	index := p.addGlobals(b)
 	for id := range count {
@@ -203,9 +214,17 @@ func components(nodes []*node, cut []bool) (part []int, count int) {
 
 // sub gathers the sub-topology with an id.
 func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
-	s := &Subtopology{ID: id, plan: p, sinkOf: make([]core.SinkID, len(p.nodes))}
+	s := &Subtopology{ID: id, plan: p, sinkOf: make([]core.SinkID, len(p.nodes)), deadLetters: map[string]core.SinkID{}}
 	tables := map[*node]core.TableID{}
 	sinks := map[string]core.SinkID{}
+	add := func(sink Sink) core.SinkID {
+		name := sink.TopicName(p.name)
+		if _, ok := sinks[name]; !ok {
+			sinks[name] = core.SinkID(len(s.Sinks))
+			s.Sinks = append(s.Sinks, sink)
+		}
+		return sinks[name]
+	}
 	for _, n := range p.nodes {
 		in, out := part[2*n.id] == int(id), part[2*n.id+1] == int(id)
 		if in && n.state != nil {
@@ -220,12 +239,22 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 			if !sink.Repartition {
 				sink.Topic, sink.Partitions = n.topic, b.topics[n.topic].partitions
 			}
-			name := sink.TopicName(p.name)
-			if _, ok := sinks[name]; !ok {
-				sinks[name] = core.SinkID(len(s.Sinks))
-				s.Sinks = append(s.Sinks, sink)
+			s.sinkOf[n.id] = add(sink)
+		}
+	}
+	for _, n := range p.nodes { // behind the others: they are the last to be looked for
+		dead := func(topic string) {
+			sink := Sink{Topic: topic}
+			if sink.DeadLetter = topic == ""; sink.DeadLetter {
+				sink.Topic = strings.TrimPrefix(deadLetterSuffix, "-")
 			}
-			s.sinkOf[n.id] = sinks[name]
+			s.deadLetters[topic] = add(sink)
+		}
+		if part[2*n.id] == int(id) {
+			policiesOf(n).topics(dead)
+		}
+		if part[2*n.id+1] == int(id) && n.source != nil {
+			p.sourcePolicies[n.id].topics(dead)
 		}
 	}
 	slices.SortStableFunc(s.sourceNodes, func(a, b *node) int { // tables first: see Source

@@ -49,17 +49,6 @@ func (s Stream[K, V]) addNamed(kind, name string, set settings, funcs ...any) *n
 	return n
 }
 
-// To writes the stream to a topic.
-func (s Stream[K, V]) To(t Topic[K, V], opts ...SinkOption) {
-	n := s.add("sink", t.name, apply(opts))
-	n.end = true
-	u := t.use(s.b, n)
-	u.sinks = append(u.sinks, n)
-	n.enter = func(c *compiler) any {
-		return stamped(c, n, s.b, core.Sink(c.t, c.sinkID(n), t.name, t.kc, t.vc))
-	}
-}
-
 // Filter keeps the values that keep accepts.
 func (s Stream[K, V]) Filter(keep func(V) bool, opts ...Option) Stream[K, V] {
 	n := s.add("filter", "", apply(opts), keep)
@@ -95,6 +84,7 @@ func (s Stream[K, V]) Split(test func(V) bool, opts ...Option) (yes, no Stream[K
 // Merge unites streams; there is no order between them but that of the records' times.
 func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 	n := s.add("merge", "", settings{})
+	n.through = true
 	for _, o := range others {
 		if o.b == nil {
 			zero("merge")
@@ -110,6 +100,7 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 // Peek shows each value to see, for logs and tests; it runs again when records are replayed.
 func (s Stream[K, V]) Peek(see func(V), opts ...Option) Stream[K, V] {
 	n := s.add("peek", "", apply(opts), see)
+	n.through = true
 	n.enter = func(c *compiler) any { return core.Peek(c.nodeID(n), see, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
 }
@@ -117,6 +108,7 @@ func (s Stream[K, V]) Peek(see func(V), opts ...Option) Stream[K, V] {
 // WithHeader sets a header on each record from its value.
 func (s Stream[K, V]) WithHeader(key string, value func(V) string, opts ...Option) Stream[K, V] {
 	n := s.add("header", "", apply(opts), value)
+	n.through = true
 	n.enter = func(c *compiler) any { return core.WithHeader(c.nodeID(n), key, value, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
 }
@@ -125,6 +117,7 @@ func (s Stream[K, V]) WithHeader(key string, value func(V) string, opts ...Optio
 // it has.
 func (s Stream[K, V]) WithHeaders(f func(V, Headers) Headers, opts ...Option) Stream[K, V] {
 	n := s.add("headers", "", apply(opts), f)
+	n.through = true
 	n.enter = func(c *compiler) any { return core.WithHeaders(c.nodeID(n), f, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
 }
@@ -134,6 +127,7 @@ func (s Stream[K, V]) WithHeaders(f func(V, Headers) Headers, opts ...Option) St
 func (s Stream[K, V]) Repartition(name string, opts ...KeyOption) Stream[K, V] {
 	set := apply(opts)
 	n := s.addNamed("repartition", name, set)
+	n.through = true
 	n.rekeyed, n.always = true, true
 	kc, vc := or(keyCodecOf(s.b, n, set, s.kc)), or(s.vc)
 	n.key, n.value = infoOf(kc), infoOf(vc)
@@ -146,6 +140,7 @@ func (s Stream[K, V]) Repartition(name string, opts ...KeyOption) Stream[K, V] {
 func (s Stream[K, V]) ToTable(name string, opts ...StateOption) Table[K, V] {
 	set := apply(opts)
 	n := s.addNamed("toTable", name, set)
+	n.through = true
 	n.keyed = true
 	done := doneOf[V](s.b, n, set)
 	if set.history != nil {
@@ -164,6 +159,7 @@ func (s Stream[K, V]) ToTable(name string, opts ...StateOption) Table[K, V] {
 // Map turns each value into one other.
 func Map[K comparable, V, W any](s Stream[K, V], f func(V) W, opts ...Option) Stream[K, W] {
 	n := s.add("map", "", apply(opts), f)
+	n.through = true
 	n.enter = func(c *compiler) any { return core.Map(c.nodeID(n), f, next[K, W](c, n)) }
 	return Stream[K, W]{b: s.b, n: n, kc: s.kc}
 }
@@ -181,6 +177,7 @@ func FlatMap[K comparable, V, W any](s Stream[K, V], f func(V, *Out[W]), opts ..
 func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2, opts ...KeyOption) Stream[K2, V] {
 	set := apply(opts)
 	n := s.addNamed("keyBy", name, set, key)
+	n.through = true
 	n.rekeyed = true
 	kc, vc := or(keyCodecOf[K2](s.b, n, set, nil)), or(s.vc)
 	n.key, n.value = infoOf(kc), infoOf(vc)
@@ -198,6 +195,7 @@ func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2,
 // headers.
 func Records[K comparable, V any](s Stream[K, V]) Stream[K, Record[K, V]] {
 	n := s.add("records", "", settings{})
+	n.through = true
 	n.enter = func(c *compiler) any { return core.Records(next[K, Record[K, V]](c, n)) }
 	return Stream[K, Record[K, V]]{s.b, n, s.kc, recordCodec[K, V]{or(s.kc), or(s.vc)}}
 }
@@ -206,6 +204,7 @@ func Records[K comparable, V any](s Stream[K, V]) Stream[K, Record[K, V]] {
 // headers of the record in hand.
 func Values[K, K2 comparable, V any](s Stream[K, Record[K2, V]]) Stream[K, V] {
 	n := s.add("values", "", settings{})
+	n.through = true
 	n.enter = func(c *compiler) any { return core.Values[K, K2](next[K, V](c, n)) }
 	out := Stream[K, V]{b: s.b, n: n, kc: s.kc}
 	if rc, ok := s.vc.(recordCodec[K2, V]); ok {

@@ -49,17 +49,6 @@ func rowKeys[K comparable](n *node) core.Codec[K] {
 	return n.state.key.codec.(core.Codec[K])
 }
 
-// To writes each change to a topic, a deletion as a tombstone.
-func (t Table[K, V]) To(topic Topic[K, V], opts ...SinkOption) {
-	n := t.add("sink", apply(opts))
-	n.name, n.named, n.end = topic.name, true, true
-	u := topic.use(t.b, n)
-	u.sinks = append(u.sinks, n)
-	n.enter = func(c *compiler) any {
-		return stampedTable(c, n, t.b, core.TableSink(c.t, c.sinkID(n), topic.name, topic.kc, topic.vc))
-	}
-}
-
 // ToStream is the stream of new row values; deletions are in Changes only.
 func (t Table[K, V]) ToStream() Stream[K, V] {
 	n := t.add("toStream", settings{})
@@ -99,6 +88,7 @@ func MapTable[K comparable, V, W any](t Table[K, V], f func(V) W, opts ...Option
 // Changes is the stream of a table's changes, deletions included.
 func Changes[K comparable, V any](t Table[K, V]) Stream[K, Change[V]] {
 	n := t.add("changes", settings{})
+	n.through = true
 	n.enter = func(c *compiler) any { return next[K, Change[V]](c, n) }
 	return Stream[K, Change[V]]{t.b, n, t.kc, changeCodec[V]{or(t.vc)}}
 }

@@ -31,6 +31,14 @@ const (
 	Duplicate = core.Duplicate
 	Throttled = core.Throttled
 	Gap       = core.Gap
+	// From here on: records that failed and were skipped, see OnError.
+	InvalidTime = core.InvalidTime
+	Undecodable = core.Undecodable
+	Unencodable = core.Unencodable
+	Rejected    = core.Rejected
+	Panicked    = core.Panicked
+	TooLarge    = core.TooLarge
+	Misrouted   = core.Misrouted
 )
 
 // Some is a value that is there.
@@ -135,6 +143,7 @@ func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 		}
 	}
 	n := b.add("stream", t.name)
+	n.through = true
 	u := t.use(b, n)
 	s := Stream[K, V]{b, n, t.kc, t.vc}
 	set := apply(opts)
@@ -149,7 +158,8 @@ func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 	if u.stream == nil && u.table == nil && u.global == nil {
 		u.stream, u.handle = n, s
 	}
-	n.source = func(c *compiler) { core.Source(c.t, t.name, t.kc, t.vc, next[K, V](c, n)) }
+	times := timesOf[K, V](b, n, set)
+	n.source = func(c *compiler) { core.SourceAt(c.t, t.name, t.kc, t.vc, times, next[K, V](c, n)) }
 	return s
 }
 
@@ -178,6 +188,7 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	if u.global != nil {
 		b.wrong(n, "topic %q is read as a global table too: a topic is read once", t.name)
 	}
+	times := timesOf[K, V](b, n, set)
 	if u.stream != nil {
 		b.wrong(n, "topic %q is read as a stream too: read it once, a stream of the table's changes is Changes(table)", t.name)
 	}
@@ -185,16 +196,20 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 		u.table, u.handle = n, tb
 	}
 	if set.history != nil { // its changelog has not what came too late
+		if times.From != nil || times.Arrival {
+			b.wrong(n, "a table of a topic with versions has the records' own times: read the topic as a stream with TimeFrom or WallTime, and make a table of it with ToTable")
+		}
 		n.source = func(c *compiler) { core.VersionsSource(c.t, t.name, versionsOf[K, V](c, n)) }
 		return tb
 	}
-	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil
+	// The topic does not have the rows' times where they are other ones.
+	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil && times.From == nil && !times.Arrival
 	old := expiring(b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })
 	n.source = func(c *compiler) {
 		if old != nil {
 			old(c)
 		}
-		core.TableSource(c.t, t.name, tableOf[K, V](c, n), changes[K, V](c, n))
+		core.TableSourceAt(c.t, t.name, tableOf[K, V](c, n), times, changes[K, V](c, n))
 	}
 	return tb
 }

@@ -414,9 +414,12 @@ func call[T any](ctx context.Context, k *coordinator, req string, o *outage, f f
 // words puts what call returns into the words of the port.
 func words(err error) error {
 	var a *answer
+	var size *shell.SizeError
 	switch {
 	case err == nil, errors.Is(err, shell.ErrLost), errors.Is(err, shell.ErrAborted), errors.Is(err, shell.ErrUnreachable):
 		return err // said already
+	case errors.As(err, &size):
+		return err
 	case timedOut(err):
 		return fmt.Errorf("%w: %w", shell.ErrUnreachable, err)
 	case errors.As(err, &a):

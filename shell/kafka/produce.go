@@ -119,7 +119,11 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) e
 			fresh = append(fresh, op)
 		}
 		op.batch = b
-		op.cut(p.b.cfg.BatchBytes)
+		limit := p.b.cfg.BatchBytes
+		if b.MaxBytes > 0 {
+			limit = min(limit, b.MaxBytes)
+		}
+		op.cut(limit)
 		p.todo = append(p.todo, op)
 	}
 	if len(p.todo) == 0 {
@@ -440,7 +444,7 @@ func (p *outPart) answered(i int, k code, base core.Offset, text string, limit i
 		if c.hi-c.lo == 1 {
 			what = fmt.Sprintf("a record of %d bytes is too large for topic %s: raise the topic's max.message.bytes", c.size, p.Topic)
 		}
-		p.err = &answer{fmt.Sprintf("Produce to %v: %s", p.Partition, what), k}
+		p.err = &shell.SizeError{Partition: p.Partition, Records: c.hi - c.lo, Bytes: c.size, Err: fmt.Errorf("kafka: %w", &answer{fmt.Sprintf("Produce to %v: %s", p.Partition, what), k})}
 		p.again = true
 	default:
 		if text != "" {

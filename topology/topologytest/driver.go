@@ -36,6 +36,7 @@ type Config struct {
 	CommitEvery int    // records
 	CrashAfter  int    // crash and restore after so many records; 0: never
 	Seed        uint64 // of random batches, commits and aborts; 0: nothing is random
+	RecordBytes int    // the largest record that a topic takes, as max.message.bytes; 0: any
 	// Open, if not nil, opens a store for the committed rows of a task, which tasks read in
 	// place of the driver's own: empty, at the start and after each crash.
 	Open func(topology string, id core.TaskID, tables []string) Store

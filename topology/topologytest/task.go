@@ -2,6 +2,7 @@ package topologytest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -182,6 +183,9 @@ func (a *app) open() {
 		t.open()
 		t.core = t.sub.NewTask(core.TaskConfig{
 			App: a.name(), ID: t.id, Resume: slices.Clone(t.next), Times: slices.Clone(t.times),
+			Sink: func(id core.SinkID) core.SinkInfo {
+				return core.SinkInfo{Partitions: int32(len(t.sinks[id].parts)), MaxBytes: a.d.cfg.RecordBytes}
+			},
 			View:          t.view,
 			Global:        func(id core.GlobalID) core.View { return &a.globals[t.sub.Globals[id].Index].store },
 			CacheBytes:    a.cacheBytes(),
@@ -369,10 +373,17 @@ func (t *task) feedOne() {
 func (t *task) step(i, n int, caughtUp bool) bool {
 	a, s := t.app, t.sources[i]
 	before := t.core.Next(nil)
-	b := &core.Batch{Source: core.SourceID(i), Next: s.fed + core.Offset(n), CaughtUp: caughtUp}
+	b := &core.Batch{Source: core.SourceID(i), Next: s.fed + core.Offset(n), CaughtUp: caughtUp, Arrived: a.d.now}
 	b.Records = slices.Clone(s.records()[s.fed:b.Next])
 	s.fed, s.told = b.Next, caughtUp
-	if err := t.core.Step(b); err != nil {
+	err := t.core.Step(b)
+	for err == nil && t.core.Holds() {
+		if !a.commit() {
+			return false
+		}
+		err = t.core.Step()
+	}
+	if err != nil {
 		a.failed(err)
 		return false
 	}
@@ -432,10 +443,12 @@ func (a *app) stumbles() bool {
 // failed stops the topology at a record: the second time that it fails, when all that
 // came before is committed.
 func (a *app) failed(err error) {
-	if a.careful {
-		a.stopped = err
+	if !errors.Is(err, core.ErrTakeBack) { // else it is enough to run it again
+		if a.careful {
+			a.stopped = err
+		}
+		a.careful = true
 	}
-	a.careful = true
 	a.abort()
 }
 
@@ -501,7 +514,7 @@ func (a *app) settle() {
 		for _, o := range c.Outputs {
 			to := t.sinks[o.Sink]
 			r := core.RawRecord{Key: bytes.Clone(o.Key), Value: bytes.Clone(o.Value), Headers: bytes.Clone(o.Headers), Time: o.Time}
-			to.append(r, to.partitionOf(o.Key, t.id.Partition), false)
+			to.append(r, o.Partition(t.id, int32(len(to.parts))), false)
 		}
 		for _, w := range c.Writes {
 			s := t.stores[w.Table]

@@ -1,0 +1,248 @@
+package core
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Action is what becomes of a record that fails, or that goes no further.
+type Action uint8
+
+// The actions.
+const (
+	Inherit    Action = iota // what the record's source says; of a source: Stop for errors, Skip for drops
+	Stop                     // the task stops at the record
+	Skip                     // the record is counted, and the task goes on behind it
+	DeadLetter               // the same, and the record goes to a sink as it came
+)
+
+// Outcome is an Action, and the sink of dead letters.
+type Outcome struct {
+	Action Action
+	Sink   SinkID
+}
+
+// Policy says what becomes of records at a node. Error is for those that fail there: none of
+// their effects is left, wherever in the task they had them. Drop is for those that go no
+// further there and have their effects elsewhere all the same.
+type Policy struct{ Error, Drop Outcome }
+
+// SetPolicy sets the policy of the nodes that are registered from now on, and returns the one
+// before.
+func (t *Task) SetPolicy(p Policy) (before Policy) {
+	before, t.policy = t.policy, p
+	return before
+}
+
+// ErrTakeBack says that the effects of a record that has failed can only be taken back
+// together with those of the records before it. The caller aborts the task, when the commit
+// under way is settled, and feeds it again. The task then holds before the record until what
+// came before it is committed (see Holds), and goes by its policy.
+var ErrTakeBack = errors.New("core: the effects of a record are to be taken back")
+
+// failures are the errors that a record can be blamed for, and how they are counted. All
+// others stop the task, whatever the policy: they are of the state, or of the caller.
+var failures = [...]struct {
+	err error
+	why Reason
+}{
+	{ErrDecode, Undecodable},
+	{ErrEncode, Unencodable},
+	{ErrRejected, Rejected},
+	{ErrPanic, Panicked},
+	{ErrTime, InvalidTime},
+	{ErrTooLarge, TooLarge},
+	{ErrRoute, Misrouted},
+}
+
+// blame tells whether the record in hand is to blame for err, at a node. What does not
+// decode in a table was stored by others.
+func (t *Task) blame(n NodeID, err error) (Reason, bool) {
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			return f.why, !t.nodes[n].table || f.why != Undecodable && f.why != Panicked
+		}
+	}
+	return 0, false
+}
+
+// inHand is the record in hand, or nil: Ready and Tick have none, also where they go on with
+// what a record before has led to.
+func (tx *Tx) inHand() *RawRecord {
+	if tx.offset == noOffset {
+		return nil
+	}
+	if s := &tx.t.sources[tx.source]; len(s.queue) > 0 && s.head().Offset == tx.offset {
+		return s.head()
+	}
+	return nil
+}
+
+// onError is what becomes of a record that fails at n.
+func (t *Task) onError(n NodeID) Outcome {
+	o := t.nodes[n].policy.Error
+	if o.Action == Inherit {
+		o = t.nodes[t.sources[t.tx.source].node].policy.Error
+	}
+	return o
+}
+
+// onDrop is what becomes of a record that goes no further at n.
+func (t *Task) onDrop(n NodeID) Outcome {
+	o := t.nodes[n].policy.Drop
+	if o.Action == Inherit {
+		o = t.nodes[t.sources[t.tx.source].node].policy.Drop
+	}
+	return o
+}
+
+// drop counts a record that goes no further at n, and sends it to the dead letters where the
+// policy says so.
+func (tx *Tx) drop(n NodeID, why Reason) {
+	tx.t.nodes[n].dropped[why]++
+	if tx.droppedAt != tx.offset || tx.droppedOf != tx.source {
+		tx.drops, tx.droppedAt, tx.droppedOf = tx.drops[:0], tx.offset, tx.source
+	}
+	tx.drops = append(tx.drops, dropped{n, why})
+	if raw := tx.inHand(); raw != nil {
+		if o := tx.t.onDrop(n); o.Action == DeadLetter {
+			tx.deadLetter(o.Sink, raw, n, why, nil)
+		}
+	}
+}
+
+// dropped is one count, to be taken back with the record.
+type dropped struct {
+	node NodeID
+	why  Reason
+}
+
+// forgive decides what becomes of the record in hand, which has failed. It reports whether
+// the task goes on behind it: then nothing of the record is left but a count and, if the
+// policy says so, a dead letter.
+//
+// What a record did is taken back at once, if that is possible: outputs always are; rows, if
+// they were noted before they were changed, which begins with the first record that needs it;
+// all else (times of operators, rows with an index beside them) if no record before it has
+// changed any since the last commit. If it is not possible, the caller runs what is not
+// committed again, and the task holds before the record until it is: at most once a record.
+func (t *Task) forgive() bool {
+	tx := &t.tx
+	raw := tx.inHand()
+	var e *RecordError
+	if raw == nil || !errors.As(tx.err, &e) {
+		return false
+	}
+	why, ok := t.blame(tx.where, e.Err)
+	if !ok {
+		return false
+	}
+	o := t.onError(tx.where)
+	if d := t.onDrop(tx.where); why == InvalidTime && o.Action == Inherit && d.Action != Inherit {
+		o = d
+	}
+	if o.Action != Skip && o.Action != DeadLetter {
+		return false
+	}
+	switch {
+	case t.writes == tx.writes:
+	case tx.writes == t.clean:
+		t.dropRows()
+	case t.careful && !t.hard:
+		for _, tb := range t.tables {
+			tb.takeBack()
+		}
+	default:
+		t.careful = true
+		t.alone = lone{source: tx.source, offset: tx.offset, set: true}
+		tx.err = fmt.Errorf("%w: %w", ErrTakeBack, e)
+		return false
+	}
+	clear(tx.c.Outputs[tx.outputs:])
+	tx.c.Outputs = tx.c.Outputs[:tx.outputs]
+	if tx.droppedAt == tx.offset && tx.droppedOf == tx.source {
+		for _, d := range tx.drops {
+			t.nodes[d.node].dropped[d.why]--
+		}
+		tx.drops = tx.drops[:0]
+	}
+	t.settled()
+	n := tx.where
+	tx.err, tx.asOf = nil, 0
+	t.nodes[n].dropped[why]++
+	tx.c.Skipped, tx.c.LastSkip = tx.c.Skipped+1, e
+	if o.Action == DeadLetter {
+		tx.deadLetter(o.Sink, raw, n, why, e)
+	}
+	return true
+}
+
+// begin begins a record, in a careful task.
+func (t *Task) begin() {
+	t.hard = false
+	for _, tb := range t.tables {
+		tb.begin()
+	}
+}
+
+// dropRows drops all rows that are not committed, and sets the times of operators back.
+func (t *Task) dropRows() {
+	for _, tb := range t.tables {
+		tb.abort()
+	}
+	for _, b := range t.batchers {
+		b.abort()
+	}
+	for _, clock := range t.clocks {
+		clock.at = clock.committed
+	}
+	t.clean = t.writes
+}
+
+// lone is a record that is stepped when nothing before it is uncommitted but outputs.
+type lone struct {
+	source SourceID
+	offset Offset
+	set    bool
+}
+
+// part cuts a batch so that the lone record, if it is there, is a batch of its own: it is
+// looked for at the beginning of batches only.
+func (l *lone) part(b *Batch) []*Batch {
+	i, found := slices.BinarySearchFunc(b.Records, l.offset, func(r RawRecord, at Offset) int { return cmp.Compare(r.Offset, at) })
+	if !found {
+		return []*Batch{b}
+	}
+	var parts []*Batch
+	from := 0
+	for _, to := range [...]int{i, i + 1, len(b.Records)} {
+		if to == from {
+			continue
+		}
+		p := *b
+		p.Records, from = b.Records[from:to], to
+		if to < len(b.Records) {
+			p.Next = b.Records[to].Offset
+		}
+		parts = append(parts, &p)
+	}
+	return parts
+}
+
+// holds reports whether the next record of a source is the lone one, and has to wait.
+func (t *Task) holds(id SourceID, r *RawRecord) bool {
+	if !t.alone.set || t.alone.source != id || r.Offset < t.alone.offset {
+		return false
+	}
+	if r.Offset > t.alone.offset {
+		t.alone.set = false // it is behind us
+		return false
+	}
+	return t.writes != t.clean
+}
+
+// Holds reports whether the task waits with the next record until what it did so far is
+// committed: the caller makes a commit at once, and goes on with a Step behind Advance.
+func (t *Task) Holds() bool { return t.held }
