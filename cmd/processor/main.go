@@ -19,7 +19,7 @@ func main() { program().Main() }
 func program() cli.Program {
 	return cli.Program{
 		Name:       "processor",
-		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies(), subscribers.Topologies()),
-		Demos:      []cli.Demo{emails.Demo(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo(), subscribers.Demo()},
+		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, emails.CompleteTopologies(), accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies(), subscribers.Topologies()),
+		Demos:      []cli.Demo{emails.Demo(), emails.Complete(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo(), subscribers.Demo()},
 	}
 }

@@ -8,5 +8,8 @@ when the order came. It asks no customer service: customers are a table.
 
 Compose is the business: a pure function with a plain table test. Topology says what
 flows where, and its test runs it with no Kafka.
+
+Complete is the same for a world in which customers come late, change, are deleted and get new
+fields: each order leads to one mail or one note.
 */
 package emailservice

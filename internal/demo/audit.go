@@ -122,6 +122,19 @@ func (a *JoinAudit[In, Row, Out]) Output(partition int32, offset int64, id, key 
 	}
 }
 
+// Unmatched adds what an input has in place of an output: somebody says that it found no row.
+// Whether that is so is the caller's to judge.
+func (a *JoinAudit[In, Row, Out]) Unmatched(where, id string) {
+	in, ok := a.inputs[id]
+	if !ok {
+		a.faults.Wrong.Found("%s: is of %q, which is not among the %s", where, id, a.in.name)
+		return
+	}
+	if in.outputs++; in.outputs > 1 {
+		a.faults.Duplicated.Found("%s: %q again", where, id)
+	}
+}
+
 // check says what is wrong with an output, and moves the partition's position.
 func (a *JoinAudit[In, Row, Out]) check(partition int32, key string, in *audited[In], out Out) string {
 	h, ok := a.rows[in.key]
