@@ -205,7 +205,7 @@ func aggregateTable[K, G comparable, V, A any](t Table[K, V], kind, name string,
 	gc, cc := or(keyCodecOf[G](t.b, re, set, nil)), changeCodec[V]{or(t.vc)}
 	re.key, re.value = infoOf(gc), infoOf[core.Change[V]](cc)
 	re.enter = func(c *compiler) any {
-		return core.Regroup[K](c.nodeID(re), group, core.Sink(c.t, c.sinkID(re), c.topic(re), gc, cc))
+		return core.Regroup[K](c.nodeID(re), group, through(c, re, t.b, gc, cc))
 	}
 	re.source = func(c *compiler) { core.Source(c.t, c.topic(re), gc, cc, next[G, core.Change[V]](c, re)) }
 

@@ -48,7 +48,7 @@ func joinForeign[K, F comparable, A, B, R any](left Table[K, A], right Table[F, 
 	subscription := toRight.subs[0]
 	sc := subscriptionCodec[K]{kc}
 	toRight.key, toRight.value = infoOf(fc), infoOf[core.Subscription[K]](sc)
-	toRight.enter = func(c *compiler) any { return core.Sink(c.t, c.sinkID(toRight), c.topic(toRight), fc, sc) }
+	toRight.enter = func(c *compiler) any { return through(c, toRight, b, fc, sc) }
 	toRight.source = func(c *compiler) {
 		core.Source(c.t, c.topic(toRight), fc, sc, next[F, core.Subscription[K]](c, toRight))
 	}
@@ -58,7 +58,7 @@ func joinForeign[K, F comparable, A, B, R any](left Table[K, A], right Table[F, 
 	answer := toLeft.subs[0]
 	ac := answerCodec[B]{or(right.vc)}
 	toLeft.key, toLeft.value = infoOf(kc), infoOf[core.Answer[B]](ac)
-	toLeft.enter = func(c *compiler) any { return core.Sink(c.t, c.sinkID(toLeft), c.topic(toLeft), kc, ac) }
+	toLeft.enter = func(c *compiler) any { return through(c, toLeft, b, kc, ac) }
 	toLeft.source = func(c *compiler) { core.Source(c.t, c.topic(toLeft), kc, ac, next[K, core.Answer[B]](c, toLeft)) }
 
 	join := shared(n, func(c *compiler) *core.ForeignJoin[K, F, A, B, R] {

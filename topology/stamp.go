@@ -12,8 +12,8 @@ func (f builderOption) build(b *Builder) { f(b) }
 // Origin is where a record that is about to be written comes from.
 type Origin = core.Origin
 
-// Stamp computes the headers of each record that the topology writes to a topic, other than
-// its internal ones, which pass headers on as they are. f must be a function of its
+// Stamp computes the headers of each record that the topology writes to a topic; those that
+// go through a topic of its own say so (Origin.Internal). f must be a function of its
 // argument. Package envelope has one.
 func Stamp(f func(Origin) Headers) BuilderOption {
 	return builderOption(func(b *Builder) {
@@ -29,7 +29,7 @@ func stamped[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, V]) c
 	if b.stamp == nil {
 		return sink
 	}
-	return core.Stamp(c.nodeID(n), b.stamp, sink)
+	return core.Stamp(c.nodeID(n), false, b.stamp, sink)
 }
 
 func stampedTable[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, core.Change[V]]) core.Next[K, core.Change[V]] {
@@ -37,4 +37,13 @@ func stampedTable[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, 
 		return sink
 	}
 	return core.StampChange(c.nodeID(n), b.stamp, sink)
+}
+
+// through is the sink of a topic of the topology's own.
+func through[K, V any](c *compiler, n *node, b *Builder, kc core.Codec[K], vc core.Codec[V]) core.Next[K, V] {
+	sink := core.Sink(c.t, c.sinkID(n), c.topic(n), kc, vc)
+	if b.stamp == nil {
+		return sink
+	}
+	return core.Stamp(c.nodeID(n), true, b.stamp, sink)
 }

@@ -131,7 +131,7 @@ func (s Stream[K, V]) Repartition(name string, opts ...KeyOption) Stream[K, V] {
 	n.rekeyed, n.always = true, true
 	kc, vc := or(keyCodecOf(s.b, n, set, s.kc)), or(s.vc)
 	n.key, n.value = infoOf(kc), infoOf(vc)
-	n.enter = func(c *compiler) any { return core.Sink(c.t, c.sinkID(n), c.topic(n), kc, vc) }
+	n.enter = func(c *compiler) any { return through(c, n, s.b, kc, vc) }
 	n.source = func(c *compiler) { core.Source(c.t, c.topic(n), kc, vc, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, kc, vc}
 }
@@ -183,7 +183,7 @@ func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2,
 	n.key, n.value = infoOf(kc), infoOf(vc)
 	n.enter = func(c *compiler) any {
 		if c.cut[n.id] {
-			return core.KeyBy[K](c.nodeID(n), key, core.Sink(c.t, c.sinkID(n), c.topic(n), kc, vc))
+			return core.KeyBy[K](c.nodeID(n), key, through(c, n, s.b, kc, vc))
 		}
 		return core.KeyBy[K](c.nodeID(n), key, next[K2, V](c, n))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-81380e12/limpet/internal/demo/prices"
 	"github.com/seed-81380e12/limpet/internal/demo/quotes"
 	"github.com/seed-81380e12/limpet/internal/demo/readings"
+	"github.com/seed-81380e12/limpet/internal/demo/sagas"
 	"github.com/seed-81380e12/limpet/internal/demo/shop"
 	"github.com/seed-81380e12/limpet/internal/demo/subscribers"
 	"github.com/seed-81380e12/limpet/shell/cli"

@@ -46,6 +46,12 @@ func stamp(o topology.Origin) topology.Headers {
 	if cause == "" {
 		cause = o.Topic + "/" + strconv.Itoa(int(o.Partition)) + "@" + strconv.FormatInt(int64(o.Offset), 10)
 	}
+	if o.Internal { // the same event, on its way: say who it is, where nobody has
+		if in.ID != "" {
+			return o.Headers
+		}
+		return Meta{ID: cause, Time: o.Time, CorrelationID: cmp.Or(in.CorrelationID, cause), CausationID: in.CausationID}.Write(o.Headers)
+	}
 	return Meta{
 		ID: o.ID, Type: codec.TypeName(o.Value), Version: version(o.Value), Time: o.Time, Producer: o.App,
 		CausationID: cause, CorrelationID: cmp.Or(in.CorrelationID, cause),
