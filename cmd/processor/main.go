@@ -21,8 +21,14 @@ func main() { program().Main() }
 
 func program() cli.Program {
 	return cli.Program{
-		Name:       "processor",
-		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, emails.CompleteTopologies(), accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies(), subscribers.Topologies(), payments.Topologies(), readings.Topologies()),
-		Demos:      []cli.Demo{emails.Demo(), emails.Complete(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo(), subscribers.Demo(), payments.Demo(), readings.Demo()},
+		Name: "processor",
+		Topologies: slices.Concat(
+			[]*topology.Builder{emailservice.Topology()}, emails.CompleteTopologies(), quotes.Topologies(), accounts.Topologies(), shop.Topologies(),
+			sagas.OrchestrationTopologies(), sagas.ChoreographyTopologies(), payments.Topologies(), readings.Topologies(), prices.Topologies(), subscribers.Topologies(),
+		),
+		Demos: []cli.Demo{
+			emails.Demo(), emails.Complete(), quotes.Demo(), accounts.Demo(), shop.Demo(), sagas.Orchestration(), sagas.Choreography(),
+			payments.Demo(), readings.Demo(), prices.Demo(), subscribers.Demo(),
+		},
 	}
 }

@@ -1,8 +1,3 @@
-/*
-Package subscribers is the demo of publish and subscribe: three groups on one topic, one of
-them slow, and a fourth that comes later. loss_test.go shows what retention and compaction
-lose.
-*/
 package subscribers
 
 import (
