@@ -30,5 +30,6 @@ func program() cli.Program {
 			emails.Demo(), emails.Complete(), quotes.Demo(), accounts.Demo(), shop.Demo(), sagas.Orchestration(), sagas.Choreography(),
 			payments.Demo(), readings.Demo(), prices.Demo(), subscribers.Demo(),
 		},
+		Sim: simulate,
 	}
 }
