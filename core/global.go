@@ -77,12 +77,12 @@ func NewGlobal[K comparable, V any](t *Task, name string, kc Codec[K], vc Codec[
 			return
 		}
 		for _, raw := range changed {
-			if len(rows.index) == 0 {
+			if rows.index.len() == 0 {
 				return
 			}
 			// A key that does not decode was never looked up.
 			if k, err := kc.Decode(raw); err == nil {
-				if i, ok := rows.index[k]; ok {
+				if i, ok := rows.at(k); ok {
 					rows.drop(i)
 				}
 			}

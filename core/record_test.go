@@ -110,8 +110,8 @@ func TestCacheStaysWithinItsBound(t *testing.T) {
 				live += int(tb.cells[i].size)
 			}
 		}
-		if tb.bytes > 3000 || tb.bytes != live || len(tb.index)+len(tb.free) != len(tb.cells) {
-			t.Fatalf("%d bytes kept, %d counted; %d rows and %d free in %d cells", live, tb.bytes, len(tb.index), len(tb.free), len(tb.cells))
+		if tb.bytes > 3000 || tb.bytes != live || tb.index.len()+len(tb.free) != len(tb.cells) {
+			t.Fatalf("%d bytes kept, %d counted; %d rows and %d free in %d cells", live, tb.bytes, tb.index.len(), len(tb.free), len(tb.cells))
 		}
 	}
 }

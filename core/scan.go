@@ -140,7 +140,7 @@ func (s *scan[K, V]) row(key, value []byte, at Time) bool {
 		s.bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
 		return false
 	}
-	if i, ok := s.t.index[k]; ok {
+	if i, ok := s.t.at(k); ok {
 		s.cell(i)
 		return !s.done
 	}

@@ -32,7 +32,7 @@ type Table[K comparable, V any] struct {
 	kc   Codec[K]
 	vc   Codec[V]
 
-	index  map[K]int32
+	index  index[K]
 	cells  []cell[K, V]
 	free   []int32
 	dirty  []int32  // in first-write order: effects come in this order, never in map order
@@ -97,7 +97,7 @@ const noTable TableID = -1
 func newTable[K comparable, V any](t *Task, id TableID, name string, view View, kc Codec[K], vc Codec[V]) *Table[K, V] {
 	tb := &Table[K, V]{
 		task: t, id: id, node: t.Node(name, ""), view: view,
-		kc: kc, vc: vc, index: make(map[K]int32),
+		kc: kc, vc: vc, index: newIndex[K](),
 		kb: make([]byte, 0, 64), vb: make([]byte, 0, 256), // never nil: that would be null
 	}
 	t.nodes[tb.node].table = true
@@ -110,7 +110,7 @@ func newTable[K comparable, V any](t *Task, id TableID, name string, view View, 
 // find returns the place of k's cell, which it reads from the view where the overlay
 // does not have it. It returns -1 when the task has failed.
 func (t *Table[K, V]) find(tx *Tx, k K) int32 {
-	i, ok := t.index[k]
+	i, ok := t.at(k)
 	if !ok {
 		if i = t.load(tx, k); i < 0 {
 			return i
@@ -151,7 +151,7 @@ func (t *Table[K, V]) load(tx *Tx, k K) int32 {
 	} else {
 		t.cells = append(t.cells, c)
 	}
-	t.index[k] = i
+	t.link(i)
 	return i
 }
 
@@ -323,7 +323,7 @@ func (t *Table[K, V]) evict(bytes int) {
 func (t *Table[K, V]) drop(i int32) {
 	c := &t.cells[i]
 	t.bytes -= int(c.size)
-	delete(t.index, c.key)
+	t.unlink(i)
 	*c = cell[K, V]{state: cellFree}
 	t.free = append(t.free, i)
 }

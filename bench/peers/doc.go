@@ -3,6 +3,7 @@ Command peers measures Limpet beside its peers on one real Apache Kafka, and pri
 
 	go run ./bench/peers                                      # all, 5 runs: hours
 	go run ./bench/peers -runs 1 -records 300000 -peers limpet,loop -workloads passthrough,count-zipf
+	go run ./bench/peers -peers limpet -also before=/tmp/peer     # what a change has brought
 	make bench-peers                                          # the same as the first
 
 The peers, each a process with the arguments and variables of bench/peer:

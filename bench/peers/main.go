@@ -24,6 +24,7 @@ type options struct {
 	from      float64
 	peers     []string
 	workloads []string
+	also      string
 	commit    time.Duration
 	dir       string
 	profile   string
@@ -43,6 +44,7 @@ func main() {
 	flag.Float64Var(&o.from, "from", 0.6, "part of the records that is warm-up")
 	flag.StringVar(&peers, "peers", strings.Join(peerNames(), ","), "which peers, comma-separated")
 	flag.StringVar(&workloads, "workloads", strings.Join(workloadNames(), ","), "which workloads, comma-separated")
+	flag.StringVar(&o.also, "also", "", "one more peer, name=path of a binary of bench/peer: that of another commit")
 	flag.DurationVar(&o.commit, "commit", 100*time.Millisecond, "commit interval of those that have one; 0: their defaults")
 	flag.StringVar(&o.dir, "dir", "", "folder for states; default: a temporary one")
 	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the Go peers' first runs (whole runs; it costs some CPU)")
@@ -79,6 +81,9 @@ func (o *options) check() error {
 		if !slices.Contains(workloadNames(), w) {
 			errs = append(errs, fmt.Errorf("no workload is named %q: %v", w, workloadNames()))
 		}
+	}
+	if o.also != "" && !strings.Contains(o.also, "=") {
+		errs = append(errs, fmt.Errorf("-also is %q, not name=path", o.also))
 	}
 	if o.runs < 1 || o.records < 10_000 || o.from < 0 || o.from >= 1 || o.rate < 1 {
 		errs = append(errs, errors.New("-runs is 1 or more, -records 10000 or more, -from in [0,1), -rate 1 or more"))
@@ -126,6 +131,9 @@ func run(ctx context.Context, o options) (err error) {
 	peers, err := build(ctx, o.peers)
 	if err != nil {
 		return err
+	}
+	if name, path, ok := strings.Cut(o.also, "="); ok {
+		peers = append(peers, peer{name: name, bin: []string{path}, env: []string{"PEER_MODE=eos"}})
 	}
 	k, err := startKafka(ctx)
 	if err != nil {
