@@ -26,6 +26,7 @@ type pebbleStore struct {
 	hasCp    bool
 	hasState atomic.Bool // hasCp, or rows on disk; for Tasks
 
+	touched byte      // keeps what write reads ahead from being optimized away
 	changed bool      // since the last freeze
 	records int       // applied since the checkpoint that is known to be on disk
 	flushed core.Time // its Wall
@@ -269,12 +270,10 @@ func (s *pebbleStore) Apply(writes []core.Write, cp Checkpoint) error {
 	if err := s.prepare(size + len(writes)*(rowHead+stampLen+16)); err != nil {
 		return err
 	}
-	for i := range writes {
-		w := &writes[i]
-		t := s.tables[w.Table].active
-		h := hashKey(s.db.seed, w.Key)
-		r, slot := t.find(h, w.Key)
-		t.write(h, r, slot, w.Key, w.Value, w.Time)
+	for w := writes; len(w) > 0; {
+		n := min(ahead, len(w))
+		s.write(w[:n])
+		w = w[n:]
 	}
 	if s.records += len(writes); !s.hasCp || !s.cp.equal(&cp) {
 		s.records = max(s.records, 1)
@@ -287,6 +286,35 @@ func (s *pebbleStore) Apply(writes []core.Write, cp Checkpoint) error {
 		s.flushed = cp.Wall
 	}
 	return nil
+}
+
+// ahead is how many rows write looks for together.
+const ahead = 16
+
+// write writes a few rows. Where a row lies is anybody's guess, so each is two waits for
+// memory: for its slot, and for the row. They are asked for together and come together.
+func (s *pebbleStore) write(writes []core.Write) {
+	var hashes [ahead]uint32
+	var slots [ahead]uint64
+	for i := range writes {
+		w := &writes[i]
+		t := s.tables[w.Table].active
+		hashes[i] = hashKey(s.db.seed, w.Key)
+		slots[i] = t.slots[hashes[i]&t.mask]
+	}
+	touched := byte(0)
+	for i := range writes {
+		if slot := slots[i]; slot != 0 && uint32(slot>>32) == hashes[i] {
+			touched ^= s.tables[writes[i].Table].active.at(uint32(slot) - 1)[0]
+		}
+	}
+	s.touched = touched
+	for i := range writes {
+		w := &writes[i]
+		t := s.tables[w.Table].active
+		r, slot := t.find(hashes[i], w.Key)
+		t.write(hashes[i], r, slot, w.Key, w.Value, w.Time)
+	}
 }
 
 // prepare makes sure that the next writes find room, and freezes what is due. It is all
