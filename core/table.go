@@ -47,6 +47,7 @@ type Table[K comparable, V any] struct {
 	// be missing.
 	short   bool
 	aborted func()    // called by abort, if not nil
+	evicted func(K)   // called for each row that leaves the overlay and stays in the view, if not nil
 	expiry  expiry[K] // of tables whose rows expire; nil: they stay
 
 	// Of tables that are scanned, see scan.go: what was written since the last Ready, and what
@@ -109,10 +110,13 @@ func newTable[K comparable, V any](t *Task, id TableID, name string, view View, 
 
 // find returns the place of k's cell, which it reads from the view where the overlay
 // does not have it. It returns -1 when the task has failed.
-func (t *Table[K, V]) find(tx *Tx, k K) int32 {
+func (t *Table[K, V]) find(tx *Tx, k K) int32 { return t.findSince(tx, k, false) }
+
+// findSince is find. young says that the view has no row of k.
+func (t *Table[K, V]) findSince(tx *Tx, k K, young bool) int32 {
 	i, ok := t.at(k)
 	if !ok {
-		if i = t.load(tx, k); i < 0 {
+		if i = t.load(tx, k, young); i < 0 {
 			return i
 		}
 	}
@@ -123,17 +127,21 @@ func (t *Table[K, V]) find(tx *Tx, k K) int32 {
 	return i
 }
 
-func (t *Table[K, V]) load(tx *Tx, k K) int32 {
+func (t *Table[K, V]) load(tx *Tx, k K, young bool) int32 {
 	var err error
 	tx.node = t.node
 	if t.kb, err = t.kc.Append(t.kb[:0], k); err != nil {
 		tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrEncode, k, err))
 		return -1
 	}
-	b, at, ok, err := t.view.Get(t.kb, t.vb[:0])
-	if err != nil {
-		tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrState, k, err))
-		return -1
+	var b []byte
+	var at Time
+	ok := false
+	if !young {
+		if b, at, ok, err = t.view.Get(t.kb, t.vb[:0]); err != nil {
+			tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrState, k, err))
+			return -1
+		}
 	}
 	c := cell[K, V]{key: k, at: at, ok: ok, below: ok, size: int32(len(t.kb) + len(b) + cellOverhead)}
 	if ok {
@@ -315,6 +323,9 @@ func (t *Table[K, V]) evict(bytes int) {
 		case c.state&cellTouched != 0 && bytes > 0:
 			c.state &^= cellTouched
 		default:
+			if t.evicted != nil && c.ok {
+				t.evicted(c.key)
+			}
 			t.drop(t.hand)
 		}
 	}

@@ -110,8 +110,11 @@ type Windows[W comparable, A any] struct {
 	update  Next[W, Change[A]] // nil: nobody wants it
 	final   Next[W, Change[A]]
 	indexed bool
-	open    due[W] // with OnClose, and of sessions: rows that have not closed
-	closed  due[W] // rows that will expire
+	open    calendar[W] // with OnClose, and of sessions: rows that have not closed
+	closed  calendar[W] // rows that will expire
+	// stored is the latest start of the rows that the view may have and the overlay has not:
+	// a row of a window that begins later is in the overlay or nowhere.
+	stored Time
 	// spans are the rows of each key by start, of sliding windows and sessions, which look for
 	// neighbours. The key has no times.
 	spans map[W][]span
@@ -132,7 +135,13 @@ func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W]
 	w.open.kc, w.closed.kc = tb.kc, tb.kc
 	tb.short = true
 	tb.aborted = func() { w.indexed = false }
+	tb.evicted = w.evicted
 	return w
+}
+
+func (w *Windows[W, A]) evicted(k W) {
+	start, _ := w.key.Span(k)
+	w.stored = max(w.stored, start)
 }
 
 // index makes the index of the committed rows. There are no others: it was forgotten when
@@ -143,8 +152,9 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 	}
 	w.open.clear()
 	w.closed.clear()
-	w.spans = nil
+	w.spans, w.stored = nil, NoTime
 	if w.indexed = w.Kind == UnlimitedWindow; w.indexed {
+		w.stored = maxTime
 		return true
 	}
 	if w.Kind != TimeWindow {
@@ -159,6 +169,7 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 			return false
 		}
 		start, end := w.key.Span(k)
+		w.stored = max(w.stored, start)
 		w.created(k, start, end, w.base(start, end) <= closed)
 		return true
 	})
@@ -288,10 +299,13 @@ func findSpan(list []span, s span) (int, bool) {
 
 // put writes the row of a window and passes the change on.
 func (w *Windows[W, A]) put(tx *Tx, k W, a A, at Time, h Headers) {
-	i := w.tb.find(tx, k)
-	if i < 0 {
-		return
+	if i := w.tb.find(tx, k); i >= 0 {
+		w.putAt(tx, i, k, a, at, h)
 	}
+}
+
+// putAt is put where the row has been found.
+func (w *Windows[W, A]) putAt(tx *Tx, i int32, k W, a A, at Time, h Headers) {
 	row := Some(a)
 	if w.done != nil {
 		tx.node = w.n

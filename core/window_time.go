@@ -48,7 +48,8 @@ func (w *timeWindows[W, V, A]) unlimited(tx *Tx, r Record[W, V]) {
 }
 
 func (w *timeWindows[W, V, A]) fold(tx *Tx, k W, r Record[W, V]) {
-	i := w.tb.find(tx, k)
+	start, _ := w.key.Span(k)
+	i := w.tb.findSince(tx, k, start > w.stored)
 	if i < 0 {
 		return
 	}
@@ -58,5 +59,5 @@ func (w *timeWindows[W, V, A]) fold(tx *Tx, k W, r Record[W, V]) {
 		at = max(at, c.at)
 	}
 	a := addTo(tx, w.node, old, r.Value, w.first, w.add)
-	w.put(tx, k, a, at, r.Headers)
+	w.putAt(tx, i, k, a, at, r.Headers)
 }

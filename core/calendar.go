@@ -1,0 +1,196 @@
+package core
+
+import (
+	"bytes"
+	"slices"
+)
+
+// calendar is a due for windows: very many keys have the same time, since a window closes for
+// all of them at once. They lie together on a page, in the order in which they came, and are
+// sorted by their bytes when their time has come, once.
+type calendar[K comparable] struct {
+	kc    Codec[K]
+	pages []page[K] // a heap by time
+	lists [][]K     // of pages with several keys
+	free  []int32   // lists that no page has
+	last  page[K]   // that of the key that came last: the next one often belongs to it
+	today page[K]   // the time whose keys are in keys[at:], sorted
+	keys  []K
+	at    int
+
+	arena []byte // scratch of sort
+	refs  []keyRef
+	spare []K
+}
+
+// page holds keys of one time. Several pages may have the same.
+type page[K comparable] struct {
+	at, then Time
+	key      K     // where there is no list
+	list     int32 // one more than the number of a list, or 0
+}
+
+func (p *page[K]) before(q *page[K]) bool { return p.at < q.at || p.at == q.at && p.then < q.then }
+func (p *page[K]) with(q *page[K]) bool   { return p.at == q.at && p.then == q.then }
+
+type keyRef struct{ from, to, i int32 }
+
+func (c *calendar[K]) clear() {
+	clear(c.pages)
+	clear(c.lists)
+	clear(c.keys)
+	c.pages, c.lists, c.free, c.keys, c.at = c.pages[:0], c.lists[:0], c.free[:0], c.keys[:0], 0
+	c.last = page[K]{at: NoTime}
+}
+
+// next returns the time of the first key, or the greatest time where there is none.
+func (c *calendar[K]) next() Time {
+	first := maxTime
+	if len(c.pages) > 0 {
+		first = c.pages[0].at
+	}
+	if c.at < len(c.keys) {
+		first = min(first, c.today.at)
+	}
+	return first
+}
+
+func (c *calendar[K]) push(e dueKey[K]) {
+	p := page[K]{at: e.at, then: e.then}
+	switch {
+	case c.last.at == NoTime || !p.with(&c.last):
+		p.key = e.key
+		c.add(p)
+	case c.last.list > 0:
+		c.lists[c.last.list-1] = append(c.lists[c.last.list-1], e.key)
+		return
+	default: // the second one of its time
+		p.list = c.list()
+		c.lists[p.list-1] = append(c.lists[p.list-1], e.key)
+		c.add(p)
+	}
+	c.last = p
+}
+
+// list returns an empty list.
+func (c *calendar[K]) list() int32 {
+	if n := len(c.free); n > 0 {
+		i := c.free[n-1]
+		c.free = c.free[:n-1]
+		return i
+	}
+	c.lists = append(c.lists, nil)
+	return int32(len(c.lists))
+}
+
+func (c *calendar[K]) add(p page[K]) {
+	c.pages = append(c.pages, p)
+	for i := len(c.pages) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !c.pages[i].before(&c.pages[up]) {
+			break
+		}
+		c.pages[i], c.pages[up] = c.pages[up], c.pages[i]
+		i = up
+	}
+}
+
+// take removes the first page.
+func (c *calendar[K]) take() page[K] {
+	top, n := c.pages[0], len(c.pages)-1
+	c.pages[0], c.pages[n] = c.pages[n], page[K]{}
+	c.pages = c.pages[:n]
+	for i := 0; ; {
+		k := 2*i + 1
+		if k >= n {
+			break
+		}
+		if k+1 < n && c.pages[k+1].before(&c.pages[k]) {
+			k++
+		}
+		if !c.pages[k].before(&c.pages[i]) {
+			break
+		}
+		c.pages[i], c.pages[k] = c.pages[k], c.pages[i]
+		i = k
+	}
+	return top
+}
+
+// pop removes the first key. There must be one.
+func (c *calendar[K]) pop() dueKey[K] {
+	if c.at == len(c.keys) {
+		c.turn()
+	} else if len(c.pages) > 0 && !c.today.before(&c.pages[0]) {
+		// Something came meanwhile for today, or for a day before it.
+		if c.pages[0].before(&c.today) {
+			c.putBack()
+		}
+		c.turn()
+	}
+	e := dueKey[K]{c.today.at, c.today.then, c.keys[c.at]}
+	var zero K
+	c.keys[c.at] = zero
+	if c.at++; c.at == len(c.keys) {
+		c.keys, c.at = c.keys[:0], 0
+	}
+	return e
+}
+
+// turn takes all pages of the first time, and sorts their keys and what is left of today's.
+func (c *calendar[K]) turn() {
+	n := copy(c.keys, c.keys[c.at:])
+	clear(c.keys[n:])
+	c.keys, c.at = c.keys[:n], 0
+	c.today = page[K]{at: c.pages[0].at, then: c.pages[0].then}
+	for len(c.pages) > 0 && c.pages[0].with(&c.today) {
+		p := c.take()
+		if p.list == 0 {
+			c.keys = append(c.keys, p.key)
+			continue
+		}
+		l := c.lists[p.list-1]
+		c.keys = append(c.keys, l...)
+		clear(l)
+		c.lists[p.list-1] = l[:0]
+		c.free = append(c.free, p.list)
+	}
+	if c.last.with(&c.today) {
+		c.last = page[K]{at: NoTime} // its list is free
+	}
+	c.sort()
+}
+
+// putBack makes a page of what is left of today's keys.
+func (c *calendar[K]) putBack() {
+	p := page[K]{at: c.today.at, then: c.today.then, list: c.list()}
+	c.lists[p.list-1] = append(c.lists[p.list-1], c.keys[c.at:]...)
+	clear(c.keys)
+	c.keys, c.at = c.keys[:0], 0
+	c.add(p)
+}
+
+// sort sorts keys by their bytes, each of which is made once.
+func (c *calendar[K]) sort() {
+	if len(c.keys) < 2 {
+		return
+	}
+	c.arena, c.refs = c.arena[:0], c.refs[:0]
+	for i, k := range c.keys {
+		from := len(c.arena)
+		// A key that is here was encoded before, or came decoded: that it cannot be, is found
+		// where its row is sealed.
+		if b, err := c.kc.Append(c.arena, k); err == nil && b != nil {
+			c.arena = b
+		}
+		c.refs = append(c.refs, keyRef{int32(from), int32(len(c.arena)), int32(i)})
+	}
+	slices.SortFunc(c.refs, func(a, b keyRef) int {
+		return bytes.Compare(c.arena[a.from:a.to], c.arena[b.from:b.to])
+	})
+	c.spare = append(c.spare[:0], c.keys...)
+	for n, r := range c.refs {
+		c.keys[n] = c.spare[r.i]
+	}
+	clear(c.spare)
+}

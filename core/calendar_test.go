@@ -1,0 +1,54 @@
+package core
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A calendar gives keys by time, second time and bytes, whatever came first, and while keys
+// come in between.
+func TestCalendarIsSorted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := calendar[int64]{kc: i64{}}
+		c.clear()
+		var model []dueKey[int64]
+		less := func(a, b dueKey[int64]) int {
+			return slices.Compare([]int64{int64(a.at), int64(a.then), a.key}, []int64{int64(b.at), int64(b.then), b.key})
+		}
+		for range rapid.IntRange(0, 120).Draw(t, "steps") {
+			if rapid.IntRange(0, 30).Draw(t, "clear") == 0 {
+				c.clear()
+				model = nil
+			}
+			if len(model) == 0 || rapid.IntRange(0, 2).Draw(t, "push") > 0 {
+				e := dueKey[int64]{
+					Time(rapid.IntRange(0, 3).Draw(t, "at")), Time(rapid.IntRange(0, 1).Draw(t, "then")), rapid.Int64Range(0, 20).Draw(t, "key"),
+				}
+				for range rapid.IntRange(1, 4).Draw(t, "same") { // several keys of a time in a row
+					c.push(e)
+					model = append(model, e)
+					e.key = rapid.Int64Range(0, 20).Draw(t, "key")
+				}
+				slices.SortFunc(model, less)
+				continue
+			}
+			if c.next() != model[0].at {
+				t.Fatalf("next is %d, want %d", c.next(), model[0].at)
+			}
+			if got := c.pop(); got != model[0] {
+				t.Fatalf("got %v, want %v", got, model[0])
+			}
+			model = model[1:]
+		}
+		for _, want := range model {
+			if got := c.pop(); got != want {
+				t.Fatalf("got %v, want %v", got, want)
+			}
+		}
+		if c.next() != maxTime {
+			t.Fatal("it is not empty")
+		}
+	})
+}
