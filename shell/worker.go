@@ -50,6 +50,8 @@ type worker struct {
 	behind *request
 	began  time.Time     // of the last commit
 	ticked time.Time     // when the tasks were told the time
+	every  time.Duration // from began to the next one
+	took   time.Duration // of the last commit that was made
 	size   int           // bytes of input and output since the last Ready
 	dirty  bool          // something was stepped since the last Ready
 	urgent bool          // commit at once: a task is to close
@@ -245,7 +247,21 @@ func (w *worker) due() (at time.Time, ok bool) {
 	case w.urgent || w.dirty && w.size >= w.cfg.CommitBytes:
 		return w.began, true // at once
 	}
-	return w.began.Add(w.cfg.CommitEvery), w.dirty
+	return w.began.Add(w.every), w.dirty
+}
+
+// fullLoad is how many bytes of input and output a second make commits as rare as they may
+// be: a tenth of what a worker can do, or so.
+const fullLoad = 16 << 20
+
+// pace is the time from one commit to the next, from what there was to do since the one
+// before. A transaction costs about as much as a thousand records, here and on the brokers:
+// with little to do they may be frequent, under load they are few. And it must not take
+// more than a quarter of the time: where brokers are slow it would be all they do.
+func (w *worker) pace(elapsed time.Duration) time.Duration {
+	load := float64(w.size) / max(elapsed.Seconds(), 1e-3) / fullLoad
+	every := time.Duration(min(1, load) * float64(w.cfg.CommitEvery))
+	return min(max(every, 4*w.took, w.cfg.CommitMin), w.cfg.CommitEvery)
 }
 
 // full says that no more input may be taken until the commit under way is settled: the
@@ -254,6 +270,7 @@ func (w *worker) full() bool { return w.inflight != nil && w.size >= w.cfg.Commi
 
 // begin seals what all tasks have done and hands it over as one transaction.
 func (w *worker) begin(now time.Time) {
+	w.every = w.pace(now.Sub(w.began))
 	w.began, w.dirty, w.urgent, w.size = now, false, false, 0
 	r := &request{began: now}
 	var idle []*task
@@ -311,6 +328,7 @@ func (w *worker) settled(now time.Time, res result) {
 	}
 	switch res.outcome {
 	case committed:
+		w.took = now.Sub(res.request.began)
 		w.apply(now, res.request)
 	case aborted:
 		if w.dirty {

@@ -23,7 +23,7 @@ These variables say the rest:
 
 	PEER_STATE       folder of the local state (default: state)
 	PEER_MODE        eos, exactly once (default), or alo, at least once
-	PEER_COMMIT_MS   commit interval (default: shell.Config's)
+	PEER_COMMIT_MS   fixed commit interval (default: shell.Config's, which follows the load)
 	PEER_CPUPROFILE  file for a CPU profile of the whole run
 	PEER_MEMPROFILE  file for a profile of the memory in use at the end
 	PEER_FLUSHES     file that gets a line, the wall clock in ms, for each time that rows

@@ -28,7 +28,7 @@ type job struct {
 	out, app    string
 	state       string
 	atLeastOnce bool
-	commitEvery time.Duration // 0: the default
+	commitEvery time.Duration // fixed; 0: the default
 	cpu, mem    string        // files for profiles, or ""
 	flushes     string        // file, or ""
 }
@@ -137,7 +137,7 @@ func (j job) run(ctx context.Context) (err error) {
 	}
 	cfg := shell.Config{
 		Broker: broker, AppID: j.app, StateDir: j.state,
-		AtLeastOnce: j.atLeastOnce, CommitEvery: j.commitEvery, Logger: logger,
+		AtLeastOnce: j.atLeastOnce, CommitEvery: j.commitEvery, CommitMin: j.commitEvery, Logger: logger,
 	}
 	if j.flushes != "" {
 		done, err := j.tellFlushes(&cfg)

@@ -37,8 +37,10 @@ type runSettings struct {
 	guarantee      string
 	workers        int
 	commitInterval time.Duration
+	commitMin      time.Duration
 	hangAfter      time.Duration
 	checkMutation  bool
+	pprof          string
 }
 
 func (r *runSettings) register(s *settings) {
@@ -48,9 +50,11 @@ func (r *runSettings) register(s *settings) {
 	s.enum(&r.store, "store", storePebble, "where the state is kept; memory is restored from Kafka at each start", storePebble, storeMemory)
 	s.enum(&r.guarantee, "guarantee", exactlyOnce, "what a crash may do to results", exactlyOnce, atLeastOnce)
 	s.IntVar(&r.workers, "workers", 1, "members of the group in this process, each with a processor of its own")
-	s.DurationVar(&r.commitInterval, "commit-interval", 100*time.Millisecond, "time between two commits; results are visible after one")
+	s.DurationVar(&r.commitInterval, "commit-interval", 100*time.Millisecond, "time between two commits under load; results are visible after one")
+	s.DurationVar(&r.commitMin, "commit-min", 0, "time between two commits when there is little to do; the same as commit-interval makes it fixed (default 10ms)")
 	s.DurationVar(&r.hangAfter, "hang-after", 5*time.Minute, "how long a user function may take before the process gives its tasks up")
 	s.BoolVar(&r.checkMutation, "check-mutation", false, "find user functions that change values in place; slow")
+	s.StringVar(&r.pprof, "pprof", "", "loopback `address` that serves profiles of the process, such as localhost:6060")
 	r.log.register(s, "info")
 }
 
@@ -58,6 +62,9 @@ func (r *runSettings) register(s *settings) {
 func (r *runSettings) check() error {
 	var errs []error
 	if err := r.kafka.check(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkPprof(r.pprof); err != nil {
 		errs = append(errs, err)
 	}
 	switch {
@@ -72,7 +79,7 @@ func (r *runSettings) check() error {
 func (r *runSettings) shell(b shell.Broker, log *slog.Logger) shell.Config {
 	return shell.Config{
 		Broker: b, AppID: r.appID, StateDir: r.stateDir, Workers: r.workers,
-		AtLeastOnce: r.guarantee == atLeastOnce, CommitEvery: r.commitInterval,
+		AtLeastOnce: r.guarantee == atLeastOnce, CommitEvery: r.commitInterval, CommitMin: r.commitMin,
 		HangAfter: r.hangAfter, CheckMutation: r.checkMutation,
 		Logger: log, Events: events(log),
 	}
@@ -82,6 +89,13 @@ func (r *runSettings) shell(b shell.Broker, log *slog.Logger) shell.Config {
 func (r *runSettings) run(ctx context.Context, plan *topology.Plan, kc kafka.Config, log *slog.Logger) error {
 	if err := r.shell(nil, log).Validate(plan.Name()); err != nil {
 		return err // before the time that an unreachable Kafka takes
+	}
+	if r.pprof != "" {
+		stop, err := servePprof(r.pprof, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	broker, err := kafka.Open(ctx, kc)
 	if err != nil {

@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
+	"io"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -189,5 +194,33 @@ func TestTypos(t *testing.T) {
 	got := s.typos([]string{"LIMPET_BROKER=x", "LIMPET_BROKERS=x", "LIMPET_SERVICE_HOST=x", "LIMPET_KAFKA=1", "OTHER=1"})
 	if want := []string{"LIMPET_BROKER is not read; LIMPET_BROKERS would be"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Profiles are served to this machine alone.
+func TestPprof(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"": true, "localhost:6060": true, "127.0.0.1:0": true, "[::1]:1": true,
+		":6060": false, "0.0.0.0:6060": false, "10.0.0.1:6060": false, "example.com:80": false, "6060": false,
+	} {
+		if err := checkPprof(addr); (err == nil) != ok {
+			t.Errorf("%q: %v", addr, err)
+		}
+	}
+	var log bytes.Buffer
+	stop, err := servePprof("localhost:0", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	url := regexp.MustCompile(`http://\S+/`).FindString(log.String())
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close() // it was read
+	if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(body, []byte("goroutine")) {
+		t.Errorf("%s: %s, %v", url, resp.Status, err)
 	}
 }

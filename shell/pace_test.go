@@ -1,0 +1,54 @@
+package shell
+
+import (
+	"testing"
+	"time"
+)
+
+// Commits follow the load: rare under load, frequent with little to do, and never so frequent
+// that transactions take more than a quarter of the time.
+func TestPace(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		what          string
+		size          int
+		elapsed, took time.Duration
+		every, least  time.Duration
+		want          time.Duration
+	}{
+		{"nothing for long", 100, time.Hour, 2 * ms, 0, 0, 10 * ms},
+		{"first of all", 100, 1<<63 - 1, 0, 0, 0, 10 * ms},
+		{"full load", 2 << 20, 100 * ms, 3 * ms, 0, 0, 100 * ms},
+		{"half of it", fullLoad / 20, 100 * ms, 3 * ms, 0, 0, 50 * ms},
+		{"a burst", fullLoad, 10 * ms, 3 * ms, 0, 0, 100 * ms},
+		{"slow brokers", 100, time.Hour, 9 * ms, 0, 0, 36 * ms},
+		{"very slow brokers", 100, time.Hour, time.Second, 0, 0, 100 * ms},
+		{"fixed", 100, time.Hour, 3 * ms, 50 * ms, 50 * ms, 50 * ms},
+		{"as fast as allowed", 2 << 20, 10 * ms, 3 * ms, 10 * ms, 0, 10 * ms},
+		{"at once", 2 << 20, 0, 0, 0, 0, 100 * ms},
+	} {
+		cfg := Config{CommitEvery: c.every, CommitMin: c.least}.withDefaults("app")
+		w := &worker{cfg: &cfg, size: c.size, took: c.took}
+		if got := w.pace(c.elapsed).Round(ms); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+}
+
+func TestCommitMin(t *testing.T) {
+	for _, c := range []struct {
+		every, least time.Duration
+		ok           bool
+	}{
+		{0, 0, true},
+		{10 * time.Millisecond, 0, true},
+		{time.Second, time.Second, true},
+		{50 * time.Millisecond, 60 * time.Millisecond, false},
+		{50 * time.Millisecond, 5 * time.Millisecond, false},
+	} {
+		err := Config{CommitEvery: c.every, CommitMin: c.least}.Validate("app")
+		if (err == nil) != c.ok {
+			t.Errorf("%v, at least %v: %v", c.every, c.least, err)
+		}
+	}
+}
