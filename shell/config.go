@@ -49,7 +49,7 @@ type Config struct {
 	// is for topics whose records are compressed by much.
 	RecordBytes int
 	// BufferBytes bounds what all workers of this process have fetched and not yet
-	// stepped. Default 64 MiB.
+	// stepped. Default 16 MiB: more takes memory and no less time.
 	BufferBytes int
 	// CacheBytes bounds the decoded rows that tables keep. Default 128 MiB.
 	CacheBytes int
@@ -128,7 +128,7 @@ func (c Config) withDefaults(name string) Config {
 		c.CommitBytes = 32 << 20
 	}
 	if c.BufferBytes == 0 {
-		c.BufferBytes = 64 << 20
+		c.BufferBytes = 16 << 20
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 128 << 20
