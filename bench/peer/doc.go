@@ -12,9 +12,9 @@ works until SIGTERM (or SIGINT): then it commits, leaves its group and exits 0. 
 else ends it with 1, a wrong command line with 2.
 
 	passthrough  a filter that keeps everything, and a map of the bytes
-	count        records per key; out: key, count as 8 bytes big endian; every update
+	count        records per key; out: key, count as 8 bytes big endian
 	window       the same in tumbling minutes of record time, no grace; out: key, window
-	             start in ms and count as 16 bytes big endian; every update
+	             start in ms and count as 16 bytes big endian
 	join         two inputs, orders,customers, both keyed by customer id, values JSON as in
 	             examples/emailservice; out: key, the email. Customers are a table: of the
 	             topic itself where it is compacted, else with a changelog
@@ -23,6 +23,8 @@ These variables say the rest:
 
 	PEER_STATE       folder of the local state (default: state)
 	PEER_MODE        eos, exactly once (default), or alo, at least once
+	PEER_EMIT        every (default): each change of a count goes on; commit: the last of each
+	                 key in a commit, as a cache does it elsewhere
 	PEER_COMMIT_MS   fixed commit interval (default: shell.Config's, which follows the load)
 	PEER_CPUPROFILE  file for a CPU profile of the whole run
 	PEER_MEMPROFILE  file for a profile of the memory in use at the end

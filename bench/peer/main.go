@@ -28,6 +28,7 @@ type job struct {
 	out, app    string
 	state       string
 	atLeastOnce bool
+	perCommit   bool          // of counts, the last change of a commit goes on
 	commitEvery time.Duration // fixed; 0: the default
 	cpu, mem    string        // files for profiles, or ""
 	flushes     string        // file, or ""
@@ -73,6 +74,13 @@ func parse(args []string, getenv func(string) string) (j job, err error) {
 	default:
 		return j, fmt.Errorf("PEER_MODE is %q: eos or alo", mode)
 	}
+	switch emit := getenv("PEER_EMIT"); emit {
+	case "", "every":
+	case "commit":
+		j.perCommit = true
+	default:
+		return j, fmt.Errorf("PEER_EMIT is %q: every or commit", emit)
+	}
 	if s := getenv("PEER_COMMIT_MS"); s != "" {
 		ms, err := strconv.Atoi(s)
 		if err != nil || ms <= 0 {
@@ -81,6 +89,13 @@ func parse(args []string, getenv func(string) string) (j job, err error) {
 		j.commitEvery = time.Duration(ms) * time.Millisecond
 	}
 	return j, nil
+}
+
+func (j job) emits() []topology.AggregateOption {
+	if j.perCommit {
+		return []topology.AggregateOption{topology.EmitPerCommit()}
+	}
+	return nil
 }
 
 // profiled runs the job and writes the profiles that were asked for.
@@ -131,7 +146,7 @@ func (j job) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	plan, err := build(j.workload, j.in, j.out, table...)
+	plan, err := build(j.workload, j.in, j.out, table, j.emits()...)
 	if err != nil {
 		return err
 	}

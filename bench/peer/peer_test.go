@@ -17,6 +17,7 @@ import (
 	"github.com/seed-81380e12/limpet/bench/internal/cluster"
 	"github.com/seed-81380e12/limpet/examples/emailservice"
 	"github.com/seed-81380e12/limpet/internal/kafkatest"
+	"github.com/seed-81380e12/limpet/topology"
 )
 
 // The test binary is the peer, too, so that the tests see a process with a signal and an
@@ -36,9 +37,9 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v, %v", j, err)
 	}
 	set := func(name string) string {
-		return map[string]string{"PEER_MODE": "alo", "PEER_STATE": "/s", "PEER_COMMIT_MS": "10"}[name]
+		return map[string]string{"PEER_MODE": "alo", "PEER_STATE": "/s", "PEER_COMMIT_MS": "10", "PEER_EMIT": "commit"}[name]
 	}
-	if j, err = parse([]string{"count", "a:1", "in", "out", "app"}, set); err != nil || !j.atLeastOnce || j.state != "/s" || j.commitEvery != 10*time.Millisecond {
+	if j, err = parse([]string{"count", "a:1", "in", "out", "app"}, set); err != nil || !j.atLeastOnce || !j.perCommit || j.state != "/s" || j.commitEvery != 10*time.Millisecond {
 		t.Errorf("%+v, %v", j, err)
 	}
 	for _, wrong := range []string{"count a:1 in out", "join a:1 orders out app", "nothing a:1 in out app", "count a:1 a,b out app"} {
@@ -46,7 +47,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: no error", wrong)
 		}
 	}
-	for name, value := range map[string]string{"PEER_MODE": "both", "PEER_COMMIT_MS": "soon"} {
+	for name, value := range map[string]string{"PEER_MODE": "both", "PEER_EMIT": "never", "PEER_COMMIT_MS": "soon"} {
 		if _, err := parse([]string{"count", "a:1", "in", "out", "app"}, func(n string) string {
 			if n == name {
 				return value
@@ -127,6 +128,28 @@ func testPeer(t *testing.T, c *cluster.Cluster) {
 			})
 		}
 	}
+}
+
+// With PEER_EMIT=commit the last count of a key is right, whichever come before.
+func TestPerCommit(t *testing.T) {
+	for _, workload := range []string{"count", "window"} {
+		j, err := parse([]string{workload, "a:1", "in", "out", "app"}, func(n string) string { return map[string]string{"PEER_EMIT": "commit"}[n] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for commit, plan := range map[bool]*topology.Plan{true: must(build(workload, j.in, j.out, nil, j.emits()...)), false: must(build(workload, j.in, j.out, nil))} {
+			if got := strings.Contains(plan.Describe(topology.AsText), "emitPerCommit"); got != commit {
+				t.Errorf("%s: described as\n%s", workload, plan.Describe(topology.AsText))
+			}
+		}
+	}
+}
+
+func must(p *topology.Plan, err error) *topology.Plan {
+	if err != nil {
+		panic(err)
+	}
+	return p
 }
 
 // again is the result of the last record, once more.

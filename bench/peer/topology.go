@@ -13,8 +13,9 @@ import (
 // inputs is how many input topics each workload has.
 var inputs = map[string]int{"passthrough": 1, "count": 1, "window": 1, "join": 2}
 
-// build describes a workload. table says what the customers' topic is, for the join.
-func build(workload string, in []string, out string, table ...topology.TopicOption) (*topology.Plan, error) {
+// build describes a workload. table says what the customers' topic is, for the join; counts
+// says which changes of counts go on.
+func build(workload string, in []string, out string, table []topology.TopicOption, counts ...topology.AggregateOption) (*topology.Plan, error) {
 	if n, ok := inputs[workload]; !ok || n != len(in) {
 		return nil, fmt.Errorf("no workload %q with %d input topics", workload, len(in))
 	}
@@ -26,10 +27,10 @@ func build(workload string, in []string, out string, table ...topology.TopicOpti
 		same := topology.Map(all, func(v []byte) []byte { return v })
 		same.To(topology.NewTopic(out, codec.String, codec.Bytes))
 	case "count":
-		topology.Count(input.Stream(b), "counts").To(topology.NewTopic(out, codec.String, codec.Int64))
+		topology.Count(input.Stream(b), "counts", counts...).To(topology.NewTopic(out, codec.String, codec.Int64))
 	case "window":
-		counts := topology.Count(input.Stream(b).Window(topology.Tumbling(time.Minute)), "counts")
-		rows := topology.KeyBy(topology.Records(counts.ToStream()), "by-key", func(r row) string { return r.Key.Key })
+		table := topology.Count(input.Stream(b).Window(topology.Tumbling(time.Minute)), "counts", counts...)
+		rows := topology.KeyBy(topology.Records(table.ToStream()), "by-key", func(r row) string { return r.Key.Key })
 		topology.Map(rows, func(r row) windowCount { return windowCount{r.Key.Start, r.Value} }).
 			To(topology.NewTopic(out, codec.String, codec.Func(appendWindowCount, decodeWindowCount)))
 	case "join":

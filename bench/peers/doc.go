@@ -9,6 +9,7 @@ Command peers measures Limpet beside its peers on one real Apache Kafka, and pri
 The peers, each a process with the arguments and variables of bench/peer:
 
 	limpet, limpet-alo     bench/peer, exactly once and at least once
+	limpet-commit          exactly once; of a count, the last change of each commit goes on
 	loop, loop-alo         bench/internal/loop: by hand on franz-go, with a Go map
 	streams                Kafka Streams, exactly_once_v2, its defaults: a cache of 10 MB
 	                       lets one update stand for several

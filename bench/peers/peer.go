@@ -32,6 +32,7 @@ var known = []peer{
 	{name: "loop", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=eos"}},
 	{name: "limpet-alo", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=alo"}},
 	{name: "loop-alo", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=alo"}},
+	{name: "limpet-commit", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=eos", "PEER_EMIT=commit"}, skips: true},
 	{name: "streams-nocache", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned-nocache"}},
 	{name: "streams", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=default"}, skips: true},
 	{name: "streams-tuned", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned"}, skips: true},
