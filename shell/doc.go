@@ -23,7 +23,7 @@ Each worker is a member of the consumer group and three go-streams stages:
 		                                           +-------- results --------+
 
 	  - FetchSource (stages.go) waits for what the Fetcher read and for what the group says.
-	  - TaskFlow steps the tasks (worker.go: fetched). Every CommitEvery it seals what they
+	  - TaskFlow steps the tasks (worker.go: fetched). As often as pace says it seals what they
 	    did (begin) and hands it over as one request; while that is under way it steps on,
 	    into the second generation.
 	  - CommitSink (commit.go) produces outputs and changelog, adds the input offsets, and
