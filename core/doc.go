@@ -58,8 +58,8 @@ the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules,
 suppress.go percommit.go every.go which changes go on and when, global.go the tables that
 all tasks see, out.go what a function emits, table.go the overlay of uncommitted rows,
-scan.go and range.go its rows in order, versioned.go tables that keep versions, clock.go
-tick.go due.go ttl.go what happens at a time, effect.go the commit, describe.go its text,
+index.go how it finds them, scan.go and range.go its rows in order, versioned.go tables that keep versions, clock.go
+tick.go due.go calendar.go ttl.go what happens at a time, effect.go the commit, describe.go its text,
 mutation.go the check for functions that change rows. core imports the standard library only.
 
 testdata has scenarios: commands in, effects out. They are the rules by example.
