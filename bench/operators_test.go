@@ -88,6 +88,11 @@ type opTimers struct {
 	Due topology.Timer
 }
 
+type rangePorts struct {
+	Out  topology.Out[int64]
+	Rows topology.Range[int64, int64]
+}
+
 func processor(b *topology.Builder) topology.Processor[int64, int64, opPorts] {
 	p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opPorts) int64 {
 		row, _ := p.Row.Get()
@@ -121,6 +126,9 @@ var operators = []operator{
 	{name: "WithHeader", build: oneStream(func(s ints) ints {
 		return s.WithHeader("h", func(int64) string { return "v" })
 	}), allocates: "the headers are made anew, since others may have the old ones"},
+	{name: "WithHeaders", build: oneStream(func(s ints) ints {
+		return s.WithHeaders(func(_ int64, h topology.Headers) topology.Headers { return h })
+	})},
 	{name: "Records, Values", build: oneStream(func(s ints) ints { return topology.Values(topology.Records(s)) })},
 	{name: "KeyBy", build: oneStream(func(s ints) ints { return topology.KeyBy(s, "op", group) })},
 	{name: "Repartition", build: oneStream(func(s ints) ints { return s.Repartition("op") })},
@@ -231,6 +239,20 @@ var operators = []operator{
 	{name: "Throttle", build: oneStream(func(s ints) ints {
 		few, _ := topology.Throttle(s, "op", 5, 100*time.Millisecond)
 		return few
+	})},
+	{name: "ReadPartition", build: func(b *topology.Builder) {
+		p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *rangePorts) int64 {
+			for _, row := range p.Rows.Between(v%400, v%400+5) {
+				s += row
+			}
+			p.Out.Emit(s)
+			return s
+		})
+		topology.ReadPartition(p, &p.Ports.Rows, opRows.Table(b))
+		topology.Output(p, &p.Ports.Out).To(opOut)
+	}, allocates: "the step makes an iterator, and a function of its loop"},
+	{name: "Reduce/TTL", build: folded(func(s ints) topology.Table[int64, int64] {
+		return topology.Reduce(s, "op", addInt, topology.TTL(second/10))
 	})},
 	{name: "Processor.State", build: func(b *topology.Builder) {
 		p := processor(b)
