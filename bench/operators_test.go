@@ -158,6 +158,12 @@ var operators = []operator{
 		none := opRows.Table(b).Filter(func(int64) bool { return false })
 		topology.LeftJoin(opIn.Stream(b), none, "op", plusOpt, topology.Wait(second/10)).To(opOut)
 	}},
+	{name: "JoinGlobal", build: func(b *topology.Builder) {
+		topology.JoinGlobal(opIn.Stream(b), opRows.GlobalTable(b), "op", group, addInt).To(opOut)
+	}},
+	{name: "LeftJoinGlobal", build: func(b *topology.Builder) {
+		topology.LeftJoinGlobal(opIn.Stream(b), opRows.GlobalTable(b), "op", group, plusOpt).To(opOut)
+	}},
 	{name: "JoinStreams", build: twoStreams(func(l, r ints) ints {
 		return topology.JoinStreams(l, r, "op", topology.Within(second/10), addInt)
 	})},
@@ -268,6 +274,13 @@ func (noRows) Get(_, buf []byte) ([]byte, core.Time, bool, error) { return buf, 
 
 func (noRows) Scan(_, _ []byte, _ func(_, _ []byte, _ core.Time) bool) error { return nil }
 
+// sameRow is a view in which each key has the same row: a global table's.
+type sameRow struct{ noRows }
+
+func (sameRow) Get(_, buf []byte) ([]byte, core.Time, bool, error) {
+	return append(buf, 0, 0, 0, 0, 0, 0, 0, 7), 1, true, nil
+}
+
 // opRun runs all tasks of a topology, with its internal topics in memory.
 type opRun struct {
 	units []*opUnit
@@ -304,7 +317,9 @@ func newOpRun(tb testing.TB, o operator) *opRun {
 	run := &opRun{at: 1}
 	topics := map[string]*opTopic{}
 	for _, sub := range plan.Subtopologies() {
-		cfg := core.TaskConfig{ID: core.TaskID{Sub: sub.ID}, View: func(core.TableID) core.View { return noRows{} }, CacheBytes: 1 << 30}
+		cfg := core.TaskConfig{ID: core.TaskID{Sub: sub.ID}, CacheBytes: 1 << 30}
+		cfg.View = func(core.TableID) core.View { return noRows{} }
+		cfg.Global = func(core.GlobalID) core.View { return sameRow{} }
 		u := &opUnit{Task: sub.NewTask(cfg)}
 		for s, src := range sub.Sources {
 			tp := &opTopic{batch: core.Batch{Source: core.SourceID(s), CaughtUp: true}}

@@ -79,7 +79,7 @@ func (g GlobalTable[K, V]) find(c *compiler) core.Lookup[K, V] {
 // does not have. The record keeps its own key, and may have none. The row is the one that
 // the process has when the record is taken: there is no order between the stream and the
 // table.
-func JoinGlobal[K, G comparable, V, T, R any](s Stream[K, V], t GlobalTable[G, T], name string, key func(V) G, f func(V, T) R, opts ...JoinOption) Stream[K, R] {
+func JoinGlobal[K, G comparable, V, T, R any](s Stream[K, V], t GlobalTable[G, T], name string, key func(V) G, f func(V, T) R, opts ...Option) Stream[K, R] {
 	n := s.addNamed("joinGlobal", name, apply(opts), key, f)
 	if t.readBy(s.b, n, "the global table") {
 		n.enter = func(c *compiler) any { return core.JoinGlobal(c.nodeID(n), t.find(c), key, f, next[K, R](c, n)) }
@@ -88,7 +88,7 @@ func JoinGlobal[K, G comparable, V, T, R any](s Stream[K, V], t GlobalTable[G, T
 }
 
 // LeftJoinGlobal is JoinGlobal that also takes records with no row.
-func LeftJoinGlobal[K, G comparable, V, T, R any](s Stream[K, V], t GlobalTable[G, T], name string, key func(V) G, f func(V, Opt[T]) R, opts ...JoinOption) Stream[K, R] {
+func LeftJoinGlobal[K, G comparable, V, T, R any](s Stream[K, V], t GlobalTable[G, T], name string, key func(V) G, f func(V, Opt[T]) R, opts ...Option) Stream[K, R] {
 	n := s.addNamed("leftJoinGlobal", name, apply(opts), key, f)
 	if t.readBy(s.b, n, "the global table") {
 		n.enter = func(c *compiler) any {
