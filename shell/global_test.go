@@ -44,7 +44,8 @@ const globalKeys = 20
 func newGlobalWorld(t *testing.T, addrs []string) *globalWorld {
 	t.Helper()
 	if err := openBroker(t, addrs).CreateTopics(t.Context(), []shell.Topic{
-		{Name: "words", Partitions: partitions}, {Name: "counts", Partitions: partitions},
+		{Name: "words", Partitions: partitions},
+		{Name: "counts", Partitions: partitions},
 		{Name: "rates", Partitions: 4, Config: map[string]string{"cleanup.policy": "compact"}},
 	}); err != nil {
 		t.Fatal(err)
