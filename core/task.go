@@ -3,6 +3,8 @@ package core
 import (
 	"fmt"
 	"math"
+
+	"github.com/seed-81380e12/limpet/internal/invariant"
 )
 
 // TaskConfig is what a task begins with.
@@ -296,10 +298,14 @@ func (t *Task) Abort() {
 	t.tx = Tx{t: t, c: t.tx.c, offset: noOffset}
 	t.newCommit()
 	t.failed, t.held = nil, false
-	t.times = t.commitT
+	if !invariant.Bug("an abort keeps the stream time") {
+		t.times = t.commitT
+	}
 	t.passed, t.idleSince, t.stepped = NoTime, NoTime, false
 	for _, clock := range t.clocks {
-		clock.at = clock.committed
+		if !invariant.Bug("an abort keeps the operators' times") {
+			clock.at = clock.committed
+		}
 	}
 	for i := range t.sources {
 		t.sources[i].reset(t.committed[i])

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
 )
 
 // request is one transaction: the sealed generations of a worker's tasks.
@@ -112,6 +113,11 @@ func (c *committer) commit(ctx context.Context, r *request) result {
 	if err == nil {
 		c.fences = 0
 		maps.Copy(c.purge, c.read)
+		if invariant.Bug("more is purged than was read") {
+			for p := range c.purge {
+				c.purge[p] += 3
+			}
+		}
 		c.purgeRead(ctx, r)
 		return result{r, committed, nil}
 	}
@@ -124,8 +130,10 @@ func (c *committer) transact(ctx context.Context, r *request) error {
 		return err
 	}
 	c.consumed(r)
-	if err := c.prod.SendOffsets(ctx, c.group, c.offsets); err != nil {
-		return err
+	if !invariant.Bug("a transaction has no offsets") {
+		if err := c.prod.SendOffsets(ctx, c.group, c.offsets); err != nil {
+			return err
+		}
 	}
 	return c.prod.End(ctx)
 }
@@ -137,19 +145,31 @@ func (c *committer) recover(ctx context.Context, r *request, err error) result {
 	switch {
 	case errors.Is(err, ErrAborted):
 		if e := c.prod.Abort(ctx); e == nil {
+			if invariant.Bug("an aborted transaction is taken for a committed one") {
+				return result{r, committed, nil}
+			}
 			return result{r, aborted, err}
 		}
 		out = reopen
 	case errors.Is(err, ErrUnknown):
+		invariant.Sometimes("shell: the outcome of a transaction is not known")
 		out = reopen
+		if invariant.Bug("an unknown outcome is taken for an abort") {
+			out = aborted
+		}
+		if invariant.Bug("an unknown outcome is taken for a commit") {
+			out = committed
+		}
 	case errors.As(err, &large) && large.Records == 1 && c.layout.limits.lower(large.Topic, large.Bytes-1):
 		out = reopen // the tasks know the limit then, and go by the policy for the record
 	case errors.Is(err, ErrFenced):
 		if c.fences++; c.fences > fencesMax {
 			return result{r, failed, fmt.Errorf("%w, %d times in a row: is the same instance running twice? %w", ErrInstanceFenced, c.fences, err)}
 		}
+		invariant.Sometimes("shell: fenced")
 		out = reopen
 	case errors.Is(err, ErrLost):
+		invariant.Sometimes("shell: the membership is lost within a transaction")
 		// Our transaction is still open, and its pending offsets would keep the next owner
 		// from reading the committed ones.
 		out = lost
@@ -179,6 +199,9 @@ func (c *committer) gather(r *request) {
 		}
 		for i := range p.commit.Writes {
 			w := &p.commit.Writes[i]
+			if w.Value == nil && invariant.Bug("deletions are not in the changelog") {
+				continue
+			}
 			if tables[w.Table].source < 0 { // else its source topic is its changelog
 				if r, ok := w.Log(); ok {
 					c.put(&to.logs[w.Table][id.Partition], r)
@@ -206,6 +229,9 @@ func (c *committer) consumed(r *request) {
 				p.ends[t] = p.commit.Next[src]
 			} else if b := &c.batches[id.Sub].logs[t][id.Partition]; len(b.Records) > 0 {
 				p.ends[t] = b.End
+				if invariant.Bug("a commit says that its changelog ends one earlier") {
+					p.ends[t]--
+				}
 			}
 		}
 		md := c.meta(sub, p).encode()

@@ -54,8 +54,8 @@ Steps.
 # What may be swapped
 
 Kafka is behind the ports of port.go; package shell/kafka implements them on sarama. A
-worker is a state machine without goroutines, so a simulator can run it on ports of its
-own. All go statements are in run.go.
+worker is a state machine without goroutines, so the simulator (internal/sim) runs it on
+ports of its own, by a Stepper. All go statements are in run.go.
 
 Errors of Run wrap the sentinels of this package, of core and of statestore.
 */

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
@@ -49,6 +50,8 @@ type opener struct {
 	// refresh looks at the topics and takes over what has grown.
 	refresh func(context.Context) error
 	cache   int // bytes of decoded rows for each table
+	batch   int // restoreBatch
+	step    int // stepRecords
 }
 
 // openTries is how often committed offsets and changelog are read until they fit: the
@@ -64,6 +67,9 @@ func (op *opener) run(ctx context.Context, o *opening) {
 			break
 		}
 		o.discard()
+		if errors.Is(o.err, ErrMismatch) {
+			invariant.Sometimes("shell: a commit came between offsets and changelog")
+		}
 		if !errors.Is(o.err, ErrMismatch) || try == openTries || ctx.Err() != nil {
 			break
 		}
@@ -102,6 +108,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if err != nil {
 		return err
 	}
+	looked := op.cfg.Now() // a tombstone behind these bounds is younger
 	bounds, err := op.cfg.Broker.Bounds(ctx, all)
 	if err != nil {
 		return err
@@ -123,6 +130,9 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		s.versions = o.sub.plan.Tables[i].History > 0
 		if src := o.sub.tables[i].source; src >= 0 {
 			s.to = o.point.Input[src] // what lies beyond was not stepped yet
+			if invariant.Bug("a table is restored from its topic beyond the offset") {
+				s.to = bounds[logs[i]].End
+			}
 			s.from = min(s.from, s.to)
 		} else if !op.cfg.AtLeastOnce {
 			s.stands = at.meta.end(s.Topic)
@@ -132,28 +142,42 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		}
 		spans[i] = s
 	}
-	if err := op.resume(o, spans); err != nil {
+	since, err := op.resume(o, spans, looked)
+	if err != nil {
 		return err
 	}
-	if err := op.restore(ctx, o, spans); err != nil {
+	if _, ok := o.store.Checkpoint(); ok && invariant.Bug("local state is not rolled forward") {
+		for i := range spans {
+			spans[i].from = spans[i].to
+		}
+	}
+	if err := op.restore(ctx, o, spans, since); err != nil {
 		return err
 	}
 	for i := range spans {
 		o.point.Changelog[i] = spans[i].to
 	}
-	o.point.Wall = core.Time(op.cfg.Now().UnixMilli())
+	o.point.Wall = core.Time(looked.UnixMilli())
 	if err := o.store.Apply(nil, o.point); err != nil {
 		return err
 	}
 	store := o.store
 	o.core = o.sub.plan.NewTask(core.TaskConfig{
-		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: o.point.Times,
+		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: resumed(o.point.Times),
 		Sink:       func(id core.SinkID) core.SinkInfo { return op.layout.sink(o.sub, id) },
 		View:       store.View,
 		Global:     func(id core.GlobalID) core.View { return o.globals.view(o.sub.plan.Globals[id].Index) },
-		CacheBytes: op.cache, StepRecords: stepRecords, CheckMutation: op.cfg.CheckMutation,
+		CacheBytes: op.cache, StepRecords: op.step, CheckMutation: op.cfg.CheckMutation,
 	})
 	return nil
+}
+
+// resumed are the operator times that a task begins with.
+func resumed(ts []core.Time) []core.Time {
+	if invariant.Bug("operator times are forgotten at an opening") {
+		return nil
+	}
+	return ts
 }
 
 // position is where a task is, as the group's offsets say.
@@ -211,14 +235,16 @@ func (op *opener) openStore(ctx context.Context, o *opening) (statestore.Store, 
 }
 
 // resume sets from where each table is restored: from what is on disk, if that can be
-// rolled forward, or else from the beginning of all logs.
-func (op *opener) resume(o *opening, spans []span) error {
+// rolled forward, or else from the beginning of all logs. since is the time from which on
+// tombstones that the rows need may have been cleaned away.
+func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Time, err error) {
 	cp, ok := o.store.Checkpoint()
 	if !ok {
-		return nil
+		return now, nil
 	}
 	why := ""
-	age := op.cfg.Now().Sub(time.UnixMilli(int64(cp.Wall)))
+	since = time.UnixMilli(int64(cp.Wall))
+	age := now.Sub(since)
 	for i := range spans {
 		s := &spans[i]
 		at := core.Offset(-1)
@@ -231,8 +257,10 @@ func (op *opener) resume(o *opening, spans []span) error {
 		case at > s.to:
 			why = fmt.Sprintf("it is ahead of %v: at %d, where %d is committed", s.Partition, at, s.to)
 		case at < s.from:
+			invariant.Sometimes("shell: local state lies before the changelog's first offset")
 			why = fmt.Sprintf("%v begins at %d and it is at %d", s.Partition, s.from, at)
-		case at < s.to && age > o.sub.tables[i].deleteRetention:
+		case at < s.to && age > o.sub.tables[i].deleteRetention && !invariant.Bug("local state is kept however old it is"):
+			invariant.Sometimes("shell: local state is older than tombstones are kept")
 			// Rows that were deleted meanwhile would come back to life: their tombstones may
 			// be gone from the topic.
 			why = fmt.Sprintf("it is %v old and %v keeps tombstones for %v", age.Round(time.Second), s.Partition, o.sub.tables[i].deleteRetention)
@@ -240,11 +268,15 @@ func (op *opener) resume(o *opening, spans []span) error {
 		s.at = at
 	}
 	if why == "" {
+		invariant.Sometimes("shell: local state is rolled forward")
 		for i := range spans {
 			spans[i].from = max(spans[i].from, min(spans[i].at, spans[i].to))
 		}
-		return nil
+		return since, nil
 	}
 	op.cfg.Logger.Warn("local state is dropped and restored in full", "task", o.id.String(), "why", why)
-	return o.store.Reset()
+	if invariant.Bug("local state that is dropped keeps its rows") {
+		return now, nil
+	}
+	return now, o.store.Reset()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -127,7 +128,7 @@ func newOpener(cfg *Config, l *layout, db statestore.DB) *opener {
 	for _, s := range l.subs {
 		tables += int(s.partitions) * (len(s.tables) + len(s.plan.Globals))
 	}
-	return &opener{cfg: cfg, layout: l, db: db, cache: cfg.CacheBytes / max(1, tables)}
+	return &opener{cfg: cfg, layout: l, db: db, cache: cfg.CacheBytes / max(1, tables), batch: restoreBatch, step: stepRecords}
 }
 
 // process is what the workers of one process share.
@@ -173,35 +174,21 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 
-	id := p.cfg.AppID + "-" + instance
-	pc := ProducerConfig{TransactionalID: id, Group: p.cfg.AppID}
-	if p.cfg.AtLeastOnce {
-		pc.TransactionalID = ""
-	}
-	prod := p.cfg.Broker.NewProducer(pc)
-	defer func() { _ = prod.Close() }()
-	// Before anything is read: a transaction that this id left open would hold us up.
-	if err := prod.Open(ctx); err != nil {
-		return stopped(ctx, err)
-	}
-	group, err := p.cfg.Broker.Join(ctx, GroupConfig{
-		Group: p.cfg.AppID, Instance: instance, TransactionalID: pc.TransactionalID,
-		Sources: p.layout.sourceTopics(), OnDisk: p.opener.db.Tasks,
-	})
+	m, err := p.join(ctx, n, instance)
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	fetcher := p.cfg.Broker.NewFetcher(p.fetchConfig(n))
-	defer fetcher.Close()
+	defer func() { _ = m.prod.Close() }()
+	defer m.fetcher.Close()
 
-	w := &worker{id: n, cfg: p.cfg, layout: p.layout, log: log, fetch: fetcher, routes: map[Partition]route{}, globals: p.globals.join()}
+	w := &worker{id: n, cfg: p.cfg, layout: p.layout, log: log, fetch: m.fetcher, routes: map[Partition]route{}, globals: p.globals.join()}
 	flow := newTaskFlow(w)
 	w.open = p.openInBackground(hard, flow.opened)
 	failed := make(chan error, 1)
 	flow.failed = func(err error) { failed <- err }
 	wd := new(watchdog)
 	flow.busy = wd.busy
-	source := &FetchSource{fetcher: fetcher, group: group, out: make(chan any)}
+	source := &FetchSource{fetcher: m.fetcher, group: m.group, out: make(chan any)}
 	source.start = func(s *FetchSource) {
 		polling, quit := context.WithCancel(hard)
 		var wg sync.WaitGroup
@@ -224,7 +211,7 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	}
 	sink := &CommitSink{
 		in: make(chan any), done: make(chan struct{}), to: flow.settled,
-		c: newCommitter(p.layout, p.cfg.Broker, prod, group, !p.cfg.AtLeastOnce, log.Warn),
+		c: p.committer(m, log),
 	}
 	go sink.loop(hard)
 	ended := make(chan struct{})
@@ -244,10 +231,10 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	defer done()
 	if errors.Is(err, ErrHung) {
 		done() // its worker answers no revocation
-		_ = group.Close(leaving)
+		_ = m.group.Close(leaving)
 		return err
 	}
-	if e := group.Close(leaving); e != nil && err == nil {
+	if e := m.group.Close(leaving); e != nil && err == nil {
 		err = e
 	}
 	select {
@@ -268,6 +255,10 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 		}
 	}
 	return err
+}
+
+func (p *process) committer(m membership, log *slog.Logger) *committer {
+	return newCommitter(p.layout, p.cfg.Broker, m.prod, m.group, !p.cfg.AtLeastOnce, log.Warn)
 }
 
 func (p *process) fetchConfig(n int) FetchConfig {

@@ -195,16 +195,7 @@ func (f *TaskFlow) take(e element) {
 		f.w.fetched(e.fetched)
 		return
 	}
-	switch ev := e.group; ev.Kind {
-	case Assigned:
-		f.w.assigned(ev.Task)
-	case Revoked:
-		f.w.revoked(ev.Task, ev.Done)
-	case Lost:
-		f.w.lostMembership()
-	case Failed:
-		f.w.failure(ev.Err)
-	}
+	f.w.member(*e.group)
 }
 
 // CommitSink makes a worker's requests durable, one after the other.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
@@ -160,7 +161,7 @@ func (w *worker) goOn() {
 // hold finds whose a batch is.
 func (w *worker) hold(f *Fetched) {
 	r, ok := w.routes[f.Partition]
-	if !ok || w.err != nil || r.task.state != taskRunning || r.task.redo || r.task.sources[r.source].tag != f.Tag {
+	if !ok || w.err != nil || r.task.state != taskRunning || r.task.redo || r.task.sources[r.source].tag != f.Tag && !invariant.Bug("what was fetched before an abort is taken") {
 		return // fetched before an abort, a revocation: whoever owns the task reads it again
 	}
 	t, src := r.task, &r.task.sources[r.source]
@@ -169,6 +170,9 @@ func (w *worker) hold(f *Fetched) {
 		return
 	}
 	f.Batch.Source = r.source
+	if invariant.Bug("every source has caught up") {
+		f.Batch.CaughtUp = true
+	}
 	src.held = append(src.held, heldBatch{f.Batch.Next, f.Bytes})
 	w.size += f.Bytes
 	t.got = append(t.got, &f.Batch)
@@ -177,6 +181,15 @@ func (w *worker) hold(f *Fetched) {
 func (w *worker) step(t *task) {
 	w.beat()
 	before := t.core.Pending()
+	if invariant.Bug("batches of one fetch are stepped one by one") {
+		for len(t.got) > 1 {
+			if err := t.core.Step(t.got[0]); err != nil {
+				w.failure(err)
+				return
+			}
+			t.got = t.got[1:]
+		}
+	}
 	if err := t.core.Step(t.got...); errors.Is(err, core.ErrTakeBack) {
 		w.log.Debug("records are processed again, up to one that failed", "task", t.id.String(), "err", err)
 		t.redo, t.more = true, false
@@ -252,7 +265,7 @@ func (w *worker) begin(now time.Time) {
 		}
 		t.final = t.state == taskClosing
 		w.skips.add(c)
-		if c.Empty() {
+		if invariant.Bug("commits without output are not made") && len(c.Outputs) == 0 || c.Empty() {
 			idle = append(idle, t)
 			continue
 		}
@@ -291,11 +304,16 @@ func (w *worker) settled(now time.Time, res result) {
 	case committed:
 		w.apply(now, res.request)
 	case aborted:
+		if w.dirty {
+			invariant.Sometimes("shell: an abort takes a second generation with it")
+		}
 		w.log.Warn("transaction aborted, records are processed again", "err", res.err)
 		for _, t := range w.live() {
 			t.core.Abort()
 			t.more, t.redo = false, false
-			w.seek(t)
+			if !invariant.Bug("an abort does not fetch again") {
+				w.seek(t)
+			}
 		}
 		w.size, w.dirty = 0, false
 	case reopen:
@@ -334,6 +352,7 @@ func (w *worker) apply(now time.Time, r *request) {
 	for _, p := range r.parts {
 		t := p.task
 		if t.state != taskRunning && t.state != taskClosing {
+			invariant.Sometimes("shell: a task was dropped when its commit was settled")
 			continue // dropped meanwhile; the changelog has it
 		}
 		next := p.commit.Next
@@ -343,6 +362,9 @@ func (w *worker) apply(now time.Time, r *request) {
 		t.point = statestore.Checkpoint{
 			Changelog: p.ends, Input: append(t.point.Input[:0], next...),
 			Times: append(t.point.Times[:0], p.commit.Times...), Wall: core.Time(now.UnixMilli()),
+		}
+		if invariant.Bug("rows of a commit do not reach the store") {
+			p.commit.Writes = p.commit.Writes[:len(p.commit.Writes)/2]
 		}
 		if err := t.store.Apply(p.commit.Writes, t.point); err != nil {
 			w.failure(fmt.Errorf("task %v: %w", t.id, err))
@@ -390,10 +412,24 @@ func (w *worker) seek(t *task) {
 		// Streams are read before tables in the same fetch: an update that was committed
 		// before a record was written is then never overtaken by it.
 		priority := int64(0)
-		if t.sub.sources[i].table >= 0 {
+		if (t.sub.sources[i].table >= 0) != invariant.Bug("tables are fetched before streams") {
 			priority = 1
 		}
 		w.fetch.Add(s.partition, next, s.tag, priority)
+	}
+}
+
+// member takes an event of the group.
+func (w *worker) member(ev GroupEvent) {
+	switch ev.Kind {
+	case Assigned:
+		w.assigned(ev.Task)
+	case Revoked:
+		w.revoked(ev.Task, ev.Done)
+	case Lost:
+		w.lostMembership()
+	case Failed:
+		w.failure(ev.Err)
 	}
 }
 
@@ -425,7 +461,8 @@ func (w *worker) assigned(id core.TaskID) {
 
 func (w *worker) startOpening(t *task) {
 	t.state = taskOpening
-	if w.behind != nil {
+	if w.behind != nil && !invariant.Bug("tasks are opened while a lost transaction is under way") {
+		invariant.Sometimes("shell: an opening waits for a transaction of a lost membership")
 		t.opening = nil
 		return
 	}
@@ -437,6 +474,7 @@ func (w *worker) startOpening(t *task) {
 func (w *worker) opened(o *opening) {
 	t := o.task
 	if t.state != taskOpening { // revoked or lost meanwhile
+		invariant.Sometimes("shell: a task is opened that nobody wants any more")
 		o.discard()
 		t.opening = nil
 		w.answer(t)
@@ -473,6 +511,12 @@ func (w *worker) reopen(t *task) {
 		w.close(t)
 		return
 	}
+	if invariant.Bug("a task that is to be opened again is only aborted") {
+		t.core.Abort()
+		t.more = false
+		w.seek(t)
+		return
+	}
 	w.stop(t)
 	w.startOpening(t)
 }
@@ -497,6 +541,13 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 	case taskRunning:
 		t.state = taskClosing
 		w.urgent = true
+		if w.inflight != nil {
+			invariant.Sometimes("shell: a task is revoked within a transaction")
+		}
+		if invariant.Bug("a revocation is answered before the last commit") {
+			done()
+			t.done = nil
+		}
 	}
 	w.closeFinished()
 }
@@ -504,7 +555,9 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 // lostMembership drops all tasks: others own them. The transaction under way, if any,
 // will fail; whatever is open must be aborted, since its offsets hold the others up.
 func (w *worker) lostMembership() {
-	w.dropAll()
+	if !invariant.Bug("a lost membership keeps its tasks") {
+		w.dropAll()
+	}
 	if w.inflight == nil {
 		w.inflight = &request{open: true, began: w.began}
 		w.commit(w.inflight)
@@ -550,6 +603,9 @@ func (w *worker) closeFinished() {
 	for _, t := range w.tasks {
 		if t.state == taskClosing {
 			w.urgent = true // it was sealed before it was revoked: once more
+			if w.inflight == nil {
+				invariant.Sometimes("shell: a revoked task needs one more commit")
+			}
 		}
 	}
 }

@@ -34,7 +34,7 @@ var rooms = []room{
 	{path: "./statestore/storetest", only: append([]string{"./core", "./statestore", invariants}, testLibraries...)},
 	{path: "./shell", never: []string{"./cmd", "./examples", "./bench", "./internal/sim", "./internal/kafkatest", "./internal/lint"}},
 	{path: "./examples", only: []string{"./topology", "./examples"}},
-	{path: "./cmd", only: []string{"./shell", "./topology", "./examples", "./internal/demo", "./cmd"}},
+	{path: "./cmd", only: []string{"./shell", "./topology", "./examples", "./internal/demo", "./internal/sim", "./cmd"}},
 	{path: "./bench", never: []string{"./cmd"}},
 	{path: "./internal", never: []string{"./cmd"}},
 	{path: invariants, only: []string{}, pure: true},

@@ -1,0 +1,74 @@
+package shell
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// slowBroker lets time pass at each read of a log.
+type slowBroker struct {
+	*logBroker
+	read func()
+}
+
+func (b slowBroker) NewFetcher(cfg FetchConfig) Fetcher {
+	return slowFetcher{b.logBroker.NewFetcher(cfg), b.read}
+}
+
+type slowFetcher struct {
+	Fetcher
+	read func()
+}
+
+func (f slowFetcher) Add(p Partition, from core.Offset, tag, priority int64) {
+	f.Fetcher.Add(p, from, tag, priority)
+	f.read()
+}
+
+// A restore that takes longer than the changelog keeps its tombstones has read rows whose
+// deletions may be gone by the time that it comes to them: it begins anew. And what was
+// restored is as of when it began. (Found by the simulator: seed 582 at that time.)
+func TestSlowRestore(t *testing.T) {
+	for _, c := range []struct {
+		takes time.Duration
+		reads int
+	}{{time.Hour, 10}, {25 * time.Hour, 20}} {
+		b := cluster(topic("customers", 1, "cleanup.policy=compact"), topic("orders", 1), topic("out", 1))
+		l, err := newLayout(t.Context(), b, joined(t), "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		changelog := Partition{"app-count-changelog", 0}
+		lb := &logBroker{start: map[Partition]core.Offset{}, logs: map[Partition][]core.RawRecord{}, offsets: map[Partition]GroupOffset{}}
+		for i := range 10 {
+			lb.logs[changelog] = append(lb.logs[changelog], core.RawRecord{Key: fmt.Append(nil, "k", i%4), Value: make([]byte, 8), Offset: core.Offset(i)})
+		}
+		now := time.UnixMilli(1_800_000_000_000)
+		began, passed := now, false
+		cfg := Config{Broker: slowBroker{lb, func() {
+			if !passed {
+				now, passed = now.Add(c.takes), true
+			}
+		}}, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)}.withDefaults("app")
+		o := &opening{id: core.TaskID{Sub: 1}, sub: l.subs[1]}
+		newOpener(&cfg, l, statestore.NewMemory()).run(t.Context(), o)
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		if lb.reads != c.reads {
+			t.Errorf("%v: %d records were read, want %d", c.takes, lb.reads, c.reads)
+		}
+		want := began // of the look that the rows are of
+		if c.reads > 10 {
+			want = began.Add(c.takes)
+		}
+		if cp, ok := o.store.Checkpoint(); !ok || cp.Wall != core.Time(want.UnixMilli()) {
+			t.Errorf("%v: checkpoint of %v, want %v", c.takes, time.UnixMilli(int64(cp.Wall)), want)
+		}
+	}
+}
