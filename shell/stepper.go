@@ -50,6 +50,7 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 		return nil, err
 	}
 	p := &process{cfg: &cfg, layout: layout, opener: newOpener(&cfg, layout, cfg.Store)}
+	p.opener.refresh = p.refresh
 	if bg.RestoreBatch > 0 {
 		p.opener.batch = bg.RestoreBatch
 	}

@@ -21,5 +21,6 @@ func program() cli.Program {
 		Name:       "processor",
 		Topologies: slices.Concat([]*topology.Builder{emailservice.Topology()}, accounts.Topologies(), shop.Topologies(), quotes.Topologies(), prices.Topologies(), subscribers.Topologies()),
 		Demos:      []cli.Demo{emails.Demo(), accounts.Demo(), shop.Demo(), quotes.Demo(), prices.Demo(), subscribers.Demo()},
+		Sim:        simulate,
 	}
 }

@@ -32,6 +32,8 @@ type Program struct {
 	Topologies []*topology.Builder
 	// Demos show topologies at work. Without any there is no demo command.
 	Demos []Demo
+	// Sim runs the simulator. Without one there is no sim command.
+	Sim Simulator
 }
 
 // IO is what a program reads and writes.
@@ -109,6 +111,9 @@ tables in between, results out, all of it committed together, exactly once.`,
 	root.AddCommand(s.runCommand(), s.topologyCommand(), s.versionCommand())
 	if len(s.Demos) > 0 {
 		root.AddCommand(s.demoCommand())
+	}
+	if s.Sim != nil {
+		root.AddCommand(s.simCommand())
 	}
 	return root
 }

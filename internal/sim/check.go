@@ -1,0 +1,398 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
+	"github.com/seed-81380e12/limpet/shell"
+	"github.com/seed-81380e12/limpet/statestore"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// app is the application's id.
+const app = "sim"
+
+// checker computes everything a second time. It has a fresh task for each task of the
+// topology, which takes what each committed transaction says that it took: of each source
+// the next committed records, in the order of the commit's decisions. So it never crashes,
+// aborts or restores.
+type checker struct {
+	w     *world
+	plan  *topology.Plan
+	tasks map[core.TaskID]*shadow
+	count int // transactions
+}
+
+// shadow is a task's second run.
+type shadow struct {
+	sub    *topology.Subtopology
+	id     core.TaskID
+	core   *core.Task
+	pos    []core.Offset // by source, as committed
+	in     []*partition  // nil: the topic has no such partition
+	tables []*shadowTable
+	sinks  []*topic
+	logs   []*topic // by table; nil: its source is its changelog
+	order  []consumed
+}
+
+// consumed is a record in the order in which the task took it.
+type consumed struct {
+	source core.SourceID
+	rec    core.RawRecord
+}
+
+// shadowTable is a core.View.
+type shadowTable struct{ rows map[string]shadowRow }
+
+type shadowRow struct {
+	value []byte
+	at    core.Time
+}
+
+func (t *shadowTable) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
+	r, ok := t.rows[string(key)]
+	return append(buf, r.value...), r.at, ok, nil
+}
+
+func (t *shadowTable) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
+	for _, k := range slices.Sorted(maps.Keys(t.rows)) {
+		if r := t.rows[k]; k >= string(lo) && (hi == nil || k < string(hi)) && !f([]byte(k), r.value, r.at) {
+			break
+		}
+	}
+	return nil
+}
+
+func newChecker(w *world, plan *topology.Plan) *checker {
+	return &checker{w: w, plan: plan, tasks: map[core.TaskID]*shadow{}}
+}
+
+// task makes a task's second run, when it is first needed: its topics are there then.
+func (c *checker) task(id core.TaskID) *shadow {
+	if s := c.tasks[id]; s != nil {
+		return s
+	}
+	k := c.w.kafka
+	s := &shadow{sub: c.plan.Subtopologies()[id.Sub], id: id}
+	for _, src := range s.sub.Sources {
+		s.in = append(s.in, k.part(shell.Partition{Topic: src.TopicName(app), ID: id.Partition}))
+		s.pos = append(s.pos, 0)
+	}
+	for _, sink := range s.sub.Sinks {
+		s.sinks = append(s.sinks, k.topics[sink.TopicName(app)])
+	}
+	for _, t := range s.sub.Tables {
+		s.tables = append(s.tables, &shadowTable{rows: map[string]shadowRow{}})
+		var log *topic
+		if t.Source < 0 || !k.topics[s.sub.Sources[t.Source].TopicName(app)].compacted() {
+			log = k.topics[t.ChangelogTopic(app)]
+		}
+		s.logs = append(s.logs, log)
+	}
+	s.core = s.sub.NewTask(core.TaskConfig{App: app, ID: id, View: func(t core.TableID) core.View { return s.tables[t] }, CacheBytes: 1 << 20})
+	c.tasks[id] = s
+	return s
+}
+
+// committed checks a transaction that has just been decided.
+func (c *checker) committed(t *txn) {
+	if c.w.err != nil {
+		return
+	}
+	c.count++
+	want := map[*partition][]core.RawRecord{}
+	next := map[shell.Partition]core.Offset{}
+	for _, o := range t.offsets {
+		next[o.Partition] = o.Next
+	}
+	for i := range t.commits {
+		if err := c.again(&t.commits[i], next, want); err != nil {
+			c.w.failf("transaction %d of %s: task %v: %w", t.n, t.id.name, t.commits[i].task, err)
+			return
+		}
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(next), comparePartitions) {
+		c.w.failf("transaction %d of %s: offset %d of %v, of which no task knows", t.n, t.id.name, next[p], p)
+	}
+	for _, p := range t.wrote {
+		var got []core.RawRecord
+		for i := range p.log {
+			if e := &p.log[i]; e.txn == t && !e.control {
+				got = append(got, e.rec)
+			}
+		}
+		if err := sameRecords(got, want[p]); err != nil {
+			c.w.failf("transaction %d of %s: %v: %w", t.n, t.id.name, p.Partition, err)
+		}
+		delete(want, p)
+	}
+	for p := range want {
+		c.w.failf("transaction %d of %s: nothing was written to %v, where a fresh run writes %d records", t.n, t.id.name, p.Partition, len(want[p]))
+	}
+}
+
+// again runs a task's part of a transaction a second time.
+func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want map[*partition][]core.RawRecord) error {
+	s := c.task(sc.task)
+	if err := s.follow(sc, next); err != nil {
+		return err
+	}
+	commit, err := s.core.Ready()
+	if err != nil {
+		return fmt.Errorf("a fresh run fails: %w", err)
+	}
+	for i := range commit.Outputs {
+		o := &commit.Outputs[i]
+		to := s.sinks[o.Sink]
+		n := s.id.Partition % to.Partitions
+		if o.Key != nil {
+			n = shell.HashPartition(o.Key, to.Partitions)
+		}
+		p := to.parts[n]
+		want[p] = append(want[p], cloneRecords([]core.RawRecord{{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time}})...)
+	}
+	for i := range commit.Writes {
+		w := &commit.Writes[i]
+		rec := cloneRecords([]core.RawRecord{{Key: w.Key, Value: w.Value, Time: w.Time}})[0]
+		if log := s.logs[w.Table]; log != nil {
+			p := log.parts[s.id.Partition]
+			want[p] = append(want[p], rec)
+		}
+		if w.Value == nil {
+			delete(s.tables[w.Table].rows, string(w.Key))
+		} else {
+			s.tables[w.Table].rows[string(w.Key)] = shadowRow{rec.Value, w.Time}
+		}
+	}
+	if !slices.Equal(commit.Times, sc.times) {
+		return fmt.Errorf("operator times %v, and %v in a fresh run", sc.times, commit.Times)
+	}
+	s.core.Advance()
+	return nil
+}
+
+// follow lets the second run take what the first one took.
+func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error {
+	at := slices.Clone(s.pos)
+	for i := range s.in {
+		if err := s.core.Step(&core.Batch{Source: core.SourceID(i), Next: at[i], CaughtUp: true}); err != nil {
+			return err
+		}
+	}
+	for _, d := range sc.decisions {
+		if d.Source == core.Ticked {
+			if err := s.core.Tick(core.Time(d.N)); err != nil {
+				return err
+			}
+			continue
+		}
+		b := &core.Batch{Source: d.Source, CaughtUp: true, Next: at[d.Source]}
+		p := s.in[d.Source]
+		for ; int64(len(b.Records)) < d.N; b.Next++ {
+			if p == nil || b.Next >= p.end() {
+				return fmt.Errorf("it took more records of source %d than there are committed ones behind %d", d.Source, s.pos[d.Source])
+			}
+			if e := &p.log[b.Next]; e.committed() {
+				b.Records = append(b.Records, e.rec)
+				s.order = append(s.order, consumed{d.Source, e.rec})
+			}
+		}
+		at[d.Source] = b.Next
+		if err := s.core.Step(b); err != nil {
+			return fmt.Errorf("a fresh run fails: %w", err)
+		}
+	}
+	for i, p := range s.in {
+		if p == nil {
+			continue
+		}
+		to, ok := next[p.Partition]
+		delete(next, p.Partition)
+		switch {
+		case !ok:
+			return fmt.Errorf("no offset of %v", p.Partition)
+		case to != sc.next[i]:
+			return fmt.Errorf("offset of %v is %d, the task says %d", p.Partition, to, sc.next[i])
+		case to < s.pos[i]:
+			return fmt.Errorf("offset of %v goes back from %d to %d", p.Partition, s.pos[i], to)
+		case to < at[i]:
+			return fmt.Errorf("offset of %v is %d, but %d was taken", p.Partition, to, at[i])
+		case to > p.end():
+			return fmt.Errorf("offset of %v is %d, behind its end at %d", p.Partition, to, p.end())
+		}
+		for o := at[i]; o < to; o++ {
+			if p.log[o].committed() {
+				return fmt.Errorf("record %d of %v is passed over", o, p.Partition)
+			}
+		}
+		if err := s.core.Step(&core.Batch{Source: core.SourceID(i), Next: to, CaughtUp: true}); err != nil {
+			return err
+		}
+		s.pos[i] = to
+	}
+	return nil
+}
+
+func sameRecords(got, want []core.RawRecord) error {
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			return fmt.Errorf("%d records were written, a fresh run has %d: %s is missing", len(got), len(want), show(&want[i]))
+		case i >= len(want):
+			return fmt.Errorf("%d records were written, a fresh run has %d: %s is too much", len(got), len(want), show(&got[i]))
+		}
+		g, w := &got[i], &want[i]
+		if !same(g.Key, w.Key) || !same(g.Value, w.Value) || !bytes.Equal(g.Headers, w.Headers) || g.Time != w.Time {
+			return fmt.Errorf("record %d is %s, and %s in a fresh run", i, show(g), show(w))
+		}
+	}
+	return nil
+}
+
+func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
+
+func show(r *core.RawRecord) string { return fmt.Sprintf("%q: %q @%d", r.Key, r.Value, r.Time) }
+
+// opened checks the rows of a task that a process has just opened, where it is as far as
+// what is committed.
+func (c *checker) opened(l *life, id core.TaskID) {
+	l.st.Tasks(func(t core.TaskID, st statestore.Store) {
+		if t == id && c.w.err == nil {
+			if at := c.rows(l, id, st); at == sameRows {
+				invariant.Sometimes("sim: a task that was opened has the rows of a fresh run")
+			}
+		}
+	})
+}
+
+type rowsState uint8
+
+const (
+	otherCommit rowsState = iota
+	sameRows
+)
+
+// rows compares a task's store with the second run's, if both are of the same commit.
+func (c *checker) rows(l *life, id core.TaskID, st statestore.Store) rowsState {
+	s := c.task(id)
+	cp, ok := st.Checkpoint()
+	if !ok || !slices.Equal(cp.Input, s.pos) {
+		return otherCommit
+	}
+	for i, t := range s.tables {
+		n := 0
+		err := st.Scan(core.TableID(i), nil, nil, func(key, value []byte, at core.Time) bool {
+			n++
+			if r, ok := t.rows[string(key)]; !ok || !bytes.Equal(r.value, value) || r.at != at {
+				c.w.failf("%s: task %v, table %s: row %q is %q @%d, and %q @%d (%v) in a fresh run", l.slot.instance, id, s.sub.Tables[i].Name, key, value, at, r.value, r.at, ok)
+			}
+			return true
+		})
+		if err != nil {
+			c.w.failf("%s: task %v: %w", l.slot.instance, id, err)
+		}
+		if n != len(t.rows) {
+			c.w.failf("%s: task %v, table %s has %d rows, and %d in a fresh run", l.slot.instance, id, s.sub.Tables[i].Name, n, len(t.rows))
+		}
+	}
+	return sameRows
+}
+
+// done reports whether all input is consumed and everything that was begun has ended.
+func (c *checker) done() bool {
+	k := c.w.kafka
+	if c.w.feeder.more() || len(k.deciding) > 0 || len(k.late) > 0 {
+		return false
+	}
+	for _, id := range k.ids {
+		if id.cur != nil {
+			return false
+		}
+	}
+	if len(k.group.tasks) == 0 {
+		return false
+	}
+	for _, t := range k.group.tasks {
+		s := c.task(t.id)
+		for i, p := range s.in {
+			if p == nil {
+				continue
+			}
+			for o := s.pos[i]; o < p.end(); o++ {
+				if p.log[o].committed() {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// atEnd checks what must hold when all input is consumed and nothing goes on.
+func (c *checker) atEnd() {
+	running := map[core.TaskID]bool{}
+	for _, s := range c.w.slots {
+		if s.life == nil || s.life.st == nil {
+			continue
+		}
+		s.life.st.Tasks(func(id core.TaskID, st statestore.Store) {
+			if running[id] {
+				c.w.failf("task %v runs twice", id)
+			}
+			running[id] = true
+			if c.rows(s.life, id, st) == otherCommit {
+				cp, _ := st.Checkpoint()
+				c.w.failf("%s: task %v is at %v, committed is %v", s.instance, id, cp.Input, c.task(id).pos)
+			}
+		})
+	}
+	for _, t := range c.w.kafka.group.tasks {
+		s := c.task(t.id)
+		for i, p := range s.in {
+			if p != nil {
+				if o := c.w.kafka.offsets[p.Partition]; o.ok && o.Next != s.pos[i] {
+					c.w.failf("the group's offset of %v is %d, committed was %d", p.Partition, o.Next, s.pos[i])
+				}
+			}
+		}
+		c.logs(s)
+	}
+}
+
+// logs compares the changelogs, folded, with the second run's rows.
+func (c *checker) logs(s *shadow) {
+	for i, log := range s.logs {
+		if log == nil {
+			continue
+		}
+		rows := map[string]shadowRow{}
+		p := log.parts[s.id.Partition]
+		for o := p.start; o < p.end(); o++ {
+			switch e := &p.log[o]; {
+			case !e.committed() || e.gone:
+			case e.rec.Value == nil:
+				delete(rows, string(e.rec.Key))
+			default:
+				rows[string(e.rec.Key)] = shadowRow{e.rec.Value, e.rec.Time}
+			}
+		}
+		if !maps.EqualFunc(rows, s.tables[i].rows, func(a, b shadowRow) bool { return a.at == b.at && bytes.Equal(a.value, b.value) }) {
+			c.w.failf("changelog %v, folded, has %d rows, and a fresh run has %d or other ones", p.Partition, len(rows), len(s.tables[i].rows))
+		}
+	}
+}
+
+// ids are the tasks, in order.
+func (c *checker) ids() []core.TaskID {
+	return slices.SortedFunc(maps.Keys(c.tasks), func(a, b core.TaskID) int {
+		if a.Less(b) {
+			return -1
+		}
+		return 1
+	})
+}

@@ -1,0 +1,79 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/seed-81380e12/limpet/internal/invariant"
+)
+
+// Coverage counts the states that runs reach: those that the product and the simulator
+// name with invariant.Sometimes. It is safe for concurrent use.
+type Coverage struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+// Cover counts from now on. It must be called before anything runs, and counts for the
+// whole process.
+func Cover() *Coverage {
+	c := &Coverage{counts: map[string]int{}}
+	invariant.Observe(func(name string) {
+		c.mu.Lock()
+		c.counts[name]++
+		c.mu.Unlock()
+	})
+	return c
+}
+
+// Counts are how often each state was reached.
+func (c *Coverage) Counts() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
+}
+
+// Missing are the states of States that were never reached.
+func (c *Coverage) Missing() []string {
+	counts := c.Counts()
+	return slices.DeleteFunc(slices.Clone(States), func(s string) bool { return counts[s] > 0 })
+}
+
+// States are those that every large enough set of seeds must reach.
+var States = []string{
+	"shell: a commit came between offsets and changelog",
+	"shell: a restore took longer than tombstones are kept",
+	"shell: a revoked task needs one more commit",
+	"shell: a task is opened that nobody wants any more",
+	"shell: a task is revoked within a transaction",
+	"shell: a task was dropped when its commit was settled",
+	"shell: an abort takes a second generation with it",
+	"shell: an opening waits for a transaction of a lost membership",
+	"shell: fenced",
+	"shell: local state is older than tombstones are kept",
+	"shell: local state is rolled forward",
+	"shell: local state lies before the changelog's first offset",
+	"shell: the membership is lost within a transaction",
+	"shell: the outcome of a transaction is not known",
+	"sim: EndTxn comes in late",
+	"sim: EndTxn is lost",
+	"sim: a late batch is rejected",
+	"sim: a member learns that it was dropped",
+	"sim: a static member comes back in time",
+	"sim: a task that was opened has the rows of a fresh run",
+	"sim: a tombstone is gone",
+	"sim: a transaction expires",
+	"sim: a transaction left open is aborted by whoever opens its id",
+	"sim: a worker stops since a user function panics",
+	"sim: a worker stops since its disk fails",
+	"sim: an illegal generation is waited out",
+	"sim: committed offsets are waited for",
+	"sim: fenced at the offsets",
+	"sim: fenced inside EndTxn",
+	"sim: offsets of a task that is lost",
+	"sim: records of a repartition topic are deleted",
+	"sim: the answer to EndTxn is lost",
+	"sim: the membership is lost at the offsets",
+	"sim: two faults at once",
+}

@@ -1,0 +1,190 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// faults decides what goes wrong, and when.
+type faults struct {
+	on   bool
+	n    int
+	last int // step of the last one
+}
+
+// fate is what becomes of a request.
+type fate uint8
+
+const (
+	answered fate = iota
+	requestLost
+	requestLate
+	requestRefused
+	answerLost
+)
+
+// request draws the fate of one request.
+func (f *faults) request(w *world) fate {
+	if !f.on || !w.chance(25) {
+		return answered
+	}
+	f.n++
+	fate := fate(1 + w.rng.IntN(4))
+	w.note("fate", "", int64(fate), 0)
+	return fate
+}
+
+// strike lets something go wrong, now and then.
+func (f *faults) strike(w *world) {
+	if !f.on || !w.chance(w.set.faultEvery) {
+		return
+	}
+	if w.steps-f.last < 10 && f.last > 0 {
+		invariant.Sometimes("sim: two faults at once")
+	}
+	f.last = w.steps
+	s := w.slots[w.rng.IntN(len(w.slots))]
+	l := s.life
+	if l == nil {
+		if s.startAt-w.now > day/2 && w.chance(2) {
+			w.jump(day)
+			f.n++
+		}
+		return
+	}
+	switch w.rng.IntN(15) {
+	case 0, 1, 2:
+		l.crash()
+		if w.chance(8) {
+			w.note("disk lost", s.instance, 0, 0)
+			s.disk = statestore.NewMemory()
+		}
+		return
+	case 3: // stands still, often for longer than its session
+		l.until = w.now + core.Time(w.rng.IntN(int(3*w.set.session/time.Millisecond)))
+		w.note("pause", s.instance, int64(l.until-w.now), 0)
+	case 4, 13:
+		if l.member == nil {
+			return
+		}
+		l.member.mute = w.now + core.Time(w.rng.IntN(int(3*w.set.session/time.Millisecond)))
+		w.note("mute", s.instance, int64(l.member.mute-w.now), 0)
+	case 5:
+		if len(w.kafka.group.seats) > 0 {
+			w.kafka.group.dirty = true
+			w.note("rebalance asked", "", 0, 0)
+		}
+	case 6:
+		w.kafka.down = w.now + core.Time(w.rng.IntN(int(2*w.set.txnTimeout/time.Millisecond)))
+		w.note("coordinators down", "", int64(w.kafka.down-w.now), 0)
+	case 7:
+		if l.st != nil && !l.leaving && l.st.Err() == nil {
+			l.leave()
+		}
+	case 8:
+		w.clean()
+	case 9:
+		if l.st != nil {
+			l.sick, l.wasSick = diskState(1+w.rng.IntN(2)), true
+			w.note("disk", s.instance, int64(l.sick), 0)
+		}
+	case 10, 14:
+		by := core.Time(w.rng.IntN(60_000))
+		if !w.chance(3) {
+			by = day
+		}
+		w.jump(by)
+	case 11:
+		l.panics = 1 + w.rng.IntN(20)
+		w.note("panic planted", s.instance, int64(l.panics), 0)
+	case 12: // down for long, or for more than a day
+		l.crash()
+		s.startAt = w.now + core.Time(w.rng.IntN(5000))
+		if w.chance(2) {
+			s.startAt = w.now + day
+		}
+		return
+	}
+	f.n++
+}
+
+// day is more than topics keep tombstones.
+const day = core.Time(25 * time.Hour / time.Millisecond)
+
+// jump sets the clock forward. What is to be cleaned is cleaned before and after.
+func (w *world) jump(by core.Time) {
+	w.clean()
+	w.now += by
+	w.note("clock jumps", "", int64(by), 0)
+	w.clean()
+}
+
+// user is called by the functions of some topologies: they panic where a fault says so.
+func (w *world) user() {
+	l := w.running
+	if l == nil || l.panics == 0 {
+		return
+	}
+	if l.panics--; l.panics == 0 {
+		l.panicked = true
+		panic("a user function panics")
+	}
+}
+
+// clean compacts what is to be compacted. Of sources it leaves what is not consumed yet.
+func (w *world) clean() {
+	for _, t := range w.kafka.sorted() {
+		if !t.compacted() {
+			continue
+		}
+		for _, p := range t.parts {
+			to := p.end()
+			if !w.internal(t.Name) {
+				to = w.kafka.offsets[p.Partition].Next
+			}
+			if p.compact(w.now.Add(-24*time.Hour), w.now, to) {
+				invariant.Sometimes("sim: a tombstone is gone")
+			}
+			if w.chance(3) { // the first segments are empty, and deleted
+				for p.start < min(to, p.stable()) && (p.log[p.start].gone || p.log[p.start].control) {
+					p.start++
+				}
+			}
+			w.note("compact", t.Name, int64(p.ID), 0)
+		}
+	}
+}
+
+// excuse reports whether a worker may stop with an error.
+func (f *faults) excuse(l *life, err error) bool {
+	switch {
+	case l.panicked && errors.Is(err, core.ErrPanic):
+		invariant.Sometimes("sim: a worker stops since a user function panics")
+		return true
+	case l.wasSick && (errors.Is(err, statestore.ErrFull) || errors.Is(err, statestore.ErrIO)):
+		invariant.Sometimes("sim: a worker stops since its disk fails")
+		return true
+	}
+	return errors.Is(err, errRefused) && f.n > 0
+}
+
+// stop ends all faults: from now on everything works.
+func (f *faults) stop(w *world) {
+	f.on = false
+	w.kafka.down = w.now
+	for _, s := range w.slots {
+		s.startAt = min(s.startAt, w.now)
+		if l := s.life; l != nil {
+			l.until = w.now
+			l.sick, l.panics = diskFine, 0
+			if l.member != nil {
+				l.member.mute = w.now
+			}
+		}
+	}
+	w.note("calm", "", 0, 0)
+}

@@ -1,0 +1,84 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
+)
+
+var (
+	settings  = topology.NewTopic("settings", codec.String, codec.String, topology.Compacted())
+	questions = topology.NewTopic("questions", codec.String, codec.String)
+	replies   = topology.NewTopic("replies", codec.String, codec.String)
+)
+
+// lookup joins a stream with a table, with nothing in between. A question says which version
+// of its row there was when it was written: if one broker leads all partitions, the reply
+// has this version, or a later one.
+var lookup = scenario{
+	name: "lookup",
+	build: func(*world) *topology.Builder {
+		b := topology.New(app)
+		t := settings.Table(b)
+		topology.LeftJoin(questions.Stream(b), t, "reply", func(q string, v topology.Opt[string]) string { return q + "=" + v.Or("v-1") }).To(replies)
+		return b
+	},
+	topics: func(w *world) {
+		w.makeCompacted("settings")
+		w.make("questions", "replies")
+	},
+	next: func(w *world, n int, aborted bool) input {
+		key := fmt.Append(nil, "s", w.rng.IntN(4))
+		if w.chance(2) {
+			v := fmt.Sprint("v", n)
+			if aborted {
+				v = "aborted"
+			}
+			return input{"settings", key, []byte(v), epoch + core.Time(n), -1}
+		}
+		return input{"questions", key, fmt.Appendf(nil, "q%d>=v%d", n, w.version("settings", string(key))), epoch + core.Time(n), -1}
+	},
+	model: func(w *world) error {
+		asked := map[string]bool{}
+		for _, r := range w.history("questions") {
+			asked[string(r.Value)] = true
+		}
+		for _, r := range w.history("replies") {
+			q, reply, _ := strings.Cut(string(r.Value), "=v")
+			least, rest, _ := strings.Cut(reply, "=v")
+			q += "=v" + least
+			if !asked[q] {
+				return fmt.Errorf("%s is a reply too many", r.Value)
+			}
+			delete(asked, q)
+			var want, got int
+			if _, err := fmt.Sscanf(least+" "+rest, "%d %d", &want, &got); err != nil {
+				return fmt.Errorf("%s: %w", r.Value, err)
+			}
+			if got < want && w.set.nodes == 1 {
+				return fmt.Errorf("%s: the row is older than the question", r.Value)
+			}
+		}
+		if len(asked) > 0 {
+			return fmt.Errorf("no reply to %v", asked)
+		}
+		return nil
+	},
+}
+
+// version is what any reader sees now as the version of a row; -1: there is none.
+func (w *world) version(topic, key string) int {
+	t := w.kafka.topics[topic]
+	p := t.parts[shell.HashPartition([]byte(key), t.Partitions)]
+	v := -1
+	for o := range p.stable() {
+		if e := &p.log[o]; e.committed() && string(e.rec.Key) == key {
+			_, _ = fmt.Sscanf(string(e.rec.Value), "v%d", &v)
+		}
+	}
+	return v
+}

@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+	"github.com/seed-81380e12/limpet/statestore"
+)
+
+// slot is a place where a process runs, with its disk. After a crash another one runs
+// there, under the same name.
+type slot struct {
+	w        *world
+	instance string
+	disk     *statestore.Memory
+	damaged  bool // what is on disk cannot be read
+	life     *life
+	startAt  core.Time
+}
+
+// life is one process, from its start to its end.
+type life struct {
+	w        *world
+	slot     *slot
+	id       int
+	dead     bool
+	leaving  bool
+	until    core.Time // it stands still until then
+	st       *shell.Stepper
+	member   *member
+	main     *fetcher
+	hand     []shell.Fetched // polled, and not yet taken by the worker
+	fetchers []*fetcher
+	sealed   []sealed // of the transaction in hand
+	ctx      context.Context
+	cancel   context.CancelFunc
+	sick     diskState
+	wasSick  bool
+	panics   int // a user function panics, when it is called so often
+	panicked bool
+}
+
+// sealed is what a worker hands over as one task's part of a transaction.
+type sealed struct {
+	task      core.TaskID
+	next      []core.Offset
+	times     []core.Time
+	decisions []core.Decision
+}
+
+func (l *life) paused(now core.Time) bool { return now < l.until }
+
+// start starts a process.
+func (s *slot) start() {
+	w := s.w
+	w.lives++
+	l := &life{w: w, slot: s, id: w.lives}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	s.life = l
+	w.note("start", s.instance, int64(l.id), 0)
+	w.spawn(l, "start "+s.instance, func() {
+		cfg := shell.Config{
+			Broker: client{l}, Store: simDB{s.disk, l}, AppID: app,
+			CommitEvery: w.set.commitEvery, CommitBytes: w.set.commitBytes, BufferBytes: w.set.bufferBytes, CacheBytes: w.set.cacheBytes,
+			CheckMutation: w.set.mutation, Logger: slog.New(slog.DiscardHandler), Now: w.clock,
+		}
+		st, err := shell.NewStepper(l.ctx, w.check.plan, cfg, s.instance, shell.Background{
+			Commit: l.commit, Open: l.open, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords,
+		})
+		if l.dead {
+			return
+		}
+		if err != nil {
+			w.failf("start of %s: %w", s.instance, err)
+			return
+		}
+		l.st, l.main = st, st.Fetcher.(*fetcher)
+	})
+}
+
+func (l *life) commit(cs []*core.Commit, run func()) {
+	l.sealed = nil
+	for _, c := range cs {
+		l.sealed = append(l.sealed, sealed{c.Task, slices.Clone(c.Next), slices.Clone(c.Times), slices.Clone(c.Decisions)})
+	}
+	l.w.spawn(l, "commit "+l.slot.instance, run)
+}
+
+func (l *life) open(id core.TaskID, run func()) {
+	l.w.spawn(l, fmt.Sprintf("open %v %s", id, l.slot.instance), func() {
+		run()
+		if !l.dead {
+			l.w.check.opened(l, id)
+		}
+	})
+}
+
+// takeEvent gives the worker the next event of its group.
+func (l *life) takeEvent() {
+	e := l.member.events[0]
+	l.member.events = l.member.events[1:]
+	l.w.note("member", e.Task.String(), int64(e.Kind), int64(l.id))
+	l.st.Member(e)
+}
+
+// crash ends a process where it stands. What its disk has not synced is lost.
+func (l *life) crash() {
+	l.w.note("crash", l.slot.instance, int64(l.id), 0)
+	l.w.crashes++
+	l.end()
+	l.slot.disk.Crash()
+}
+
+func (l *life) end() {
+	l.dead = true
+	l.cancel()
+	l.w.kill(l)
+	l.fetchers = nil
+	l.slot.life = nil
+	l.slot.startAt = l.w.now + core.Time(l.w.rng.IntN(400))
+}
+
+// leave ends a process in good order: because its worker has failed, or because somebody
+// asked for it.
+func (l *life) leave() {
+	l.leaving = true
+	w, err := l.w, l.st.Err()
+	w.note("leave", l.slot.instance, int64(l.id), 0)
+	if err != nil && !w.faults.excuse(l, err) {
+		w.failf("worker of %s stops: %w", l.slot.instance, err)
+		return
+	}
+	w.spawn(l, "leave "+l.slot.instance, func() {
+		_ = l.st.Group.Close(l.ctx)
+		w.wait(func() bool { return l.st.Idle() })
+		if l.dead {
+			return
+		}
+		l.st.Close()
+		if l.sick != diskFine {
+			l.slot.disk.Crash() // nothing could be flushed
+		} else if err := l.slot.disk.Close(); err != nil {
+			w.failf("closing the store: %w", err)
+		}
+		l.slot.disk.Reopen()
+		l.dead = true
+		l.cancel()
+		l.slot.life = nil
+		l.slot.startAt = w.now + core.Time(w.rng.IntN(400))
+		w.note("left", l.slot.instance, int64(l.id), 0)
+		for _, r := range w.routines { // none but this one
+			if r.life == l && r != w.cur {
+				w.failf("process %s has ended, and %s still runs", l.slot.instance, r.name)
+			}
+		}
+	})
+}
+
+// diskState is what is wrong with a disk.
+type diskState uint8
+
+const (
+	diskFine diskState = iota
+	diskFull
+	diskFails
+)
+
+// simDB is the store of one process: it is of no use to a process that has ended.
+type simDB struct {
+	*statestore.Memory
+	l *life
+}
+
+var errDamaged = fmt.Errorf("sim: %w", statestore.ErrCorrupt)
+
+// Open opens a task's tables.
+func (d simDB) Open(id core.TaskID, tables []statestore.TableSpec) (statestore.Store, error) {
+	if d.l.dead {
+		return nil, statestore.ErrClosed
+	}
+	if d.l.slot.damaged {
+		return nil, errDamaged
+	}
+	s, err := d.Memory.Open(id, tables)
+	if err != nil {
+		d.l.w.failf("store of task %v at %s: %w", id, d.l.slot.instance, err) // with one worker no task is busy
+		return nil, errDamaged
+	}
+	return simStore{s, d.l}, err
+}
+
+type simStore struct {
+	statestore.Store
+	l *life
+}
+
+func (s simStore) Apply(writes []core.Write, cp statestore.Checkpoint) error {
+	if s.l.dead {
+		return statestore.ErrClosed
+	}
+	if err := s.l.sickness(); err != nil {
+		return err
+	}
+	if err := s.Store.Apply(writes, cp); err != nil {
+		return err
+	}
+	if s.l.w.chance(s.l.w.set.flush) {
+		s.l.w.note("flush", s.l.slot.instance, 0, 0)
+		return s.Store.Flush()
+	}
+	return nil
+}
+
+func (s simStore) Close() error {
+	if s.l.dead {
+		return statestore.ErrClosed
+	}
+	if err := s.Store.Close(); err != nil {
+		return err
+	}
+	return s.l.sickness() // it is closed all the same
+}
+
+func (l *life) sickness() error {
+	switch l.sick {
+	case diskFull:
+		return fmt.Errorf("sim: %w", statestore.ErrFull)
+	case diskFails:
+		return fmt.Errorf("sim: %w", statestore.ErrIO)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package sim
+
+import (
+	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/shell"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// scenario is a topology with its input, and a naive model of what must come of it.
+type scenario struct {
+	name   string
+	build  func(*world) *topology.Builder
+	topics func(*world)
+	// next makes the nth record of the input; one that will be aborted says so.
+	next func(w *world, n int, aborted bool) input
+	// model looks at the whole history when all is consumed. It must not share anything with
+	// the product but codecs. nil: the second run of check.go is all.
+	model func(*world) error
+}
+
+var scenarios = []scenario{email, lookup, count, windows, outer, foreign, random}
+
+// make creates topics with as many partitions as the run has.
+func (w *world) make(names ...string) {
+	for _, n := range names {
+		w.kafka.create(shell.Topic{Name: n, Partitions: w.set.partitions})
+	}
+}
+
+func (w *world) makeCompacted(names ...string) {
+	for _, n := range names {
+		w.kafka.create(shell.Topic{Name: n, Partitions: w.set.partitions, Config: map[string]string{"cleanup.policy": "compact"}})
+	}
+}
+
+// history is all that was ever committed in a topic, partition by partition.
+func (w *world) history(topic string) (all []core.RawRecord) {
+	for _, p := range w.kafka.topics[topic].parts {
+		for i := range p.log {
+			if e := &p.log[i]; e.committed() {
+				all = append(all, e.rec)
+			}
+		}
+	}
+	return all
+}

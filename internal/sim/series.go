@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Series says which seeds to run.
+type Series struct {
+	First    uint64
+	Seeds    int // 0: no end
+	For      time.Duration
+	Scenario string
+	Workers  int
+	Trace    int
+	// Repeat is the command line that runs one seed again, without the seed.
+	Repeat string
+}
+
+// Run runs the seeds and prints to out, now and then, how far it is. It ends with the first
+// seed that finds something, and returns that as an error, when all seeds are done, or when ctx ends.
+func (s Series) Run(ctx context.Context, out io.Writer) error {
+	debug.SetGCPercent(400) // runs are short, and leave much behind
+	cover := Cover()
+	if s.For > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, s.For)
+		defer done()
+	}
+	var (
+		mu    sync.Mutex
+		sum   = totals{began: time.Now()}
+		next  = s.First
+		found *Result
+		wg    sync.WaitGroup
+	)
+	told := sum.began
+	take := func() (seed uint64, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		ok = found == nil && ctx.Err() == nil && (s.Seeds == 0 || next-s.First < uint64(s.Seeds))
+		seed = next
+		next++
+		return seed, ok
+	}
+	for range max(1, s.Workers) {
+		wg.Go(func() {
+			for seed, ok := take(); ok; seed, ok = take() {
+				r := Run(Options{Seed: seed, Scenario: s.Scenario, Trace: s.Trace})
+				mu.Lock()
+				if sum.add(&r); r.Err != nil && (found == nil || r.Seed < found.Seed) {
+					found = &r
+				}
+				if now := time.Now(); now.Sub(told) >= 10*time.Second {
+					told = now
+					fmt.Fprintln(out, &sum)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Fprintln(out, &sum)
+	if s.Seeds == 1 && found == nil && s.Trace > traceLast {
+		fmt.Fprint(out, Run(Options{Seed: s.First, Scenario: s.Scenario, Trace: s.Trace}).Trace)
+	}
+	if found != nil {
+		fmt.Fprintf(out, "\nthe last events, with step, ms, what, whose, and numbers:\n%s\nseed %d, %s: %v\nagain: %s --seed %d\n",
+			found.Trace, found.Seed, found.Scenario, found.Err, s.command(), found.Seed)
+		text, _, _ := strings.Cut(found.Err.Error(), "\n")
+		return fmt.Errorf("sim: seed %d found: %s", found.Seed, text)
+	}
+	if missing := cover.Missing(); sum.seeds >= 500 && s.Scenario == "" && len(missing) > 0 {
+		return fmt.Errorf("sim: %d seeds never reached: %s", sum.seeds, strings.Join(missing, "; "))
+	}
+	return nil
+}
+
+func (s Series) command() string {
+	if s.Scenario != "" {
+		return s.Repeat + " --scenario " + s.Scenario
+	}
+	return s.Repeat
+}
+
+// totals add up runs.
+type totals struct {
+	began                                                time.Time
+	seeds, steps, commits, crashes, faults, records, bad int
+}
+
+func (t *totals) add(r *Result) {
+	t.seeds++
+	t.steps += r.Steps
+	t.commits += r.Commits
+	t.crashes += r.Crashes
+	t.faults += r.Faults
+	t.records += r.Records
+	if r.Err != nil {
+		t.bad++
+	}
+}
+
+func (t *totals) String() string {
+	took := time.Since(t.began)
+	return fmt.Sprintf("%d seeds in %v (%.0f a second): %d steps, %d records, %d transactions, %d faults, %d of them crashes; %d found something",
+		t.seeds, took.Round(time.Second), float64(t.seeds)/max(took.Seconds(), 1e-3), t.steps, t.records, t.commits, t.faults, t.crashes, t.bad)
+}
+
+// PrintBugs plants each mistake and prints how many seeds it takes to find it. It returns an
+// error when one was not found within 1 000.
+func PrintBugs(ctx context.Context, first uint64, out io.Writer) error {
+	missed := 0
+	for _, b := range Bugs {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r, tries, ok := b.Find(first, 1000)
+		switch {
+		case tries == 0:
+			fmt.Fprintf(out, "%-62s not in this build\n", b.Name)
+		case !ok:
+			missed++
+			fmt.Fprintf(out, "%-62s NOT FOUND in %d seeds\n", b.Name, tries)
+		default:
+			text, _, _ := strings.Cut(r.Err.Error(), "\n")
+			fmt.Fprintf(out, "%-62s %4d seeds, %s: %.90s\n", b.Name, tries, r.Scenario, text)
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("sim: %d of %d planted mistakes were not found", missed, len(Bugs))
+	}
+	return nil
+}
