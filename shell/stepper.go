@@ -110,6 +110,12 @@ func (s *Stepper) Due() (at time.Time, ok bool) { return s.w.due() }
 // Begin begins a transaction with what was stepped.
 func (s *Stepper) Begin(now time.Time) { s.w.begin(now) }
 
+// TickDue is when Tick should be called; ok = false: no task asks for the time.
+func (s *Stepper) TickDue() (at time.Time, ok bool) { return s.w.tickDue() }
+
+// Tick tells the tasks the wall clock's time.
+func (s *Stepper) Tick(now time.Time) { s.w.tick(now) }
+
 // Err is why the worker has failed. The Group must then be closed.
 func (s *Stepper) Err() error { return s.w.err }
 

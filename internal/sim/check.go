@@ -185,8 +185,14 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 		}
 	}
 	for _, d := range sc.decisions {
-		if d.Source == core.Ticked {
+		switch d.Source {
+		case core.Ticked:
 			if err := s.core.Tick(core.Time(d.N)); err != nil {
+				return err
+			}
+			continue
+		case core.Passed:
+			if err := s.core.Pass(core.Time(d.N)); err != nil {
 				return err
 			}
 			continue

@@ -67,6 +67,7 @@ var States = []string{
 	"sim: a transaction left open is aborted by whoever opens its id",
 	"sim: a worker stops since a user function panics",
 	"sim: a worker stops since its disk fails",
+	"sim: a worker stops since its store is damaged",
 	"sim: an illegal generation is waited out",
 	"sim: committed offsets are waited for",
 	"sim: fenced at the offsets",

@@ -59,9 +59,13 @@ func (f *faults) strike(w *world) {
 	switch w.rng.IntN(15) {
 	case 0, 1, 2:
 		l.crash()
-		if w.chance(8) {
+		switch w.rng.IntN(16) {
+		case 0, 1:
 			w.note("disk lost", s.instance, 0, 0)
 			s.disk = statestore.NewMemory()
+		case 2:
+			w.note("disk damaged", s.instance, 0, 0)
+			s.damaged = true
 		}
 		return
 	case 3: // stands still, often for longer than its session
@@ -162,6 +166,9 @@ func (w *world) clean() {
 // excuse reports whether a worker may stop with an error.
 func (f *faults) excuse(l *life, err error) bool {
 	switch {
+	case l.slot.damaged && errors.Is(err, statestore.ErrCorrupt):
+		invariant.Sometimes("sim: a worker stops since its store is damaged")
+		return true
 	case l.panicked && errors.Is(err, core.ErrPanic):
 		invariant.Sometimes("sim: a worker stops since a user function panics")
 		return true

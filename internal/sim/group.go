@@ -50,6 +50,8 @@ type member struct {
 	events []shell.GroupEvent
 	closed bool
 	mute   core.Time // until then it does not beat
+	// unanswered revocations of a membership that was lost: it joins anew when there are none.
+	unanswered int
 }
 
 func (g *group) join(m *member) {
@@ -235,7 +237,7 @@ func (m *member) behind() bool {
 	if m.closed {
 		return m.seat != nil && m.gen != m.l.w.kafka.group.gen
 	}
-	return m.seat == nil || m.seat.out || len(m.seat.inbox) > 0 || m.gen != m.l.w.kafka.group.gen
+	return m.seat == nil && m.unanswered == 0 || m.seat != nil && (m.seat.out || len(m.seat.inbox) > 0 || m.gen != m.l.w.kafka.group.gen)
 }
 
 // beat hears of the group.
@@ -269,7 +271,8 @@ func (m *member) lost() {
 	m.seat = nil
 	m.events = append(m.events, shell.GroupEvent{Kind: shell.Lost, Err: shell.ErrLost})
 	for _, id := range m.held {
-		m.events = append(m.events, shell.GroupEvent{Kind: shell.Revoked, Task: id, Done: func() {}})
+		m.unanswered++
+		m.events = append(m.events, shell.GroupEvent{Kind: shell.Revoked, Task: id, Done: func() { m.unanswered-- }})
 	}
 	m.held = nil
 }

@@ -147,6 +147,9 @@ func (l *life) leave() {
 			w.failf("closing the store: %w", err)
 		}
 		l.slot.disk.Reopen()
+		if l.slot.damaged { // somebody deletes it, as the error says
+			l.slot.disk, l.slot.damaged = statestore.NewMemory(), false
+		}
 		l.dead = true
 		l.cancel()
 		l.slot.life = nil

@@ -84,7 +84,9 @@ func (w *world) settled() bool {
 			return false
 		}
 		if _, due := l.st.Due(); due {
-			return false
+			if _, ticks := l.st.TickDue(); !ticks { // else there is always a tick to commit
+				return false
+			}
 		}
 	}
 	return !w.kafka.group.busy()

@@ -192,6 +192,7 @@ const (
 	doMember             // the worker takes an event of its group
 	doGoOn               // the worker steps what is in hand
 	doBegin              // the worker begins a transaction
+	doTick               // the worker tells its tasks the time
 	doLeave              // a worker that has failed leaves the group
 	doMarker             // a marker of a transaction that is decided
 	doMessage            // a late request comes in
@@ -248,6 +249,9 @@ func (w *world) gather() {
 		}
 		if due, ok := l.st.Due(); ok && !w.clock().Before(due) {
 			add(action{kind: doBegin, l: l})
+		}
+		if due, ok := l.st.TickDue(); ok && !w.clock().Before(due) {
+			add(action{kind: doTick, l: l})
 		}
 		if l.st.Err() != nil && !l.leaving {
 			add(action{kind: doLeave, l: l})
@@ -315,6 +319,9 @@ func (w *world) step() {
 	case doBegin:
 		w.note("begin", "", int64(a.l.id), int64(w.now))
 		a.l.st.Begin(w.clock())
+	case doTick:
+		w.note("tick", "", int64(a.l.id), 0)
+		a.l.st.Tick(w.clock())
 	case doLeave:
 		a.l.leave()
 	case doMarker:
@@ -342,6 +349,9 @@ func (w *world) idle() {
 		}
 		if s.life.st != nil && !s.life.paused(w.now) {
 			if due, ok := s.life.st.Due(); ok {
+				at = min(at, core.Time(due.UnixMilli()))
+			}
+			if due, ok := s.life.st.TickDue(); ok {
 				at = min(at, core.Time(due.UnixMilli()))
 			}
 		}
