@@ -19,6 +19,11 @@ type request struct {
 	open    bool
 	began   time.Time
 	records int64 // input that the request consumes
+	// held ends when the membership is lost that the tasks are of. What is not sent by then
+	// must not be sent: once the member has joined anew, and perhaps been given the same tasks
+	// again, the broker would take it, though others have committed in between. nil: never.
+	held context.Context
+	drop context.CancelFunc // ends held
 }
 
 // part is one task's share of a request.
@@ -109,7 +114,15 @@ func (c *committer) commit(ctx context.Context, r *request) result {
 	if len(r.parts) == 0 {
 		return result{r, committed, nil}
 	}
-	err := c.transact(ctx, r)
+	held := r.held
+	if held == nil {
+		held = ctx
+	}
+	err := c.transact(held, r)
+	if err != nil && held.Err() != nil && ctx.Err() == nil && !errors.Is(err, ErrInstanceFenced) {
+		invariant.Sometimes("shell: a transaction ends with its membership")
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
 	if err == nil {
 		c.fences = 0
 		maps.Copy(c.purge, c.read)
@@ -143,6 +156,11 @@ func (c *committer) recover(ctx context.Context, r *request, err error) result {
 	var out outcome
 	var large *SizeError
 	switch {
+	case errors.Is(err, ErrLost):
+		// Our transaction is still open, and its pending offsets would keep the next owner
+		// from reading the committed ones.
+		invariant.Sometimes("shell: the membership is lost within a transaction")
+		out = lost
 	case errors.Is(err, ErrAborted):
 		if e := c.prod.Abort(ctx); e == nil {
 			if invariant.Bug("an aborted transaction is taken for a committed one") {
@@ -168,11 +186,6 @@ func (c *committer) recover(ctx context.Context, r *request, err error) result {
 		}
 		invariant.Sometimes("shell: fenced")
 		out = reopen
-	case errors.Is(err, ErrLost):
-		invariant.Sometimes("shell: the membership is lost within a transaction")
-		// Our transaction is still open, and its pending offsets would keep the next owner
-		// from reading the committed ones.
-		out = lost
 	default:
 		_ = c.prod.Abort(ctx) // best effort: what we leave open is aborted by its timeout
 		return result{r, failed, err}

@@ -233,7 +233,8 @@ const (
 	// Revoked: the task must be committed and closed.
 	Revoked
 	// Lost: the membership is over, all tasks are somebody else's already: drop them.
-	// Revoked events of those tasks may follow. The group joins anew by itself.
+	// Revoked events of those tasks may follow. The group joins anew by itself, when these
+	// are answered: what was begun under the old membership has then been stopped.
 	Lost
 	// Failed: the group cannot go on, because of Err.
 	Failed

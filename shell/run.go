@@ -181,7 +181,7 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	defer func() { _ = m.prod.Close() }()
 	defer m.fetcher.Close()
 
-	w := &worker{id: n, cfg: p.cfg, layout: p.layout, log: log, fetch: m.fetcher, routes: map[Partition]route{}, globals: p.globals.join()}
+	w := &worker{id: n, hard: hard, cfg: p.cfg, layout: p.layout, log: log, fetch: m.fetcher, routes: map[Partition]route{}, globals: p.globals.join()}
 	flow := newTaskFlow(w)
 	w.open = p.openInBackground(hard, flow.opened)
 	failed := make(chan error, 1)

@@ -62,7 +62,7 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 		return nil, err
 	}
 	w := &worker{
-		cfg: &cfg, layout: layout, log: cfg.Logger, fetch: m.fetcher, routes: map[Partition]route{},
+		hard: hard, cfg: &cfg, layout: layout, log: cfg.Logger, fetch: m.fetcher, routes: map[Partition]route{},
 		beat: func() {},
 	}
 	s := &Stepper{w: w, op: p.opener, c: p.committer(m, cfg.Logger), prod: m.prod, Group: m.group, Fetcher: m.fetcher}

@@ -34,7 +34,6 @@ var Bugs = []Bug{
 	{Name: "what was fetched before an abort is taken", Inside: true},
 	{Name: "a revocation is answered before the last commit", Inside: true},
 	{Name: "a lost membership keeps its tasks", Inside: true},
-	{Name: "tasks are opened while a lost transaction is under way", Inside: true},
 	{Name: "tables are fetched before streams", Inside: true, Scenario: "lookup"},
 	{Name: "batches of one fetch are stepped one by one", Inside: true, Scenario: "lookup"},
 	{Name: "every source has caught up", Inside: true, Scenario: "lookup"},

@@ -183,7 +183,7 @@ func (p *producer) usable(what string) error {
 	return nil
 }
 
-func (p *producer) Produce(_ context.Context, batches []*shell.ProduceBatch) (err error) {
+func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) (err error) {
 	if err := p.usable("Produce"); err != nil {
 		return err
 	}
@@ -217,6 +217,8 @@ func (p *producer) Produce(_ context.Context, batches []*shell.ProduceBatch) (er
 				switch {
 				case p.fenced():
 					err = shell.ErrFenced
+				case ctx.Err() != nil:
+					err, p.unsure = ctx.Err(), true
 				case fate == requestLost:
 					err = shell.ErrAborted
 				case fate == requestLate:
@@ -235,7 +237,7 @@ func (p *producer) Produce(_ context.Context, batches []*shell.ProduceBatch) (er
 				}
 			})
 			if again {
-				w.wait(func() bool { return p.id.cur == nil || p.fenced() })
+				w.wait(func() bool { return p.id.cur == nil || p.fenced() || ctx.Err() != nil })
 			}
 		}
 	}
@@ -281,7 +283,7 @@ func cloneRecords(rs []core.RawRecord) []core.RawRecord {
 	return c
 }
 
-func (p *producer) SendOffsets(_ context.Context, g shell.Group, offsets []shell.GroupOffset) (err error) {
+func (p *producer) SendOffsets(ctx context.Context, g shell.Group, offsets []shell.GroupOffset) (err error) {
 	if err := p.usable("SendOffsets"); err != nil {
 		return err
 	}
@@ -293,11 +295,16 @@ func (p *producer) SendOffsets(_ context.Context, g shell.Group, offsets []shell
 	fate := w.faults.request(w)
 	ahead := w.chance(2) // AddOffsetsToTxn was sent before: only the group looks at this request
 	for again := true; again && !p.l.dead; {
+		seat, gen := m.seat, m.gen // what the request says
+		lost, ok := m.missing(os)
+		if err := ctx.Err(); err != nil {
+			return p.fail(err)
+		}
 		p.l.call("TxnOffsetCommit", func() {
 			again = false
 			grp := w.kafka.group
-			switch lost, ok := m.missing(os); {
-			case p.fenced() && (!ahead || m.seat != nil && !m.seat.out):
+			switch {
+			case p.fenced() && (!ahead || seat != nil && !seat.out):
 				err = shell.ErrFenced
 				invariant.Sometimes("sim: fenced at the offsets")
 			case ok:
@@ -305,11 +312,11 @@ func (p *producer) SendOffsets(_ context.Context, g shell.Group, offsets []shell
 				w.note("not held", lost.String(), int64(p.l.id), 0)
 				m.rejoin()
 				invariant.Sometimes("sim: offsets of a task that is lost")
-			case m.seat == nil || m.seat.out:
+			case seat == nil || seat.out:
 				err = shell.ErrLost
 				m.rejoin()
 				invariant.Sometimes("sim: the membership is lost at the offsets")
-			case m.gen != grp.gen:
+			case gen != grp.gen:
 				invariant.Sometimes("sim: an illegal generation is waited out")
 				again = true
 			case fate == requestLost:
@@ -323,7 +330,7 @@ func (p *producer) SendOffsets(_ context.Context, g shell.Group, offsets []shell
 		})
 		if again {
 			w.wait(func() bool {
-				return p.fenced() || m.seat == nil || m.seat.out || m.gen == w.kafka.group.gen && (p.id.cur == nil || p.id.cur.state == txnOngoing)
+				return ctx.Err() != nil || p.fenced() || m.seat == nil || m.seat.out || m.gen == w.kafka.group.gen && (p.id.cur == nil || p.id.cur.state == txnOngoing)
 			})
 		}
 	}

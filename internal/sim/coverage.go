@@ -47,7 +47,7 @@ var States = []string{
 	"shell: a revoked task needs one more commit",
 	"shell: a task is opened that nobody wants any more",
 	"shell: a task is revoked within a transaction",
-	"shell: a task was dropped when its commit was settled",
+	"shell: a transaction ends with its membership",
 	"shell: an abort takes a second generation with it",
 	"shell: an opening waits for a transaction of a lost membership",
 	"shell: fenced",
