@@ -149,9 +149,9 @@ func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want m
 	for i := range commit.Outputs {
 		o := &commit.Outputs[i]
 		to := s.sinks[o.Sink]
-		n := s.id.Partition % to.Partitions
+		n := s.id.Partition % to.Partitions // nothing here chooses topics and partitions itself
 		if o.Key != nil {
-			n = shell.HashPartition(o.Key, to.Partitions)
+			n = core.HashPartition(o.Key, to.Partitions)
 		}
 		p := to.parts[n]
 		want[p] = append(want[p], cloneRecords([]core.RawRecord{{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time}})...)
@@ -196,6 +196,9 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 				return err
 			}
 			continue
+		}
+		if d.Source < 0 {
+			return fmt.Errorf("decision %d is none that is known here", d.Source)
 		}
 		b := &core.Batch{Source: d.Source, CaughtUp: true, Next: at[d.Source]}
 		p := s.in[d.Source]

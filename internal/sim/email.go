@@ -6,7 +6,6 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/examples/emailservice"
-	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/topology"
 )
 
@@ -82,7 +81,7 @@ var email = scenario{
 // newest is the version of a customer that any reader sees now; -1: none.
 func (w *world) newest(topic, key string) int {
 	t := w.kafka.topics[topic]
-	p := t.parts[shell.HashPartition([]byte(key), t.Partitions)]
+	p := t.parts[core.HashPartition([]byte(key), t.Partitions)]
 	v := -1
 	for o := range p.stable() {
 		if e := &p.log[o]; e.committed() && string(e.rec.Key) == key {

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"github.com/seed-81380e12/limpet/core"
-	"github.com/seed-81380e12/limpet/shell"
 )
 
 // feeder writes the input: records one by one, or some in a transaction, of which some are
@@ -50,7 +49,7 @@ func (f *feeder) feed() {
 	t := k.topics[in.topic]
 	n := in.partition
 	if n < 0 {
-		n = shell.HashPartition(in.key, t.Partitions)
+		n = core.HashPartition(in.key, t.Partitions)
 	}
 	r := core.RawRecord{Key: in.key, Value: in.value, Time: in.at}
 	w.note("feed", in.topic, int64(n), int64(t.parts[n].end()))

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
-	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
@@ -73,7 +72,7 @@ var lookup = scenario{
 // version is what any reader sees now as the version of a row; -1: there is none.
 func (w *world) version(topic, key string) int {
 	t := w.kafka.topics[topic]
-	p := t.parts[shell.HashPartition([]byte(key), t.Partitions)]
+	p := t.parts[core.HashPartition([]byte(key), t.Partitions)]
 	v := -1
 	for o := range p.stable() {
 		if e := &p.log[o]; e.committed() && string(e.rec.Key) == key {
