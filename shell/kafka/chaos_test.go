@@ -26,8 +26,8 @@ type counting struct {
 	g     shell.Group
 	group string
 	parts int32
-	next  core.Offset   // transactions that are committed
-	ends  []core.Offset // of the last try of transaction t in partition i, at t*parts+i
+	next  core.Offset              // transactions that are committed
+	ends  map[[2]int32]core.Offset // by transaction and partition, of the last try
 
 	aborted, unknown, fenced int
 }
@@ -46,9 +46,11 @@ func (c *counting) transaction(ctx context.Context) error {
 	if err := c.p.Produce(ctx, batches); err != nil {
 		return err
 	}
-	c.ends = c.ends[:int(c.next)*int(c.parts)]
-	for _, b := range batches {
-		c.ends = append(c.ends, b.End)
+	if c.ends == nil {
+		c.ends = map[[2]int32]core.Offset{}
+	}
+	for i, b := range batches {
+		c.ends[[2]int32{int32(c.next), int32(i)}] = b.End
 	}
 	if err := c.p.SendOffsets(ctx, c.g, []shell.GroupOffset{{Partition: tp("in", 0), Next: c.next + 1}}); err != nil {
 		return err
@@ -103,8 +105,9 @@ func (c *counting) check(addrs []string) {
 	ends := map[shell.Partition]core.Offset{}
 	for i := range c.parts {
 		equal(c.t, fmt.Sprint("partition ", i), kvalues(got[i]), want)
-		for n := range c.next {
-			if last, end := got[i][(n+1)*perTransaction-1].Offset, c.ends[int(n)*int(c.parts)+int(i)]; end != core.Offset(last)+1 {
+		for n := range int32(c.next) {
+			last := core.Offset(got[i][(n+1)*perTransaction-1].Offset)
+			if end, ok := c.ends[[2]int32{n, i}]; ok && end != last+1 { // ok: of this run
 				c.t.Errorf("%v: transaction %d was said to end before %d; its last record has offset %d", tp("out", i), n, end, last)
 			}
 		}
