@@ -1,7 +1,5 @@
 package core
 
-import "fmt"
-
 // Paced is a row of which a change went on lately, and the change that waits since, if any.
 type Paced[V any] struct {
 	Since   Time // when one went on
@@ -93,23 +91,13 @@ func (e *every[K, V]) index(tx *Tx) bool {
 		return true
 	}
 	e.rows.clear()
-	var bad error
-	err := e.tb.view.Scan(nil, nil, func(key, value []byte, _ Time) bool {
-		k, err := e.tb.kc.Decode(key)
-		p, err2 := e.tb.vc.Decode(value)
-		if err != nil || err2 != nil {
-			bad = fmt.Errorf("%w: stored row %q: %w, %w", ErrDecode, key, err, err2)
-			return false
+	e.indexed = scanStored(tx, e.tb, func(k K, value []byte, _ Time) error {
+		p, err := e.tb.vc.Decode(value)
+		if err == nil {
+			e.rows.push(dueKey[K]{at: p.Since, key: k})
 		}
-		e.rows.push(dueKey[K]{at: p.Since, key: k})
-		return true
+		return err
 	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if e.indexed = bad == nil; !e.indexed {
-		tx.fail(e.tb.node, bad)
-	}
 	return e.indexed
 }
 

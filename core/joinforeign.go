@@ -203,7 +203,7 @@ func (s *Subscriptions[F, K, B]) load(tx *Tx) bool {
 		return true
 	}
 	s.by = map[F][]subscriber[K]{}
-	s.loaded = scanKeys(tx, s.tb, func(k Subscriber[F, K]) { s.index(k, true) })
+	s.loaded = scanKeys(tx, s.tb, func(k Subscriber[F, K], _ Time) { s.index(k, true) })
 	return s.loaded
 }
 

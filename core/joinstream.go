@@ -188,29 +188,8 @@ func (b *Buffer[K, V]) load(tx *Tx) bool {
 	}
 	b.times, b.newest = map[K][]timedSeq{}, NoTime
 	b.gone.clear()
-	b.loaded = scanKeys(tx, b.tb, func(k Timed[K]) { b.index(k) })
+	b.loaded = scanKeys(tx, b.tb, func(k Timed[K], _ Time) { b.index(k) })
 	return b.loaded
-}
-
-// scanKeys calls f with the key of each committed row of tb.
-func scanKeys[K comparable, V any](tx *Tx, tb *Table[K, V], f func(K)) bool {
-	var bad error
-	err := tb.view.Scan(nil, nil, func(key, _ []byte, _ Time) bool {
-		k, err := tb.kc.Decode(key)
-		if err != nil {
-			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-			return false
-		}
-		f(k)
-		return true
-	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if bad != nil {
-		tx.fail(tb.node, bad)
-	}
-	return bad == nil
 }
 
 // index adds a row to the index.
@@ -316,7 +295,7 @@ func (l *LonelyTable[K, A, B]) load(tx *Tx) bool {
 	l.open = map[Lonely[K]]struct{}{}
 	l.due[0].clear()
 	l.due[1].clear()
-	l.loaded = scanKeys(tx, l.tb, l.index)
+	l.loaded = scanKeys(tx, l.tb, func(k Lonely[K], _ Time) { l.index(k) })
 	return l.loaded
 }
 

@@ -62,7 +62,7 @@ func (p *parking[K, V]) load(tx *Tx) bool {
 	}
 	p.lists, p.count = map[K][]timedSeq{}, 0
 	p.due.clear()
-	p.loaded = scanKeys(tx, p.tb, p.add)
+	p.loaded = scanKeys(tx, p.tb, func(k Timed[K], _ Time) { p.add(k) })
 	return p.loaded
 }
 

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"slices"
 )
 
@@ -36,22 +35,7 @@ func (o *Reorder[K, V]) load(tx *Tx) bool {
 	}
 	o.numbers = map[K][]int64{}
 	o.due.clear()
-	var bad error
-	err := o.wait.view.Scan(nil, nil, func(key, _ []byte, at Time) bool {
-		var k KeyID[K, int64]
-		if k, bad = o.wait.kc.Decode(key); bad == nil {
-			o.index(k, at)
-		}
-		return bad == nil
-	})
-	if o.loaded = err == nil && bad == nil; !o.loaded {
-		if err != nil {
-			bad = fmt.Errorf("%w: %w", ErrState, err)
-		} else {
-			bad = fmt.Errorf("%w: stored key: %w", ErrDecode, bad)
-		}
-		tx.fail(o.wait.node, bad)
-	}
+	o.loaded = scanKeys(tx, o.wait, o.index)
 	return o.loaded
 }
 

@@ -180,3 +180,34 @@ func MapScanner[K, V, W any](n NodeID, to func(V) W, from Scanner[K, V]) Scanner
 		}) && tx.err == nil
 	}
 }
+
+// scanStored calls f with each committed row of tb, in the order of the keys' bytes, and its
+// value as it is stored: for what a task makes of its rows when it begins. It reports false
+// when the task has failed: with an error of f, which says that the value is wrong, too.
+func scanStored[K comparable, V any](tx *Tx, tb *Table[K, V], f func(k K, value []byte, at Time) error) bool {
+	var bad error
+	err := tb.view.Scan(nil, nil, func(key, value []byte, at Time) bool {
+		k, err := tb.kc.Decode(key)
+		if err != nil {
+			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
+		} else if err = f(k, value, at); err != nil {
+			bad = fmt.Errorf("%w: stored row %q: %w", ErrDecode, key, err)
+		}
+		return bad == nil
+	})
+	if err != nil {
+		bad = fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if bad != nil {
+		tx.fail(tb.node, bad)
+	}
+	return bad == nil
+}
+
+// scanKeys is scanStored for those who need no values.
+func scanKeys[K comparable, V any](tx *Tx, tb *Table[K, V], f func(k K, at Time)) bool {
+	return scanStored(tx, tb, func(k K, _ []byte, at Time) error {
+		f(k, at)
+		return nil
+	})
+}

@@ -134,24 +134,14 @@ func (s *suppress[K, V]) index(tx *Tx) bool {
 	}
 	s.held.clear()
 	s.bytes = 0
-	var bad error
-	err := s.tb.view.Scan(nil, nil, func(key, value []byte, _ Time) bool {
-		k, err := s.tb.kc.Decode(key)
-		h, err2 := s.tb.vc.Decode(value)
-		if err != nil || err2 != nil {
-			bad = fmt.Errorf("%w: stored row %q: %w, %w", ErrDecode, key, err, err2)
-			return false
+	s.indexed = scanStored(tx, s.tb, func(k K, value []byte, _ Time) error {
+		h, err := s.tb.vc.Decode(value)
+		if err == nil {
+			s.held.push(dueKey[K]{at: h.Since, key: k})
+			s.bytes += s.size(tx, k, h)
 		}
-		s.held.push(dueKey[K]{at: h.Since, key: k})
-		s.bytes += s.size(tx, k, h)
-		return true
+		return err
 	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if s.indexed = bad == nil; !s.indexed {
-		tx.fail(s.tb.node, bad)
-	}
 	return s.indexed
 }
 

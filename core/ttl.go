@@ -1,7 +1,5 @@
 package core
 
-import "fmt"
-
 // Expiry deletes the rows of a table that have become too old: those whose time is more than
 // the time to live behind the operator's time, which is the greatest one of the records that
 // it took. Rows go by their time, of equal times by the key's bytes, when the record has come
@@ -91,23 +89,6 @@ func (e *Expiry[K, V]) index(tx *Tx) bool {
 		return true
 	}
 	e.due.clear()
-	var bad error
-	err := e.tb.view.Scan(nil, nil, func(key, _ []byte, at Time) bool {
-		k, err := e.tb.kc.Decode(key)
-		if err != nil {
-			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-			return false
-		}
-		e.dated(k, at)
-		return true
-	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if bad != nil {
-		tx.fail(e.tb.node, bad)
-		return false
-	}
-	e.indexed = true
-	return true
+	e.indexed = scanKeys(tx, e.tb, e.dated)
+	return e.indexed
 }

@@ -322,13 +322,7 @@ func (v *Versions[K, V]) index(tx *Tx) bool {
 	var old []Version[K]
 	var last Version[K]
 	first := true
-	var bad error
-	err := v.tb.view.Scan(nil, nil, func(key, value []byte, _ Time) bool {
-		k, err := v.tb.kc.Decode(key)
-		if err != nil {
-			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-			return false
-		}
+	v.indexed = scanStored(tx, v.tb, func(k Version[K], value []byte, _ Time) error {
 		v.clock.move(k.At) // so it is, unless the committed times are lost
 		switch {
 		case k.At > limit:
@@ -337,16 +331,11 @@ func (v *Versions[K, V]) index(tx *Tx) bool {
 			old = append(old, k)
 		}
 		first, last = false, k
-		return true
+		return nil
 	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if bad != nil {
-		tx.fail(v.tb.node, bad)
+	if !v.indexed {
 		return false
 	}
-	v.indexed = true
 	for _, k := range old {
 		v.tidy(tx, k)
 	}

@@ -161,24 +161,11 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 		w.spans = map[W][]span{}
 	}
 	closed := w.Window.closed(w.now())
-	var bad error
-	err := w.tb.view.Scan(nil, nil, func(key, _ []byte, _ Time) bool {
-		k, err := w.tb.kc.Decode(key)
-		if err != nil {
-			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-			return false
-		}
+	w.indexed = scanKeys(tx, w.tb, func(k W, _ Time) {
 		start, end := w.key.Span(k)
 		w.stored = max(w.stored, start)
 		w.created(k, start, end, w.base(start, end) <= closed)
-		return true
 	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if w.indexed = bad == nil; !w.indexed {
-		tx.fail(w.tb.node, bad)
-	}
 	return w.indexed
 }
 
