@@ -1,4 +1,4 @@
-package topology_test
+package conformance_test
 
 import (
 	"slices"
@@ -161,11 +161,8 @@ func streamTableCase(c *conformanceCase) *conformanceSpec {
 }
 
 func streamTableIntegrationCase(c *conformanceCase) *conformanceSpec {
-	if c.has("versioned_history_retention_ms") {
-		return &conformanceSpec{notRun: "versioned tables"}
-	}
 	b := topology.New("case")
-	s, t := caseTopic("inputTopicLeft").Stream(b), caseTopic("inputTopicRight").Table(b)
+	s, t := caseTopic("inputTopicLeft").Stream(b), caseTopic("inputTopicRight").Table(b, c.versioned("versioned_history_retention_ms")...)
 	joinTableBy(joinKind(c.str("topology")), s, t, joinText("%s-%s")).To(caseTopic("out"))
 	return newSpec(b)
 }

@@ -1,4 +1,4 @@
-package topology_test
+package conformance_test
 
 import (
 	"compress/gzip"
