@@ -140,10 +140,10 @@ var operators = []operator{
 		topology.Map(topology.Changes(opTable.Table(b)), func(c topology.Change[int64]) int64 { return c.New.Value }).To(opOut)
 	}},
 	{name: "Suppress/time limit", build: oneTable(func(t topology.Table[int64, int64]) topology.Table[int64, int64] {
-		return t.Suppress("op", topology.UntilTimeLimit(second))
+		return topology.Suppress(t, "op", topology.UntilTimeLimit(second))
 	})},
 	{name: "Suppress/closed", build: func(b *topology.Builder) {
-		topology.Count(opIn.Stream(b).Window(topology.Tumbling(second)), "count").Suppress("op", topology.UntilClosed()).
+		topology.Suppress(topology.Count(opIn.Stream(b).Window(topology.Tumbling(second)), "count"), "op", topology.UntilClosed()).
 			To(topology.NewTopic("out", perSecond, codec.Int64))
 	}},
 	{name: "Join", build: joined(func(s ints, t topology.Table[int64, int64]) ints { return topology.Join(s, t, "op", addInt) })},
@@ -205,10 +205,10 @@ var operators = []operator{
 		topology.Aggregate(opIn.Stream(b), "op", addInt, topology.Also(opMore.Stream(b), lessInt)).To(opOut)
 	}},
 	{name: "Count/EmitPerCommit", build: folded(func(s ints) topology.Table[int64, int64] {
-		return topology.Count(s, "op", topology.EmitPerCommit())
+		return topology.EmitPerCommit(topology.Count(s, "op"))
 	})},
 	{name: "Count/EmitEvery", build: folded(func(s ints) topology.Table[int64, int64] {
-		return topology.Count(s, "op", topology.EmitEvery(second/10))
+		return topology.EmitEvery(topology.Count(s, "op"), "op-every", second/10)
 	})},
 	{name: "Window/Tumbling", build: windows(topology.Tumbling(second), perSecond)},
 	{name: "Window/Hopping", build: windows(topology.Hopping(second, second/4), perSecond)},

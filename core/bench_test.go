@@ -86,7 +86,7 @@ func (emptyView) Scan([]byte, []byte, func([]byte, []byte, Time) bool) error { r
 func benchTask(customers int, more bool) (*Task, *Batch) {
 	t := NewTask(TaskConfig{App: "bench", View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
 	tb := NewTable(t, "customers", i64{}, customerCodec{})
-	sink := Sink(t, 0, "emails", i64{}, emailCodec{})
+	sink := Sink(t, 0, "emails", i64{}, emailCodec{}, nil)
 	compose := func(o benchOrder, c benchCustomer) benchEmail {
 		return benchEmail{o.customer, c.tier, c.country, o.sku, o.cents}
 	}
@@ -95,7 +95,7 @@ func benchTask(customers int, more bool) (*Task, *Batch) {
 	if more {
 		counts := NewTable(t, "count", i64{}, i64{})
 		count := Aggregate(t.Node("count", ""), counts, nil, func(n int64, _ benchOrder) int64 { return n + 1 }, nil,
-			ToStream(Sink(t, 1, "counts", i64{}, i64{})))
+			ToStream(Sink(t, 1, "counts", i64{}, i64{}, nil)))
 		chain = Filter(t.Node("filter", ""), func(o benchOrder) bool { return o.cents >= 0 }, Fan(chain, count))
 	}
 	Source(t, "orders", i64{}, orderCodec{}, chain)

@@ -42,7 +42,7 @@ func globalChain(t *Task) {
 	global := NewGlobal(t, "global", str{}, str{})
 	later := NewTable(t, "later", str{}, str{}) // its id is not the global table's
 	key := func(v string) string { k, _, _ := strings.Cut(v, ":"); return k }
-	inner, left, ported := Sink(t, 0, "inner", str{}, str{}), Sink(t, 1, "left", str{}, str{}), Sink(t, 2, "ported", str{}, str{})
+	inner, left, ported := Sink(t, 0, "inner", str{}, str{}, nil), Sink(t, 1, "left", str{}, str{}, nil), Sink(t, 2, "ported", str{}, str{}, nil)
 	type ports struct {
 		Out  Out[string]
 		Rows Rows[string, string]

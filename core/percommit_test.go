@@ -12,7 +12,7 @@ import (
 func perCommitTask() *world {
 	return newWorld(TaskConfig{}, func(t *Task) {
 		counts := NewTable(t, "counts", str{}, i64{})
-		sink := Sink(t, 0, "out", str{}, str{})
+		sink := Sink(t, 0, "out", str{}, str{}, nil)
 		name := FlatMap(t.Node("name", ""), func(n int64, out *Out[string]) {
 			if n == 13 {
 				panic("unlucky")
@@ -112,7 +112,7 @@ func countZipf(how func(*Task, *Table[int64, int64], Next[int64, Change[int64]])
 	t := NewTask(TaskConfig{App: "bench", View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
 	counts := NewTable(t, "counts", i64{}, i64{})
 	add := func(n, _ int64) int64 { return n + 1 }
-	Source(t, "in", i64{}, i64{}, Aggregate(t.Node("count", ""), counts, nil, add, nil, how(t, counts, TableSink(t, 0, "out", i64{}, i64{}))))
+	Source(t, "in", i64{}, i64{}, Aggregate(t.Node("count", ""), counts, nil, add, nil, how(t, counts, TableSink(t, 0, "out", i64{}, i64{}, nil))))
 	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 1)), 1.1, 1, 10_000)
 	b := &Batch{CaughtUp: true}
 	for i := range 10_000 {

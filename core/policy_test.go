@@ -14,9 +14,9 @@ func TestPoliciesAllocateNothing(t *testing.T) {
 	})
 	task.SetPolicy(Policy{Error: Outcome{Action: DeadLetter, Sink: 2}})
 	counts := NewTable(task, "count", i64{}, i64{})
-	by := SinkBy(task, 0, "emails", i64{}, orderCodec{}, func(r Record[int64, benchOrder], n int) int { return int(r.Key) % n })
+	by := Sink(task, 0, "emails", i64{}, orderCodec{}, func(r Record[int64, benchOrder], n int) int { return int(r.Key) % n })
 	count := Aggregate(task.Node("count", ""), counts, nil, func(n int64, _ benchOrder) int64 { return n + 1 }, nil,
-		ToStream(Sink(task, 1, "counts", i64{}, i64{})))
+		ToStream(Sink(task, 1, "counts", i64{}, i64{}, nil)))
 	route := Route(task.Node("route", ""), func(r Record[int64, benchOrder]) int { return int(r.Key) % 2 }, by, by)
 	times := Times[int64, benchOrder]{From: func(r Record[int64, benchOrder]) Time { return r.Time }}
 	SourceAt(task, "orders", i64{}, orderCodec{}, times, Fan(route, count))

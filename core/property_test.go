@@ -217,7 +217,7 @@ func TestJoinIsANestedLoop(t *testing.T) {
 		w := newWorld(TaskConfig{}, func(task *Task) {
 			tb := NewTable(task, "table", str{}, str{})
 			TableSource(task, "table", tb, nil)
-			Source(task, "stream", str{}, str{}, Join(task.Node("join", ""), tb.Get, func(v, row string) string { return v + "+" + row }, Sink(task, 0, "out", str{}, str{})))
+			Source(task, "stream", str{}, str{}, Join(task.Node("join", ""), tb.Get, func(v, row string) string { return v + "+" + row }, Sink(task, 0, "out", str{}, str{}, nil)))
 		})
 		feedAll(t, w, all)
 

@@ -167,28 +167,28 @@ var shapes = map[string]func(*Task){
 	"join": func(t *Task) {
 		tb := NewTable(t, "customers", str{}, str{})
 		TableSource(t, "customers", tb, nil)
-		sink := Sink(t, 0, "out", str{}, str{})
+		sink := Sink(t, 0, "out", str{}, str{}, nil)
 		Source(t, "orders", str{}, str{}, Join(t.Node("with-customer", "compose"), tb.Get, func(v, c string) string { return v + "+" + c }, sink))
 	},
 	"left-join": func(t *Task) {
 		tb := NewTable(t, "customers", str{}, str{})
 		TableSource(t, "customers", tb, nil)
 		view := MapLookup(t.Node("upper", ""), strings.ToUpper, FilterLookup(t.Node("short", ""), func(s string) bool { return len(s) < 4 }, tb.Get))
-		sink := Sink(t, 0, "out", str{}, str{})
+		sink := Sink(t, 0, "out", str{}, str{}, nil)
 		Source(t, "orders", str{}, str{}, LeftJoin(t.Node("with-customer", ""), view, func(v string, c Opt[string]) string { return v + "+" + c.Or("?") }, sink))
 	},
 	"table": func(t *Task) {
 		tb := NewTable(t, "rows", str{}, str{})
 		short := func(s string) bool { return len(s) < 4 }
 		TableSource(t, "rows", tb, Fan(
-			TableSink(t, 0, "changes", str{}, str{}),
+			TableSink(t, 0, "changes", str{}, str{}, nil),
 			FilterTable(t.Node("short", ""), short, false, MapTable(t.Node("upper", ""), strings.ToUpper, Fan(
-				TableSink(t, 1, "short", str{}, str{}),
-				ToStream(Sink(t, 2, "stream", str{}, str{})))))))
+				TableSink(t, 1, "short", str{}, str{}, nil),
+				ToStream(Sink(t, 2, "stream", str{}, str{}, nil)))))))
 	},
 	"to-table": func(t *Task) {
 		tb := NewTable(t, "rows", str{}, str{})
-		Source(t, "in", str{}, str{}, ToTable(t.Node("rows", ""), tb, func(s string) bool { return s == "gone" }, TableSink(t, 0, "changes", str{}, str{})))
+		Source(t, "in", str{}, str{}, ToTable(t.Node("rows", ""), tb, func(s string) bool { return s == "gone" }, TableSink(t, 0, "changes", str{}, str{}, nil)))
 	},
 	"state": func(t *Task) {
 		Source(t, "in", str{}, str{}, ToTable(t.Node("state", ""), NewTable(t, "state", str{}, str{}), nil, nil))
@@ -196,10 +196,10 @@ var shapes = map[string]func(*Task){
 	"aggregate": func(t *Task) {
 		tb := NewTable(t, "sums", str{}, str{})
 		Source(t, "in", str{}, str{}, Aggregate(t.Node("sums", "add"), tb, func(v string) string { return "(" + v }, func(a, v string) string { return a + v },
-			func(a string) bool { return strings.HasSuffix(a, "end") }, TableSink(t, 0, "changes", str{}, str{})))
+			func(a string) bool { return strings.HasSuffix(a, "end") }, TableSink(t, 0, "changes", str{}, str{}, nil)))
 	},
 	"stateless": func(t *Task) {
-		a, b := Sink(t, 0, "a", str{}, str{}), Sink(t, 1, "b", str{}, str{})
+		a, b := Sink(t, 0, "a", str{}, str{}, nil), Sink(t, 1, "b", str{}, str{}, nil)
 		words := FlatMap(t.Node("words", "split"), func(v string, out *Out[string]) {
 			for i, w := range strings.Fields(v) {
 				switch w {
@@ -222,18 +222,18 @@ var shapes = map[string]func(*Task){
 				Records(Values[string, string](a))))))
 	},
 	"nullable": func(t *Task) {
-		Source(t, "in", str{}, optStr{}, Sink(t, 0, "out", str{}, optStr{}))
+		Source(t, "in", str{}, optStr{}, Sink(t, 0, "out", str{}, optStr{}, nil))
 	},
 	"ports": func(t *Task) {
 		customers := NewTable(t, "customers", str{}, str{})
 		sagas := NewTable(t, "sagas", str{}, str{})
 		ps := &Ports[string, sagaPorts]{User: new(sagaPorts)}
-		AddOut(ps, &ps.User.A, Sink(t, 0, "a", str{}, str{}))
-		AddOut(ps, &ps.User.B, Sink(t, 1, "b", str{}, str{}))
+		AddOut(ps, &ps.User.A, Sink(t, 0, "a", str{}, str{}, nil))
+		AddOut(ps, &ps.User.B, Sink(t, 1, "b", str{}, str{}, nil))
 		AddRow(ps, &ps.User.Customer, customers.Get)
 		done := func(s string) bool { return s == "" }
 		TableSource(t, "customers", customers, nil)
-		changed := TableSink(t, 2, "states", str{}, str{})
+		changed := TableSink(t, 2, "states", str{}, str{}, nil)
 		Source(t, "orders", str{}, str{}, ProcessPorts(t.Node("saga", "OnOrder"), sagas, ps, onSaga, done, changed))
 		Source(t, "stock", str{}, str{}, ProcessPorts(t.Node("saga", "OnStock"), sagas, ps, func(s, v string, p *sagaPorts) string {
 			p.B.Emit("stock of " + s)
@@ -256,7 +256,7 @@ var shapes = map[string]func(*Task){
 		Source(t, "probe", str{}, str{}, Join(t.Node("probe", ""), tb.Get, func(v string, l []string) string {
 			return v + strings.Join(l, ",")
 		}, Map(t.Node("innocent", ""), func(v string) string { return v }, Fan(
-			Peek(t.Node("peek", ""), func(string) {}, Sink(t, 0, "out", str{}, str{}))))))
+			Peek(t.Node("peek", ""), func(string) {}, Sink(t, 0, "out", str{}, str{}, nil))))))
 	},
 }
 
@@ -308,7 +308,7 @@ func timersShape(t *Task) {
 		p.Out.Emit("due of " + s + " " + p.Out.ID())
 		return s
 	}, nil, nil)
-	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", str{}, str{}))
+	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", str{}, str{}, nil))
 	AddTimer(t, node("OnWall"), ps, ts, 2, &ps.User.Wall, states, func(s string, p *timerPorts) string {
 		p.Out.Emit("wall of " + s + " " + p.Out.ID())
 		p.Due.In(0)

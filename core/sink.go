@@ -41,15 +41,13 @@ func newSink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]
 	return s
 }
 
-// Sink ends a chain: it encodes the record into the commit.
-func Sink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]) Next[K, V] {
+// Sink ends a chain: it encodes the record into the commit. by, if not nil, chooses the
+// partition.
+func Sink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V], by By[K, V]) Next[K, V] {
 	s := newSink(t, id, name, kc, vc)
-	return func(tx *Tx, r Record[K, V]) { s.put(tx, &r, 0) }
-}
-
-// SinkBy is Sink with partitions that by chooses.
-func SinkBy[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V], by By[K, V]) Next[K, V] {
-	s := newSink(t, id, name, kc, vc)
+	if by == nil {
+		return func(tx *Tx, r Record[K, V]) { s.put(tx, &r, 0) }
+	}
 	return func(tx *Tx, r Record[K, V]) {
 		if to := s.choose(tx, r, by); to > 0 {
 			s.put(tx, &r, to)
@@ -57,38 +55,26 @@ func SinkBy[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V],
 	}
 }
 
-// TableSink ends the chain of a table's changes: a deletion becomes a tombstone.
-func TableSink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]) Next[K, Change[V]] {
+// TableSink ends the chain of a table's changes: a deletion becomes a tombstone. by, if not
+// nil, chooses the partition of a row. A row whose partition changes is deleted where it was,
+// first; the deletion of a row that was not there goes to the partition of the key.
+func TableSink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V], by By[K, V]) Next[K, Change[V]] {
 	s := newSink(t, id, name, kc, vc)
 	return func(tx *Tx, r Record[K, Change[V]]) {
-		if r.Value.New.OK {
-			s.put(tx, &Record[K, V]{r.Key, r.Value.New.Value, r.Time, r.Headers}, 0)
-		} else {
-			s.delete(tx, &r, 0)
-		}
-	}
-}
-
-// TableSinkBy is TableSink with partitions that by chooses for a row. A row whose partition
-// changes is deleted where it was, first; the deletion of a row that was not there goes to the
-// partition of the key.
-func TableSinkBy[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V], by By[K, V]) Next[K, Change[V]] {
-	s := newSink(t, id, name, kc, vc)
-	return func(tx *Tx, r Record[K, Change[V]]) {
-		var from, to int32
+		var from, to int32 // 0: by the key
 		row := Record[K, V]{r.Key, r.Value.New.Value, r.Time, r.Headers}
-		if r.Value.New.OK {
+		if by != nil && r.Value.New.OK {
 			if to = s.choose(tx, row, by); to == 0 {
 				return
 			}
 		}
-		if r.Value.Old.OK {
+		if by != nil && r.Value.Old.OK {
 			if from = s.choose(tx, Record[K, V]{r.Key, r.Value.Old.Value, r.Time, r.Headers}, by); from == 0 {
 				return
 			}
 		}
 		if !r.Value.New.OK || r.Value.Old.OK && from != to {
-			s.delete(tx, &r, from)
+			s.delete(tx, r.Key, r.Time, r.Headers, from)
 		}
 		if r.Value.New.OK {
 			s.put(tx, &row, to)
@@ -126,11 +112,11 @@ func (s *sink[K, V]) put(tx *Tx, r *Record[K, V], to int32) {
 }
 
 // delete appends a tombstone.
-func (s *sink[K, V]) delete(tx *Tx, r *Record[K, Change[V]], to int32) {
+func (s *sink[K, V]) delete(tx *Tx, k K, at Time, headers Headers, to int32) {
 	tx.node = s.n
-	o := Output{Sink: s.id, To: to, Headers: r.Headers.Raw(), Time: r.Time}
+	o := Output{Sink: s.id, To: to, Headers: headers.Raw(), Time: at}
 	var err error
-	if o.Key, err = encode(&tx.c.arena, s.kc, r.Key); err != nil {
+	if o.Key, err = encode(&tx.c.arena, s.kc, k); err != nil {
 		tx.fail(s.n, fmt.Errorf("%w: key: %w", ErrEncode, err))
 		return
 	}

@@ -176,9 +176,9 @@ func chain(t *Task) {
 	customers := NewTable(t, "customers", str{}, str{})
 	counts := NewTable(t, "counts", str{}, str{})
 	seen := NewTable(t, "seen", str{}, list{})
-	joined := Sink(t, 0, "joined", str{}, str{})
-	changes := TableSink(t, 1, "changes", str{}, str{})
-	longest := Sink(t, 2, "emitted", str{}, str{})
+	joined := Sink(t, 0, "joined", str{}, str{}, nil)
+	changes := TableSink(t, 1, "changes", str{}, str{}, nil)
+	longest := Sink(t, 2, "emitted", str{}, str{}, nil)
 	TableSource(t, "customers", customers, FilterTable(t.Node("filter", ""), func(s string) bool { return len(s) != 1 }, false, changes))
 	Source(t, "orders", str{}, str{}, Fan(
 		LeftJoin(t.Node("join", ""), customers.Get, func(v string, c Opt[string]) string { return v + "+" + c.Or("?") }, joined),

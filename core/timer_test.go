@@ -20,7 +20,7 @@ func timedTask() (*Task, *Batch) {
 	alarms := NewTable[TimerKey[int64], Alarm](t, "p-timers", TimerKeyCodec[int64]{names, i64{}}, AlarmCodec{})
 	ts := NewTimers(t, t.Node("p-timers", ""), alarms, i64{}, NewClock(t, "p"), len(names), 1<<20)
 	ps := &Ports[int64, ports]{User: new(ports)}
-	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", i64{}, i64{}))
+	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", i64{}, i64{}, nil))
 	due := func(n int64, p *ports) int64 { p.Out.Emit(n); return n }
 	AddTimer(t, t.Node("p", ""), ps, ts, 0, &ps.User.Due, states, due, nil, nil)
 	AddTimer(t, t.Node("p", ""), ps, ts, 1, &ps.User.Wall, states, due, nil, nil)
@@ -137,7 +137,7 @@ func dedupTask() (*Task, *Batch) {
 	once, order, few := NewClock(t, "once"), NewClock(t, "in-order"), NewClock(t, "few")
 	number := func(v int64) int64 { return v / 10 }
 	o := &Reorder[int64, int64]{Node: t.Node("in-order", ""), Number: number, Grace: 1000, Clock: order}
-	o.Next = Throttle(t.Node("few", ""), counts, NewExpiry(counts, few, 100, nil), 3, Sink(t, 0, "out", i64{}, i64{}), nil)
+	o.Next = Throttle(t.Node("few", ""), counts, NewExpiry(counts, few, 100, nil), 3, Sink(t, 0, "out", i64{}, i64{}, nil), nil)
 	o.Init(expected, wait)
 	Source(t, "in", i64{}, i64{}, Deduplicate(t.Node("once", ""), ids, NewExpiry(ids, once, 1000, nil), number, o.Step))
 	b := &Batch{CaughtUp: true}

@@ -29,7 +29,7 @@ func windowTask(advance Time, onClose bool) (*Task, *Batch) {
 	tb := NewTable(t, "count", windowRow{1000}, i64{})
 	n := t.Node("count", "")
 	rule := Window{Size: 1000, Advance: advance, Grace: 100, OnClose: onClose}
-	w := NewWindows(n, tb, WindowKeyOf[int64](), rule, nil, nil, ToStream(Sink(t, 0, "counts", windowRow{1000}, i64{})))
+	w := NewWindows(n, tb, WindowKeyOf[int64](), rule, nil, nil, ToStream(Sink(t, 0, "counts", windowRow{1000}, i64{}, nil)))
 	count := AggregateWindows(n, w, NewClock(t, "count"), nil, func(n, _ int64) int64 { return n + 1 }, nil)
 	Source(t, "in", i64{}, i64{}, Windowing(count))
 	b := &Batch{CaughtUp: true}

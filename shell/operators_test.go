@@ -141,7 +141,7 @@ var opCases = map[string]opCase{
 	},
 	"suppress": {
 		build: func(b *topology.Builder) {
-			text(topology.Count(opIn.Stream(b), "count").Suppress("suppress", topology.UntilTimeLimit(15*time.Second))).To(opOut)
+			text(topology.Suppress(topology.Count(opIn.Stream(b), "count"), "suppress", topology.UntilTimeLimit(15*time.Second))).To(opOut)
 		},
 		records: func(rng *rand.Rand) []opRecord { return opRecords(rng, 1500, "in") },
 	},

@@ -117,7 +117,7 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 			attach(n, in.w, op)
 		}
 	}
-	return emitting(t, set)
+	return t
 }
 
 // enter is the chain that takes an input of the aggregate n: in is its node.
@@ -214,10 +214,9 @@ func aggregateTable[K, G comparable, V, A any](t Table[K, V], kind, name string,
 	n.keyed = true
 	out := newTable(t.b, n, gc, stateCodecOf(t.b, n, set, vc))
 	done := doneOf[A](t.b, n, set)
-	n.versioned = set.history != nil
 	t.b.noTTL(n, set, "the rows of groups follow from those of a table: give that one the TTL")
 	n.enter = func(c *compiler) any {
 		return core.AggregateTable(c.nodeID(n), tableOf[G, A](c, n), first, add, remove, done, changes[G, A](c, n))
 	}
-	return emitting(out, set)
+	return out
 }

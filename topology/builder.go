@@ -78,7 +78,6 @@ type node struct {
 	partitions int32         // of the repartition topic
 	ttl        time.Duration // of the rows; 0: they stay
 	history    time.Duration // of the rows' versions; 0: there are none
-	versioned  bool          // the option was given
 	key, value codecInfo
 	state      *stateInfo
 	global     *globalInfo // of a global table: it is in no sub-topology
@@ -191,7 +190,6 @@ func (b *Builder) configure(n *node, s settings, funcs ...any) {
 		}
 		n.funcs = append(n.funcs, funcName(f))
 	}
-	n.versioned = n.versioned || s.history != nil
 	if s.partitions != nil {
 		if n.partitions = *s.partitions; n.partitions < 1 {
 			b.wrong(n, "Partitions(%d): a topic has one or more", n.partitions)

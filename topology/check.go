@@ -139,7 +139,7 @@ func (c *checker) names() {
 func (c *checker) topics() {
 	for _, u := range c.b.topics {
 		for _, n := range u.sinks {
-			if u.table != nil {
+			if u.reading == asTable {
 				c.wrong(n, "the topology reads topic %q as a table: it would change its own rows behind its back. Keep the rows in a state (ToTable, Process), or write to another topic", u.name)
 			}
 		}
@@ -204,9 +204,6 @@ func (c *checker) loops() (found bool) {
 // states finds codecs that would lose rows, or records in repartition topics.
 func (c *checker) states() {
 	for _, n := range c.nodes {
-		if n.versioned && n.history == 0 {
-			c.wrong(n, "Versioned is for Topic.Table and ToTable")
-		}
 		if s := n.state; s != nil && n.topic == "" {
 			if s.value.err != nil {
 				c.wrong(n, "its rows cannot be stored: %v: give it a StateCodec", s.value.err)

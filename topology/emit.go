@@ -10,47 +10,17 @@ import (
 )
 
 // EmitPerCommit passes on, when the task commits, the last change of each row since the last
-// commit; the default passes every change on. The old row of a change is the one that the
-// last commit left, and a row that came and went between two commits is not seen. What goes
-// on comes in the order in which the rows were first changed, and is part of the same commit
+// commit; without it every change goes on. The old row of a change is the one that the last
+// commit left, and a row that came and went between two commits is not seen. What goes on
+// comes in the order in which the rows were first changed, and is part of the same commit
 // with all that it leads to.
 //
 // Which changes are seen depends on when the task commits: after a crash, or with another
 // commit interval, there may be others. The last one of each row is always the same.
-func EmitPerCommit() StateOption { return stateOption(func(s *settings) { s.perCommit = true }) }
-
-// EmitEvery passes on at most one change of a row in each d: the first at once, then the
-// last of those that came meanwhile, when d has passed. Time is the greatest one of the
-// table's changes, so with no new ones nothing goes on. What was held back for the same
-// time comes by the key's bytes. A row that came and went meanwhile is not seen.
-//
-// The rows of which a change went on within d are state, with a changelog of their own,
-// <app>-<name>-every-changelog: a restart changes nothing.
-func EmitEvery(d time.Duration) StateOption { return stateOption(func(s *settings) { s.every = &d }) }
-
-// emitting puts what the options say behind a table: which of its changes go on.
-func emitting[K comparable, V any](t Table[K, V], set settings) Table[K, V] {
-	switch {
-	case set.perCommit && set.every != nil:
-		t.b.wrong(t.n, "EmitPerCommit and EmitEvery exclude each other: take one of them")
-	case set.onClose && (set.perCommit || set.every != nil):
-		t.b.wrong(t.n, "EmitOnClose gives each result once already: take EmitPerCommit or EmitEvery away")
-	case set.perCommit:
-		return perCommit(t)
-	case set.every != nil:
-		return every(t, *set.every)
+func EmitPerCommit[K comparable, V any](t Table[K, V]) Table[K, V] {
+	if t.b == nil {
+		zero("emitPerCommit")
 	}
-	return t
-}
-
-// emitsRecords finds the options of tables at what emits records.
-func (b *Builder) emitsRecords(n *node, set settings) {
-	if set.perCommit || set.every != nil {
-		b.wrong(n, "EmitPerCommit and EmitEvery are for tables: its steps say what is emitted")
-	}
-}
-
-func perCommit[K comparable, V any](t Table[K, V]) Table[K, V] {
 	n := t.b.add("emitPerCommit", "", t.n)
 	n.table, n.end = true, true
 	batch := func(c *compiler) *core.PerCommit[K, V] {
@@ -69,12 +39,22 @@ func perCommit[K comparable, V any](t Table[K, V]) Table[K, V] {
 	return Table[K, V]{t.b, n, t.kc, t.vc, find}
 }
 
-func every[K comparable, V any](t Table[K, V], d time.Duration) Table[K, V] {
-	n := t.b.add("emitEvery", t.n.name+"-every", t.n)
+// EmitEvery passes on at most one change of a row in each d: the first at once, then the
+// last of those that came meanwhile, when d has passed. Time is the greatest one of the
+// table's changes, so with no new ones nothing goes on. What was held back for the same
+// time comes by the key's bytes. A row that came and went meanwhile is not seen.
+//
+// The rows of which a change went on within d are state, with a changelog of their own,
+// <app>-<name>-changelog: a restart changes nothing.
+func EmitEvery[K comparable, V any](t Table[K, V], name string, d time.Duration) Table[K, V] {
+	if t.b == nil {
+		zero("emitEvery")
+	}
+	n := t.b.addNamed("emitEvery", name, t.n)
 	n.table, n.end, n.clock = true, true, true
 	n.funcs = []string{d.String()}
 	if d < time.Millisecond || d%time.Millisecond != 0 || d > maxWindow {
-		t.b.wrong(t.n, "EmitEvery(%v): it is a millisecond or more, in whole milliseconds, and at most 100 years", d)
+		t.b.wrong(n, "EmitEvery(%v): it is a millisecond or more, in whole milliseconds, and at most 100 years", d)
 	}
 	kc, vc := or(t.kc), pacedCodec[V]{changeCodec[V]{or(t.vc)}}
 	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Paced[V]](vc)}

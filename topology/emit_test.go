@@ -29,7 +29,7 @@ func deletable(s string) bool { return s == "x" }
 
 func TestEmitPerCommit(t *testing.T) {
 	b := topology.New("per-commit")
-	rows := paced1.Stream(b).ToTable("rows", topology.EmitPerCommit(), topology.DeleteWhen(deletable))
+	rows := topology.EmitPerCommit(paced1.Stream(b).ToTable("rows", topology.DeleteWhen(deletable)))
 	changesTo(rows, paced2)
 	d := topologytest.Config{CommitEvery: 5}.New(t, b)
 	in, out := topologytest.Topic(d, paced1), topologytest.Topic(d, paced2)
@@ -61,26 +61,27 @@ func TestEmitPerCommit(t *testing.T) {
 // same commit: so whatever the commits, a join holds what its sides hold, and each old row is
 // the one that was passed on before.
 func TestEmitPerCommitOfWhateverIsBehind(t *testing.T) {
-	perCommit := func(on bool) []topology.StateOption {
-		if on {
-			return []topology.StateOption{topology.EmitPerCommit()}
-		}
-		return nil
-	}
 	build := func(on bool) *topology.Builder {
+		emitted := func(t topology.Table[string, string]) topology.Table[string, string] {
+			if on {
+				return topology.EmitPerCommit(t)
+			}
+			return t
+		}
 		b := topology.New("behind")
 		join := func(a, b string) string { return a + "+" + b }
-		var groups []topology.GroupOption
-		for _, o := range append(perCommit(on), topology.DeleteWhen(func(n int64) bool { return n == 0 })) {
-			groups = append(groups, o) // without the groups that came and went
-		}
-		left := Words.Stream(b).ToTable("left", append(perCommit(on), topology.DeleteWhen(deletable))...)
-		right := Others.Stream(b).ToTable("right", append(perCommit(on), topology.DeleteWhen(deletable))...)
-		joined := topology.JoinTables(left, topology.MapTable(right, upper), "joined", join, perCommit(on)...)
-		self := topology.LeftJoinTables(joined, left, "self", func(a string, b topology.Opt[string]) string { return a + "/" + b.Or("?") }, perCommit(on)...)
+		left := emitted(Words.Stream(b).ToTable("left", topology.DeleteWhen(deletable)))
+		right := emitted(Others.Stream(b).ToTable("right", topology.DeleteWhen(deletable)))
+		joined := emitted(topology.JoinTables(left, topology.MapTable(right, upper), "joined", join))
+		self := emitted(topology.LeftJoinTables(joined, left, "self", func(a string, b topology.Opt[string]) string { return a + "/" + b.Or("?") }))
 		changesTo(self, Out)
 		topology.Changes(self).ToTable("last")
-		topology.CountTable(self, "counts", func(s string) string { return s[:1] }, groups...).To(Counts)
+		counts := topology.CountTable(self, "counts", func(s string) string { return s[:1] },
+			topology.DeleteWhen(func(n int64) bool { return n == 0 })) // without the groups that came and went
+		if on {
+			counts = topology.EmitPerCommit(counts)
+		}
+		counts.To(Counts)
 		topology.Join(Words.Stream(b), left, "seen", join).To(Out2)
 		return b
 	}
@@ -125,7 +126,7 @@ func TestEmitPerCommitOfWhateverIsBehind(t *testing.T) {
 // A row as a stream finds it is the one of the last commit.
 func TestEmitPerCommitIsLookedUpAsItWentOn(t *testing.T) {
 	b := topology.New("looked-up")
-	rows := Words.Stream(b).ToTable("rows", topology.EmitPerCommit())
+	rows := topology.EmitPerCommit(Words.Stream(b).ToTable("rows"))
 	rows.To(Out2)
 	topology.LeftJoin(Words.Stream(b), rows, "with-row", orNobody).To(Out)
 	d := topologytest.Config{CommitEvery: 2}.New(t, b)
@@ -138,7 +139,7 @@ func TestEmitPerCommitIsLookedUpAsItWentOn(t *testing.T) {
 
 func TestEmitEvery(t *testing.T) {
 	b := topology.New("paced")
-	rows := paced1.Stream(b).ToTable("rows", topology.EmitEvery(10*time.Millisecond), topology.DeleteWhen(deletable))
+	rows := topology.EmitEvery(paced1.Stream(b).ToTable("rows", topology.DeleteWhen(deletable)), "rows-every", 10*time.Millisecond)
 	changesTo(rows, paced2)
 	topology.LeftJoin(Views.Stream(b), rows, "with-row", orNobody).To(Out)
 	topologytest.EveryWay(t, func(d *driver) {
@@ -183,7 +184,7 @@ func TestEmitEveryIsAsTheModel(t *testing.T) {
 		every := rapid.Int64Range(1, 12).Draw(rt, "every")
 		build := func() *topology.Builder {
 			b := topology.New("paced")
-			rows := paced1.Stream(b).ToTable("rows", topology.EmitEvery(time.Duration(every)*time.Millisecond), topology.DeleteWhen(deletable))
+			rows := topology.EmitEvery(paced1.Stream(b).ToTable("rows", topology.DeleteWhen(deletable)), "rows-every", time.Duration(every)*time.Millisecond)
 			changesTo(rows, paced2)
 			return b
 		}
@@ -254,19 +255,12 @@ func TestEmitEveryIsAsTheModel(t *testing.T) {
 }
 
 func TestEmitMistakes(t *testing.T) {
-	both := []topology.StateOption{topology.EmitPerCommit(), topology.EmitEvery(time.Second)}
-	for want, build := range map[string]func(s topology.Stream[string, string]){
-		"exclude each other":    func(s topology.Stream[string, string]) { s.ToTable("t", both...) },
-		"a millisecond or more": func(s topology.Stream[string, string]) { s.ToTable("t", topology.EmitEvery(0)) },
-		"each result once already": func(s topology.Stream[string, string]) {
-			topology.Count(s.Window(topology.Tumbling(time.Second)), "t", topology.EmitOnClose(), topology.EmitPerCommit())
-		},
-		"are for tables": func(s topology.Stream[string, string]) {
-			topology.Process(s, "p", func(n int64, _ string, _ *topology.Out[string]) int64 { return n }, topology.EmitPerCommit()).To(Out)
-		},
+	for want, build := range map[string]func(rows topology.Table[string, string]){
+		"a millisecond or more": func(rows topology.Table[string, string]) { topology.EmitEvery(rows, "t", 0) },
+		"has no name":           func(rows topology.Table[string, string]) { topology.EmitEvery(rows, "", time.Second) },
 	} {
 		b := topology.New("t")
-		build(Words.Stream(b))
+		build(Words.Stream(b).ToTable("rows"))
 		if _, err := b.Build(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

@@ -62,9 +62,9 @@ func ExampleTTL() {
 	// id1 c @13
 }
 
-func ExampleVersioned() {
+func ExampleVersionedTable() {
 	b := topology.New("example")
-	prices := Rows.Table(b, topology.Versioned(time.Hour))
+	prices := topology.VersionedTable(b, Rows, time.Hour)
 	topology.Join(Words.Stream(b), prices, "priced", plus).To(Out)
 
 	d := play(b, "rows@10 tea 1.00", "rows@20 tea 1.20", "words@15 tea early", "rows@12 tea 1.10", "words@15 tea again", "words@25 tea late")

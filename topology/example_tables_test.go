@@ -13,7 +13,7 @@ import (
 
 func ExampleEmitPerCommit() {
 	b := topology.New("example")
-	topology.Count(Words.Stream(b), "counts", topology.EmitPerCommit()).To(Counts)
+	topology.EmitPerCommit(topology.Count(Words.Stream(b), "counts")).To(Counts)
 
 	d := playIn(4, b, "words@1 ann a", "words@2 bob b", "words@3 ann c", "words@4 ann d",
 		"words@5 bob e")
@@ -26,7 +26,7 @@ func ExampleEmitPerCommit() {
 
 func ExampleEmitEvery() {
 	b := topology.New("example")
-	topology.Count(Words.Stream(b), "counts", topology.EmitEvery(10*time.Millisecond)).To(Counts)
+	topology.EmitEvery(topology.Count(Words.Stream(b), "counts"), "counts-every", 10*time.Millisecond).To(Counts)
 
 	d := play(b, "words@1 ann a", "words@2 ann b", "words@9 ann c", "words@11 bob d", "words@12 ann e")
 	show(d, Counts)
@@ -100,9 +100,9 @@ func ExampleChanges() {
 	// a two > - @3
 }
 
-func ExampleTable_Suppress() {
+func ExampleSuppress() {
 	b := topology.New("example")
-	Rows.Table(b).Suppress("quiet", topology.UntilTimeLimit(10*time.Millisecond), topology.MaxRecords(1000), topology.EmitEarly()).To(Out)
+	topology.Suppress(Rows.Table(b), "quiet", topology.UntilTimeLimit(10*time.Millisecond), topology.MaxRecords(1000), topology.EmitEarly()).To(Out)
 
 	show(play(b, "rows@1 a one", "rows@2 a two", "rows@11 b three"), Out)
 	// Output:
@@ -113,7 +113,7 @@ func ExampleTable_Suppress() {
 func ExampleUntilClosed() {
 	b := topology.New("example")
 	counts := topology.Count(Words.Stream(b).Window(topology.Tumbling(10*time.Millisecond)), "counts")
-	counts.Suppress("final", topology.UntilClosed()).Filter(func(n int64) bool { return n > 1 }).To(Per10ms)
+	topology.Suppress(counts, "final", topology.UntilClosed()).Filter(func(n int64) bool { return n > 1 }).To(Per10ms)
 
 	show(play(b, "words@1 a x", "words@2 b x", "words@3 a x", "words@10 a x"), Per10ms)
 	// Output:

@@ -23,27 +23,16 @@ type globalInfo struct {
 // deletes. It is for what is small, changes slowly and is needed everywhere: every process
 // keeps all rows.
 func (t Topic[K, V]) GlobalTable(b *Builder, opts ...SourceOption) GlobalTable[K, V] {
-	if b == nil {
-		zero("GlobalTable on a nil Builder, or")
+	d := t.declaration()
+	if g, ok := b.reader(asGlobal, d).(GlobalTable[K, V]); ok {
+		b.use(g.n, d)
+		return g
 	}
-	if u := b.topics[t.name]; u != nil && u.global != nil {
-		if g, ok := u.handle.(GlobalTable[K, V]); ok {
-			t.use(b, g.n)
-			return g
-		}
-	}
-	n := b.add("globalTable", t.name)
-	u := t.use(b, n)
-	g := GlobalTable[K, V]{b, n}
 	set := apply(opts)
-	b.configure(n, set)
+	n := b.read(asGlobal, "globalTable", d, set)
+	g := GlobalTable[K, V]{b, n}
+	b.handled(n, g)
 	b.noTTL(n, set, "each process reads a global table's topic by itself, and has no common time")
-	if u.stream != nil || u.table != nil {
-		b.wrong(n, "topic %q is read in another way too: a topic is read once, as a stream, a table, or a global table", t.name)
-	}
-	if u.stream == nil && u.table == nil && u.global == nil {
-		u.global, u.handle = n, g
-	}
 	n.global = &globalInfo{make: func(c *compiler) any { return core.NewGlobal(c.t, n.name, t.kc, t.vc) }}
 	if t.kc != nil && !codec.IsCanonical(t.kc) {
 		n.global.normal = func(dst, raw []byte) ([]byte, error) {

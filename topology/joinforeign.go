@@ -75,7 +75,7 @@ func joinForeign[K, F comparable, A, B, R any](left Table[K, A], right Table[F, 
 	answer.enter = func(c *compiler) any { return core.Next[K, core.Answer[B]](join(c).FromAnswers) }
 	subscription.enter = func(c *compiler) any { return core.Next[F, core.Subscription[K]](subscriptions(c).FromLeft) }
 	r.enter = func(c *compiler) any { return core.Next[F, core.Change[B]](subscriptions(c).FromRight) }
-	return emitting(t, set)
+	return t
 }
 
 // wire adds a topic that leads from one node to an input of another.

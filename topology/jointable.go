@@ -43,7 +43,7 @@ func joinTables[K comparable, A, B, R any](left Table[K, A], right Table[K, B], 
 	t, out := computed(b, n, set, left.kc, vc, func(c *compiler) core.Lookup[K, R] { return join(c).Find })
 	l.enter = func(c *compiler) any { return join(c).FromLeft(out(c)) }
 	r.enter = func(c *compiler) any { return join(c).FromRight(out(c)) }
-	return emitting(t, set)
+	return t
 }
 
 // side adds a node for one input of n, which has several: of different types, so each

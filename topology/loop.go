@@ -15,9 +15,9 @@ import (
 func loops(b *Builder, nodes []*node) (topics []string, endless map[int]string) {
 	back := map[int]*node{} // from a sink to the stream of its topic
 	for _, name := range slices.Sorted(maps.Keys(b.topics)) {
-		if u := b.topics[name]; u.stream != nil {
+		if u := b.topics[name]; u.reading == asStream {
 			for _, s := range u.sinks {
-				back[s.id] = nodes[u.stream.id]
+				back[s.id] = nodes[u.source.id]
 			}
 		}
 	}
@@ -46,13 +46,13 @@ func loops(b *Builder, nodes []*node) (topics []string, endless map[int]string) 
 	endless = map[int]string{}
 	for _, name := range slices.Sorted(maps.Keys(b.topics)) {
 		u := b.topics[name]
-		if u.stream == nil {
+		if u.reading != asStream {
 			continue
 		}
 		found := false
 		for _, s := range u.sinks {
-			found = found || reaches(nodes[u.stream.id], nodes[s.id], false)
-			if reaches(nodes[u.stream.id], nodes[s.id], true) {
+			found = found || reaches(nodes[u.source.id], nodes[s.id], false)
+			if reaches(nodes[u.source.id], nodes[s.id], true) {
 				endless[s.id] = name
 			}
 		}

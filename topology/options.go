@@ -118,12 +118,9 @@ type settings struct {
 	maxRecords         *int
 	maxBytes           *int
 	early              bool
-	perCommit          bool
-	every              *time.Duration
 	grace, wait        *time.Duration
 	ttl                *time.Duration
 	maxTimers          *int
-	history            *time.Duration
 	policies           policies
 	timeFrom           *erased // any: func(V) Time or func(Record[K, V]) Time
 	wallTime           bool

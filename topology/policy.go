@@ -183,7 +183,7 @@ func (c *checker) policies() {
 			if why := badTopicName(x.p.topic); why != "" {
 				c.wrong(n, "%s: the dead letters' topic name %s", x.option, why)
 			}
-			if u := c.b.topics[x.p.topic]; u != nil && (u.stream != nil || u.table != nil) {
+			if u := c.b.topics[x.p.topic]; u != nil && u.source != nil {
 				c.wrong(n, "%s: the topology reads topic %q: its dead letters would come back for ever. Take a topic that another topology reads", x.option, x.p.topic)
 			}
 		}

@@ -109,9 +109,9 @@ func everything(where int) *topology.Builder {
 		},
 		func() {
 			t := in.ToTable("latest")
-			t.Suppress("held", topology.UntilTimeLimit(15*time.Millisecond)).To(polOut)
+			topology.Suppress(t, "held", topology.UntilTimeLimit(15*time.Millisecond)).To(polOut)
 		},
-		func() { topology.Count(in, "per-commit", topology.EmitEvery(10*time.Millisecond)).To(polCount) },
+		func() { topology.EmitEvery(topology.Count(in, "counted"), "paced", 10*time.Millisecond).To(polCount) },
 	}
 	for i, branch := range branches {
 		if i == where {

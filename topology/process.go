@@ -11,7 +11,6 @@ import (
 func Process[K comparable, V, S, W any](s Stream[K, V], name string, step func(S, V, *Out[W]) S, opts ...StateOption) Stream[K, W] {
 	set := apply(opts)
 	n := s.addNamed("process", name, set, step)
-	s.b.emitsRecords(n, set)
 	n.keyed = true
 	newTable(s.b, n, s.kc, stateCodecOf[S](s.b, n, set, nil))
 	n.table, n.end = false, false // what leaves it is what it emits
@@ -88,7 +87,6 @@ func NewProcessor[K comparable, V, S, P any](s Stream[K, V], name string, step f
 	set := apply(opts)
 	hub := s.b.addNamed("processor", name)
 	s.b.configure(hub, set)
-	s.b.emitsRecords(hub, set)
 	sc := stateCodecOf[S](s.b, hub, set, nil)
 	p := Processor[K, S, P]{Ports: new(P), b: s.b, hub: hub, kc: s.kc, sc: sc, done: doneOf[S](s.b, hub, set), plan: &ports[K, P]{}}
 	newTable(s.b, hub, s.kc, sc)

@@ -80,78 +80,65 @@ func sinkTopics[K comparable, V any](b *Builder, n *node, first Topic[K, V], s s
 	return topics, nil
 }
 
-// sinkNode adds the sink of one topic behind n.
-func sinkNode[K comparable, V any](b *Builder, in *node, t Topic[K, V], set settings) *node {
-	n := b.add("sink", t.name, in)
-	b.configure(n, settings{name: set.name, policies: set.policies})
-	n.end = true
-	u := t.use(b, n)
-	u.sinks = append(u.sinks, n)
-	return n
-}
-
 // To writes the stream to a topic.
 func (s Stream[K, V]) To(t Topic[K, V], opts ...SinkOption) {
-	if s.b == nil {
-		zero("sink")
-	}
-	set, at := apply(opts), s.n
-	topics := []Topic[K, V]{t}
-	if set.topicFrom != nil {
-		route := s.b.add("route", "", s.n)
-		s.b.configure(route, set)
-		var pick func(Record[K, V]) int
-		topics, pick = sinkTopics(s.b, route, t, set)
-		route.enter = func(c *compiler) any {
-			var nexts []core.Next[K, V]
-			for _, to := range c.nodes[route.id].subs {
-				nexts = append(nexts, c.chain(to).(core.Next[K, V]))
-			}
-			return core.Route(c.nodeID(route), pick, nexts...)
+	to(s.b, s.n, t, opts, core.Route, func(c *compiler, n *node, t Topic[K, V], by core.By[K, V]) core.Next[K, V] {
+		sink := core.Sink(c.t, c.sinkID(n), t.name, t.kc, t.vc, by)
+		if s.b.stamp != nil {
+			sink = core.Stamp(c.nodeID(n), false, s.b.stamp, sink)
 		}
-		at = route
-	}
-	for _, t := range topics {
-		n := sinkNode(s.b, at, t, set)
-		by := partitionOf[K, V](s.b, n, set)
-		n.enter = func(c *compiler) any {
-			if by != nil {
-				return stamped(c, n, s.b, core.SinkBy(c.t, c.sinkID(n), t.name, t.kc, t.vc, by))
-			}
-			return stamped(c, n, s.b, core.Sink(c.t, c.sinkID(n), t.name, t.kc, t.vc))
-		}
-	}
+		return sink
+	})
 }
 
 // To writes each change to a topic, a deletion as a tombstone.
 func (t Table[K, V]) To(topic Topic[K, V], opts ...SinkOption) {
-	if t.b == nil {
+	to(t.b, t.n, topic, opts, core.RouteTable, func(c *compiler, n *node, to Topic[K, V], by core.By[K, V]) core.Next[K, core.Change[V]] {
+		sink := core.TableSink(c.t, c.sinkID(n), to.name, to.kc, to.vc, by)
+		if t.b.stamp != nil {
+			sink = core.StampChange(c.nodeID(n), t.b.stamp, sink)
+		}
+		return sink
+	})
+}
+
+// to adds the sink of a topic behind a node, or one for each topic that TopicFrom chooses
+// from. X is what the node passes on: values, or changes of rows.
+func to[K comparable, V, X any](b *Builder, at *node, first Topic[K, V], opts []SinkOption,
+	route func(core.NodeID, func(Record[K, V]) int, ...core.Next[K, X]) core.Next[K, X],
+	sink func(c *compiler, n *node, t Topic[K, V], by core.By[K, V]) core.Next[K, X],
+) {
+	if b == nil {
 		zero("sink")
 	}
-	set, at := apply(opts), t.n
-	topics := []Topic[K, V]{topic}
+	set, topics := apply(opts), []Topic[K, V]{first}
 	if set.topicFrom != nil {
-		route := t.b.add("route", "", t.n)
-		t.b.configure(route, set)
+		n := b.add("route", "", at)
+		b.configure(n, set)
 		var pick func(Record[K, V]) int
-		topics, pick = sinkTopics(t.b, route, topic, set)
-		route.enter = func(c *compiler) any {
-			var nexts []core.Next[K, core.Change[V]]
-			for _, to := range c.nodes[route.id].subs {
-				nexts = append(nexts, c.chain(to).(core.Next[K, core.Change[V]]))
-			}
-			return core.RouteTable(c.nodeID(route), pick, nexts...)
-		}
-		at = route
-	}
-	for _, to := range topics {
-		n := sinkNode(t.b, at, to, set)
-		by := partitionOf[K, V](t.b, n, set)
+		topics, pick = sinkTopics(b, n, first, set)
 		n.enter = func(c *compiler) any {
-			if by != nil {
-				return stampedTable(c, n, t.b, core.TableSinkBy(c.t, c.sinkID(n), to.name, to.kc, to.vc, by))
+			var nexts []core.Next[K, X]
+			for _, sub := range c.nodes[n.id].subs {
+				nexts = append(nexts, c.chain(sub).(core.Next[K, X]))
 			}
-			return stampedTable(c, n, t.b, core.TableSink(c.t, c.sinkID(n), to.name, to.kc, to.vc))
+			return route(c.nodeID(n), pick, nexts...)
 		}
+		at = n
 	}
+	for _, t := range topics {
+		n := b.sink(at, t.declaration(), set)
+		by := partitionOf[K, V](b, n, set)
+		n.enter = func(c *compiler) any { return sink(c, n, t, by) }
+	}
+}
+
+// sink adds the sink of one topic.
+func (b *Builder) sink(in *node, d declaration, set settings) *node {
+	n := b.add("sink", d.name, in)
+	b.configure(n, settings{name: set.name, policies: set.policies})
+	n.end = true
+	u := b.use(n, d)
+	u.sinks = append(u.sinks, n)
+	return n
 }

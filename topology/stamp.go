@@ -24,24 +24,9 @@ func Stamp(f func(Origin) Headers) BuilderOption {
 	})
 }
 
-// stamped puts the topology's stamp in front of a sink.
-func stamped[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, V]) core.Next[K, V] {
-	if b.stamp == nil {
-		return sink
-	}
-	return core.Stamp(c.nodeID(n), false, b.stamp, sink)
-}
-
-func stampedTable[K, V any](c *compiler, n *node, b *Builder, sink core.Next[K, core.Change[V]]) core.Next[K, core.Change[V]] {
-	if b.stamp == nil {
-		return sink
-	}
-	return core.StampChange(c.nodeID(n), b.stamp, sink)
-}
-
 // through is the sink of a topic of the topology's own.
 func through[K, V any](c *compiler, n *node, b *Builder, kc core.Codec[K], vc core.Codec[V]) core.Next[K, V] {
-	sink := core.Sink(c.t, c.sinkID(n), c.topic(n), kc, vc)
+	sink := core.Sink(c.t, c.sinkID(n), c.topic(n), kc, vc, nil)
 	if b.stamp == nil {
 		return sink
 	}

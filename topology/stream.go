@@ -143,17 +143,12 @@ func (s Stream[K, V]) ToTable(name string, opts ...StateOption) Table[K, V] {
 	n.through = true
 	n.keyed = true
 	done := doneOf[V](s.b, n, set)
-	if set.history != nil {
-		t := newVersions(s.b, n, s.kc, stateCodecOf(s.b, n, set, s.vc), set)
-		n.enter = func(c *compiler) any { return core.ToVersions(c.nodeID(n), versionsOf[K, V](c, n), done) }
-		return emitting(t, set)
-	}
 	t := newTable(s.b, n, s.kc, stateCodecOf(s.b, n, set, s.vc))
 	old := expiring(s.b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })
 	n.enter = func(c *compiler) any {
 		return within(c, old, core.ToTable(c.nodeID(n), tableOf[K, V](c, n), done, changes[K, V](c, n)))
 	}
-	return emitting(t, set)
+	return t
 }
 
 // Map turns each value into one other.

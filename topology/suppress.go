@@ -45,7 +45,7 @@ func EmitEarly() BoundOption { return boundOption(func(s *settings) { s.early = 
 // Suppress holds changes back until a window closes or a time limit has passed. Of several
 // changes of a row the last one goes on. Time is the greatest one of the changes that came:
 // with no new ones, nothing goes on.
-func (t Table[K, V]) Suppress(name string, until Until, opts ...SuppressOption) Table[K, V] {
+func Suppress[K comparable, V any](t Table[K, V], name string, until Until, opts ...SuppressOption) Table[K, V] {
 	if t.b == nil {
 		zero("suppress")
 	}

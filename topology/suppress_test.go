@@ -24,7 +24,7 @@ var (
 // suppressed is a topology that holds the changes of a table back.
 func suppressed(until topology.Until, opts ...topology.SuppressOption) *topology.Builder {
 	b := topology.New("suppressed")
-	held1.Table(b).Suppress("held", until, opts...).To(held2)
+	topology.Suppress(held1.Table(b), "held", until, opts...).To(held2)
 	return b
 }
 
@@ -82,7 +82,7 @@ func TestSuppressStopsWhenFull(t *testing.T) {
 // Who looks a row up finds it as it was let go.
 func TestSuppressedRowsAreLookedUp(t *testing.T) {
 	b := topology.New("looked-up")
-	rows := held1.Table(b).Suppress("held", topology.UntilTimeLimit(10*time.Millisecond))
+	rows := topology.Suppress(held1.Table(b), "held", topology.UntilTimeLimit(10*time.Millisecond))
 	topology.LeftJoin(Views.Stream(b), rows, "with-row", func(v string, row topology.Opt[string]) string { return v + row.Or("-") }).To(held2)
 	topologytest.EveryWay(t, func(d *topologytest.Driver) {
 		in, views, out := topologytest.Topic(d, held1), topologytest.Topic(d, Views), topologytest.Topic(d, held2)
@@ -103,7 +103,7 @@ func TestSuppressUntilClosed(t *testing.T) {
 	b := topology.New("closed")
 	counts := topology.Count(Views.Stream(b).Window(topology.Session(10*time.Second).Grace(5*time.Second)), "counts")
 	many := topology.MapTable(counts.Filter(func(n int64) bool { return n > 1 }), func(n int64) string { return fmt.Sprint(n) })
-	many.Suppress("final", topology.UntilClosed()).To(Visits)
+	topology.Suppress(many, "final", topology.UntilClosed()).To(Visits)
 	topologytest.EveryWay(t, func(d *topologytest.Driver) {
 		views, visits := topologytest.Topic(d, Views), topologytest.Topic(d, Visits)
 		for _, s := range []struct{ at, key string }{
@@ -119,16 +119,20 @@ func TestSuppressUntilClosed(t *testing.T) {
 
 func TestSuppressMistakes(t *testing.T) {
 	for want, build := range map[string]func(rows topology.Table[string, string]){
-		"a table without windows": func(rows topology.Table[string, string]) { rows.Suppress("s", topology.UntilClosed()) },
-		"zero Until":              func(rows topology.Table[string, string]) { rows.Suppress("s", topology.Until{}) },
-		"it is 0 or more":         func(rows topology.Table[string, string]) { rows.Suppress("s", topology.UntilTimeLimit(-time.Second)) },
+		"a table without windows": func(rows topology.Table[string, string]) { topology.Suppress(rows, "s", topology.UntilClosed()) },
+		"zero Until":              func(rows topology.Table[string, string]) { topology.Suppress(rows, "s", topology.Until{}) },
+		"it is 0 or more": func(rows topology.Table[string, string]) {
+			topology.Suppress(rows, "s", topology.UntilTimeLimit(-time.Second))
+		},
 		"without a bound": func(rows topology.Table[string, string]) {
-			rows.Suppress("s", topology.UntilTimeLimit(time.Second), topology.EmitEarly())
+			topology.Suppress(rows, "s", topology.UntilTimeLimit(time.Second), topology.EmitEarly())
 		},
 		"MaxRecords(0)": func(rows topology.Table[string, string]) {
-			rows.Suppress("s", topology.UntilTimeLimit(time.Second), topology.MaxRecords(0))
+			topology.Suppress(rows, "s", topology.UntilTimeLimit(time.Second), topology.MaxRecords(0))
 		},
-		"has no name": func(rows topology.Table[string, string]) { rows.Suppress("", topology.UntilTimeLimit(time.Second)) },
+		"has no name": func(rows topology.Table[string, string]) {
+			topology.Suppress(rows, "", topology.UntilTimeLimit(time.Second))
+		},
 	} {
 		b := topology.New("t")
 		build(held1.Table(b))
@@ -142,7 +146,7 @@ func TestSuppressMistakes(t *testing.T) {
 		if want == "never closes" {
 			opts = nil
 		}
-		topology.Count(Views.Stream(b).Window(w), "n").Suppress("s", topology.UntilClosed(), opts...)
+		topology.Suppress(topology.Count(Views.Stream(b).Window(w), "n"), "s", topology.UntilClosed(), opts...)
 		if _, err := b.Build(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

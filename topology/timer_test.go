@@ -399,7 +399,7 @@ func TestAdvanceIdle(t *testing.T) {
 // Without it nothing moves but by records, and Elapse stands for one.
 func TestElapse(t *testing.T) {
 	b := topology.New("elapse")
-	held := bids.Table(b).Suppress("held", topology.UntilTimeLimit(time.Minute))
+	held := topology.Suppress(bids.Table(b), "held", topology.UntilTimeLimit(time.Minute))
 	held.To(sales)
 	topologytest.EveryWay(t, func(d *topologytest.Driver) {
 		in, out := topologytest.Topic(d, bids), topologytest.Topic(d, sales)

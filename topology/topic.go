@@ -81,21 +81,37 @@ type topicUse struct {
 	key, value         codecInfo
 	partitions         int32
 	compacted, forever bool
-	stream, table      *node
-	global             *node
+	reading            reading // 0: it is not read
+	source             *node   // that reads it
+	handle             any     // that node's Stream, Table or GlobalTable
 	sinks              []*node
-	handle             any // the first Stream or Table of it
 }
 
-// use notes that n reads or writes the topic.
-func (t Topic[K, V]) use(b *Builder, n *node) *topicUse {
-	n.topic = t.name
-	n.key, n.value = infoOf(t.kc), infoOf(t.vc)
-	u, ok := b.topics[t.name]
+// declaration is a Topic without its types.
+type declaration struct {
+	name       string
+	key, value codecInfo
+	partitions *int32
+	compacted  bool
+	forever    bool
+}
+
+func (t Topic[K, V]) declaration() declaration {
+	return declaration{t.name, infoOf(t.kc), infoOf(t.vc), t.set.partitions, t.set.compacted, t.set.forever}
+}
+
+// use notes that n reads or writes a topic.
+func (b *Builder) use(n *node, d declaration) *topicUse {
+	n.topic, n.key, n.value = d.name, d.key, d.value
+	var partitions int32
+	if d.partitions != nil {
+		partitions = *d.partitions
+	}
+	u, ok := b.topics[d.name]
 	if !ok {
-		u = &topicUse{name: t.name, key: n.key, value: n.value, partitions: int32(t.Partitions()), compacted: t.set.compacted, forever: t.set.forever}
-		b.topics[t.name] = u
-		t.check(b, n)
+		u = &topicUse{name: d.name, key: d.key, value: d.value, partitions: partitions, compacted: d.compacted, forever: d.forever}
+		b.topics[d.name] = u
+		b.declared(n, d)
 		return u
 	}
 	var differ string
@@ -104,60 +120,93 @@ func (t Topic[K, V]) use(b *Builder, n *node) *topicUse {
 		differ = fmt.Sprintf("with keys as %s and as %s", u.key.schema, n.key.schema)
 	case !u.value.same(n.value):
 		differ = fmt.Sprintf("with values as %s and as %s", u.value.schema, n.value.schema)
-	case u.partitions != int32(t.Partitions()) || u.compacted != t.set.compacted || u.forever != t.set.forever:
+	case u.partitions != partitions || u.compacted != d.compacted || u.forever != d.forever:
 		differ = "with other options"
 	default:
 		return u
 	}
-	b.wrong(n, "topic %q is declared twice, %s: declare it once, as a variable that all share", t.name, differ)
+	b.wrong(n, "topic %q is declared twice, %s: declare it once, as a variable that all share", d.name, differ)
 	return u
 }
 
-// check notes what is wrong with the declaration.
-func (t Topic[K, V]) check(b *Builder, n *node) {
-	if why := badTopicName(t.name); why != "" {
+// declared notes what is wrong with a declaration.
+func (b *Builder) declared(n *node, d declaration) {
+	if why := badTopicName(d.name); why != "" {
 		b.wrong(n, "topic name %s", why)
 	}
-	for i, c := range []codecInfo{n.key, n.value} {
+	for i, c := range []codecInfo{d.key, d.value} {
 		if c.err != nil {
-			b.wrong(n, "topic %q: its %s: %v", t.name, [2]string{"keys", "values"}[i], c.err)
+			b.wrong(n, "topic %q: its %s: %v", d.name, [2]string{"keys", "values"}[i], c.err)
 		}
 	}
-	if t.set.partitions != nil && *t.set.partitions < 1 {
-		b.wrong(n, "topic %q: Partitions(%d): a topic has one or more", t.name, *t.set.partitions)
+	if d.partitions != nil && *d.partitions < 1 {
+		b.wrong(n, "topic %q: Partitions(%d): a topic has one or more", d.name, *d.partitions)
 	}
-	if t.set.compacted && t.set.forever {
-		b.wrong(n, "topic %q: Compacted and Forever exclude each other: a compacted topic does not keep every record", t.name)
+	if d.compacted && d.forever {
+		b.wrong(n, "topic %q: Compacted and Forever exclude each other: a compacted topic does not keep every record", d.name)
+	}
+}
+
+// reading is a way to read a topic, of which one topic has one.
+type reading uint8
+
+const (
+	asStream reading = iota + 1
+	asTable
+	asGlobal
+)
+
+func (r reading) String() string { return [...]string{"", "stream", "table", "global table"}[r] }
+
+// reader is the Stream, Table or GlobalTable that reads the topic so already, or nil: a topic
+// is read once, however many handles are made of it.
+func (b *Builder) reader(as reading, d declaration) any {
+	if b == nil {
+		zero("a source on a nil Builder, or")
+	}
+	if u := b.topics[d.name]; u != nil && u.reading == as {
+		return u.handle
+	}
+	return nil
+}
+
+// read adds the node that reads a topic. handle is made for it.
+func (b *Builder) read(as reading, kind string, d declaration, set settings) *node {
+	n := b.add(kind, d.name)
+	u := b.use(n, d)
+	b.configure(n, set)
+	switch {
+	case u.reading == 0:
+		u.reading, u.source = as, n
+	case u.reading == as: // of other types: use has said so
+	case u.reading == asGlobal || as == asGlobal:
+		b.wrong(n, "topic %q is read as a %v too: a topic is read once, as a stream, a table, or a global table", d.name, u.reading)
+	default:
+		b.wrong(n, "topic %q is read as a %v too: read it once, a stream of the table's changes is Changes(table)", d.name, u.reading)
+	}
+	return n
+}
+
+// handled keeps the handle of a node that reads a topic, for reader.
+func (b *Builder) handled(n *node, handle any) {
+	if u := b.topics[n.topic]; u.source == n {
+		u.handle = handle
 	}
 }
 
 // Stream reads the topic as a stream.
 func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
-	if b == nil {
-		zero("Stream on a nil Builder, or")
+	d := t.declaration()
+	if s, ok := b.reader(asStream, d).(Stream[K, V]); ok {
+		b.use(s.n, d)
+		return s
 	}
-	if u := b.topics[t.name]; u != nil && u.stream != nil {
-		if s, ok := u.handle.(Stream[K, V]); ok {
-			t.use(b, s.n)
-			return s // a topic is read once, however many streams are made of it
-		}
-	}
-	n := b.add("stream", t.name)
-	n.through = true
-	u := t.use(b, n)
-	s := Stream[K, V]{b, n, t.kc, t.vc}
 	set := apply(opts)
-	b.configure(n, set)
+	n := b.read(asStream, "stream", d, set)
+	n.through = true
 	b.noTTL(n, set, "a stream has no rows")
-	if u.global != nil {
-		b.wrong(n, "topic %q is read as a global table too: a topic is read once", t.name)
-	}
-	if u.table != nil {
-		b.wrong(n, "topic %q is read as a table too: read it once, a stream of the table's changes is Changes(table)", t.name)
-	}
-	if u.stream == nil && u.table == nil && u.global == nil {
-		u.stream, u.handle = n, s
-	}
+	s := Stream[K, V]{b, n, t.kc, t.vc}
+	b.handled(n, s)
 	times := timesOf[K, V](b, n, set)
 	n.source = func(c *compiler) { core.SourceAt(c.t, t.name, t.kc, t.vc, times, next[K, V](c, n)) }
 	return s
@@ -166,42 +215,16 @@ func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 // Table reads the topic as a table of the latest value of each key; it is named after the
 // topic. A null value deletes.
 func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
-	if b == nil {
-		zero("Table on a nil Builder, or")
-	}
-	if u := b.topics[t.name]; u != nil && u.table != nil {
-		if tb, ok := u.handle.(Table[K, V]); ok {
-			t.use(b, tb.n)
-			return tb
-		}
-	}
-	n := b.add("table", t.name)
-	u := t.use(b, n)
-	set := apply(opts)
-	b.configure(n, set)
-	var tb Table[K, V]
-	if set.history != nil {
-		tb = newVersions(b, n, t.kc, t.vc, set)
-	} else {
-		tb = newTable(b, n, t.kc, t.vc)
-	}
-	if u.global != nil {
-		b.wrong(n, "topic %q is read as a global table too: a topic is read once", t.name)
-	}
-	times := timesOf[K, V](b, n, set)
-	if u.stream != nil {
-		b.wrong(n, "topic %q is read as a stream too: read it once, a stream of the table's changes is Changes(table)", t.name)
-	}
-	if u.stream == nil && u.table == nil && u.global == nil {
-		u.table, u.handle = n, tb
-	}
-	if set.history != nil { // its changelog has not what came too late
-		if times.From != nil || times.Arrival {
-			b.wrong(n, "a table of a topic with versions has the records' own times: read the topic as a stream with TimeFrom or WallTime, and make a table of it with ToTable")
-		}
-		n.source = func(c *compiler) { core.VersionsSource(c.t, t.name, versionsOf[K, V](c, n)) }
+	d := t.declaration()
+	if tb, ok := b.reader(asTable, d).(Table[K, V]); ok {
+		b.use(tb.n, d)
 		return tb
 	}
+	set := apply(opts)
+	n := b.read(asTable, "table", d, set)
+	tb := newTable(b, n, t.kc, t.vc)
+	b.handled(n, tb)
+	times := timesOf[K, V](b, n, set)
 	// The topic does not have the rows' times where they are other ones.
 	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil && times.From == nil && !times.Arrival
 	old := expiring(b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })

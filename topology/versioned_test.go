@@ -15,7 +15,7 @@ import (
 // null for a deletion; and of a late version, the latest one behind it, which compaction keeps.
 func TestVersionedChangelog(t *testing.T) {
 	b := topology.New("log")
-	topology.LeftJoin(Words.Stream(b), Rows.Table(b, topology.Versioned(time.Hour)), "join", orNobody).To(Out)
+	topology.LeftJoin(Words.Stream(b), topology.VersionedTable(b, Rows, time.Hour), "join", orNobody).To(Out)
 	d := topologytest.New(t, b)
 	rows := open(d, Rows)
 	rows.SendRawAt(5, []byte("k"), []byte("a"))
@@ -35,18 +35,15 @@ func TestVersionedChangelog(t *testing.T) {
 
 func TestVersionedMistakes(t *testing.T) {
 	b := topology.New("mistakes")
-	Words.Stream(b, topology.Versioned(ttl)).ToTable("a", topology.Versioned(-1))
-	topology.Count(Words.Stream(b), "b", topology.Versioned(ttl))
-	rows := Rows.Table(b, topology.Versioned(ttl), topology.TTL(ttl))
-	topology.CountTable(rows, "c", first, topology.Versioned(ttl))
-	topology.JoinTables(rows, Plain.Table(b), "d", plus, topology.Versioned(ttl))
+	topology.ToVersionedTable(Words.Stream(b), "a", -1)
+	topology.VersionedTable(b, Rows, ttl, topology.TTL(ttl))
+	topology.VersionedTable(b, Plain, ttl, topology.WallTime())
 	_, err := b.Build()
 	if err == nil {
 		t.Fatal("it builds")
 	}
 	for _, want := range []string{
-		`stream "words": Versioned is for`, `"a": Versioned(-1ns)`, `"b": Versioned is for`, `"rows": TTL(10ms): versions go`,
-		`"c": Versioned is for`, `"d": Versioned is for`,
+		`"a": history of -1ns`, `"rows": TTL(10ms): versions go`, `has the records' own times`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)

@@ -91,13 +91,6 @@ func parse(args []string, getenv func(string) string) (j job, err error) {
 	return j, nil
 }
 
-func (j job) emits() []topology.AggregateOption {
-	if j.perCommit {
-		return []topology.AggregateOption{topology.EmitPerCommit()}
-	}
-	return nil
-}
-
 // profiled runs the job and writes the profiles that were asked for.
 func (j job) profiled(ctx context.Context) (err error) {
 	if j.cpu != "" {
@@ -146,7 +139,7 @@ func (j job) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	plan, err := build(j.workload, j.in, j.out, table, j.emits()...)
+	plan, err := build(j.workload, j.in, j.out, table, j.perCommit)
 	if err != nil {
 		return err
 	}

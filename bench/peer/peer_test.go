@@ -137,7 +137,7 @@ func TestPerCommit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for commit, plan := range map[bool]*topology.Plan{true: must(build(workload, j.in, j.out, nil, j.emits()...)), false: must(build(workload, j.in, j.out, nil))} {
+		for commit, plan := range map[bool]*topology.Plan{true: must(build(workload, j.in, j.out, nil, j.perCommit)), false: must(build(workload, j.in, j.out, nil, false))} {
 			if got := strings.Contains(plan.Describe(topology.AsText), "emitPerCommit"); got != commit {
 				t.Errorf("%s: described as\n%s", workload, plan.Describe(topology.AsText))
 			}

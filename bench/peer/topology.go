@@ -13,9 +13,9 @@ import (
 // inputs is how many input topics each workload has.
 var inputs = map[string]int{"passthrough": 1, "count": 1, "window": 1, "join": 2}
 
-// build describes a workload. table says what the customers' topic is, for the join; counts
-// says which changes of counts go on.
-func build(workload string, in []string, out string, table []topology.TopicOption, counts ...topology.AggregateOption) (*topology.Plan, error) {
+// build describes a workload. table says what the customers' topic is, for the join; of
+// counts, perCommit lets the last change of a commit go on, not every one.
+func build(workload string, in []string, out string, table []topology.TopicOption, perCommit bool) (*topology.Plan, error) {
 	if n, ok := inputs[workload]; !ok || n != len(in) {
 		return nil, fmt.Errorf("no workload %q with %d input topics", workload, len(in))
 	}
@@ -27,9 +27,9 @@ func build(workload string, in []string, out string, table []topology.TopicOptio
 		same := topology.Map(all, func(v []byte) []byte { return v })
 		same.To(topology.NewTopic(out, codec.String, codec.Bytes))
 	case "count":
-		topology.Count(input.Stream(b), "counts", counts...).To(topology.NewTopic(out, codec.String, codec.Int64))
+		emitted(topology.Count(input.Stream(b), "counts"), perCommit).To(topology.NewTopic(out, codec.String, codec.Int64))
 	case "window":
-		table := topology.Count(input.Stream(b).Window(topology.Tumbling(time.Minute)), "counts", counts...)
+		table := emitted(topology.Count(input.Stream(b).Window(topology.Tumbling(time.Minute)), "counts"), perCommit)
 		rows := topology.KeyBy(topology.Records(table.ToStream()), "by-key", func(r row) string { return r.Key.Key })
 		topology.Map(rows, func(r row) windowCount { return windowCount{r.Key.Start, r.Value} }).
 			To(topology.NewTopic(out, codec.String, codec.Func(appendWindowCount, decodeWindowCount)))
@@ -40,6 +40,13 @@ func build(workload string, in []string, out string, table []topology.TopicOptio
 		topology.Join(orders.Stream(b), customers.Table(b), "with-customer", emailservice.Compose).To(emails)
 	}
 	return b.Build()
+}
+
+func emitted[K comparable](counts topology.Table[K, int64], perCommit bool) topology.Table[K, int64] {
+	if perCommit {
+		return topology.EmitPerCommit(counts)
+	}
+	return counts
 }
 
 type row = topology.Record[topology.Windowed[string], int64]

@@ -53,7 +53,7 @@ func Topology() *topology.Builder {
 
 	byUser := topology.KeyBy(views, "by-user", View.ByUser)
 	visits := topology.Aggregate(byUser.Window(topology.Session(30*time.Minute)), "visits", Visit.See, topology.Merging(Merge))
-	visits.Suppress("visits-over", topology.UntilClosed()).To(Visits)
+	topology.Suppress(visits, "visits-over", topology.UntilClosed()).To(Visits)
 
 	return b
 }

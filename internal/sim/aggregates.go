@@ -71,7 +71,7 @@ var windows = scenario{
 	build: func(*world) *topology.Builder {
 		b := topology.New(app)
 		w := words.Stream(b).Window(topology.Tumbling(windowSize * time.Millisecond).Grace(windowGrace * time.Millisecond))
-		t := topology.Count(w, "per-window").Suppress("final", topology.UntilClosed())
+		t := topology.Suppress(topology.Count(w, "per-window"), "final", topology.UntilClosed())
 		type result = topology.Record[topology.Windowed[string], int64]
 		s := topology.Map(topology.Records(t.ToStream()), func(r result) string {
 			return fmt.Sprintf("%s@%d=%d", r.Key.Key, r.Key.Start, r.Value)

@@ -84,17 +84,17 @@ func suppressCase(c *conformanceCase) *conformanceSpec {
 	case strings.HasPrefix(words, "table(input)"):
 		counts := topology.CountTable(table("input"), "counts", func(v string) string { return v })
 		counts.To(topology.NewTopic("output-raw", codec.String, codec.Int64))
-		counts.Suppress("held", until, opts...).To(topology.NewTopic("output-suppressed", codec.String, codec.Int64))
+		topology.Suppress(counts, "held", until, opts...).To(topology.NewTopic("output-suppressed", codec.String, codec.Int64))
 		return twice(numbers)
 	case strings.HasPrefix(words, "table(topic)"):
 		// Keys are the values in capitals; a group is made of values.
-		topology.CountTable(table("topic").Suppress("held", until), "counts", strings.ToUpper).To(topology.NewTopic("out", codec.String, codec.Int64))
+		topology.CountTable(topology.Suppress(table("topic"), "held", until), "counts", strings.ToUpper).To(topology.NewTopic("out", codec.String, codec.Int64))
 		s.outs["out"] = numbers
 		return s
 	case strings.HasPrefix(words, "table(left)"):
-		return join(table("left"), table("right").Suppress("held", until))
+		return join(table("left"), topology.Suppress(table("right"), "held", until))
 	case strings.HasPrefix(words, "(table(left)"):
-		return join(table("left").Suppress("held", until), table("right"))
+		return join(topology.Suppress(table("left"), "held", until), table("right"))
 	}
 	size := number(words, "tumbling")
 	w, keys := topology.Tumbling(size), codec.Windowed(codec.String, size)
@@ -103,7 +103,7 @@ func suppressCase(c *conformanceCase) *conformanceSpec {
 	}
 	counts := topology.Count(caseTopic("input").Stream(s.b).Window(w.Grace(number(words, "grace"))), "counts")
 	counts.To(topology.NewTopic("output-raw", keys, codec.Int64))
-	counts.Suppress("held", topology.UntilClosed()).To(topology.NewTopic("output-suppressed", keys, codec.Int64))
+	topology.Suppress(counts, "held", topology.UntilClosed()).To(topology.NewTopic("output-suppressed", keys, codec.Int64))
 	// There a key is told as "[k1@0/2]".
 	return twice(wireText{func(b []byte) string {
 		k, err := keys.Decode(b)

@@ -162,7 +162,7 @@ func streamTableCase(c *conformanceCase) *conformanceSpec {
 
 func streamTableIntegrationCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
-	s, t := caseTopic("inputTopicLeft").Stream(b), caseTopic("inputTopicRight").Table(b, c.versioned("versioned_history_retention_ms")...)
+	s, t := caseTopic("inputTopicLeft").Stream(b), c.table(b, "inputTopicRight", "versioned_history_retention_ms")
 	joinTableBy(joinKind(c.str("topology")), s, t, joinText("%s-%s")).To(caseTopic("out"))
 	return newSpec(b)
 }

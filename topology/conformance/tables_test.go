@@ -76,21 +76,21 @@ func (c *conformanceCase) stored(param string) (opts []topology.StateOption) {
 	return opts
 }
 
-// versioned is the option for tables that keep versions, where a case has them.
-func (c *conformanceCase) versioned(history string) (opts []topology.SourceOption) {
+// table reads a topic as a table, one that keeps versions where the case has a history.
+func (c *conformanceCase) table(b *topology.Builder, topic, history string) strTable {
 	if c.has(history) {
-		opts = append(opts, topology.Versioned(c.ms(history)))
+		return topology.VersionedTable(b, caseTopic(topic), c.ms(history))
 	}
-	return opts
+	return caseTopic(topic).Table(b)
 }
 
 func tableTableCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
 	kind := c.str("join")
-	opts := c.versioned("versioned_history_ms")
-	plain := opts == nil // a filter on a table that keeps versions is not told old values
-	left := viewOf(caseTopic("left").Table(b, opts...), c.str("left_view"), plain && kind != "inner")
-	right := viewOf(caseTopic("right").Table(b, opts...), c.str("right_view"), plain && kind == "outer")
+	const history = "versioned_history_ms"
+	plain := !c.has(history) // a filter on a table that keeps versions is not told old values
+	left := viewOf(c.table(b, "left", history), c.str("left_view"), plain && kind != "inner")
+	right := viewOf(c.table(b, "right", history), c.str("right_view"), plain && kind == "outer")
 	f := joinText("%s+%s")
 	if strings.HasPrefix(c.str("joiner"), "null if both values end in the same digit") {
 		plain := f
@@ -124,16 +124,16 @@ func threeTablesCase(c *conformanceCase) *conformanceSpec {
 
 // tableIntegrationCase reads what the case's topology is from its text.
 func tableIntegrationCase(c *conformanceCase) *conformanceSpec {
-	of := func(side string) []topology.SourceOption {
+	of := func(b *topology.Builder, side, topic string) strTable {
 		if kept := c.str("topology"); !strings.Contains(kept, "both tables versioned") && !strings.Contains(kept, side+" table versioned") {
-			return nil
+			return caseTopic(topic).Table(b)
 		}
-		return c.versioned("versioned_history_retention_ms")
+		return c.table(b, topic, "versioned_history_retention_ms")
 	}
 	first, second, twice := strings.Cut(c.str("topology"), ", then ")
 	b := topology.New("case")
-	right := caseTopic("inputTopicRight").Table(b, of("right")...)
-	t := joinBy(joinKind(first), caseTopic("inputTopicLeft").Table(b, of("left")...), right, "first", joinText("%s-%s"))
+	right := of(b, "right", "inputTopicRight")
+	t := joinBy(joinKind(first), of(b, "left", "inputTopicLeft"), right, "first", joinText("%s-%s"))
 	if twice {
 		t = joinBy(joinKind(second), t, right, "second", joinText("%s-%s"))
 	}

@@ -87,7 +87,7 @@ func versionAsk(history time.Duration) *topology.Builder {
 		Out topology.Out[string]
 	}
 	b := topology.New("versions")
-	rows := putsTopic.Stream(b).Merge(delsTopic.Stream(b)).ToTable("vs", topology.Versioned(history),
+	rows := topology.ToVersionedTable(putsTopic.Stream(b).Merge(delsTopic.Stream(b)), "vs", history,
 		topology.DeleteWhen(func(v topology.Opt[string]) bool { return !v.OK }))
 	answer := func(_ topology.Opt[string], row topology.Opt[topology.Opt[string]]) string {
 		return row.Value.Or("none")

@@ -24,7 +24,7 @@ func versionedJoinCase(c *conformanceCase) *conformanceSpec {
 		stream, table, history, grace, joiner = "inputTopicLeft", "inputTopicRight", "versioned_history_retention_ms", "join_grace_ms", "%s-%s"
 		kind = joinKind(c.str("topology"))
 	}
-	rows := caseTopic(table).Table(b, topology.Versioned(c.ms(history)))
+	rows := topology.VersionedTable(b, caseTopic(table), c.ms(history))
 	rows.To(caseTopic("latest"))
 	var opts []topology.JoinOption
 	if c.has(grace) {
@@ -87,8 +87,8 @@ func versionedStoreCase(c *conformanceCase) *conformanceSpec {
 	begins := func(with byte) topology.Stream[string, string] {
 		return all.Filter(func(v string) bool { return v[0] == with })
 	}
-	rows := begins('=').ToTable("vs", topology.Versioned(history), topology.DeleteWhen(func(v string) bool { return v == deletedVersion }))
-	marks := begins('!').ToTable("marks", topology.Versioned(history))
+	rows := topology.ToVersionedTable(begins('='), "vs", history, topology.DeleteWhen(func(v string) bool { return v == deletedVersion }))
+	marks := topology.ToVersionedTable(begins('!'), "marks", history)
 	p := topology.NewProcessor(topology.Records(begins('?')), "asked",
 		func(_ int64, r topology.Record[string, string], p *versionPorts) int64 {
 			what, version, _ := strings.Cut(r.Value, " ")

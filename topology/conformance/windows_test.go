@@ -185,13 +185,13 @@ func aggregateCase[K comparable](c *windowCase, g topology.Grouped[K, nullable],
 func finishCase[K comparable, A any](c *windowCase, t topology.Table[K, A], keys core.Codec[K], vc core.Codec[A]) {
 	switch c.Op {
 	case "suppress-window":
-		t = t.Suppress("held", topology.UntilClosed())
+		t = topology.Suppress(t, "held", topology.UntilClosed())
 	case "suppress-time-limit":
 		var opts []topology.SuppressOption
 		if c.MaxRecords != nil {
 			opts = append(opts, topology.MaxRecords(*c.MaxRecords), topology.EmitEarly())
 		}
-		t = t.Suppress("held", topology.UntilTimeLimit(time.Duration(c.WaitMs)*time.Millisecond), opts...)
+		t = topology.Suppress(t, "held", topology.UntilTimeLimit(time.Duration(c.WaitMs)*time.Millisecond), opts...)
 	}
 	t.To(topology.NewTopic("out", keys, vc))
 }
