@@ -9,7 +9,7 @@ ARGS ?= --for 10s
 PEERS ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build test race fuzz lint fmt kafka test-kafka bench bench-peers demo ci clean
+.PHONY: build test race fuzz lint fmt kafka test-kafka bench bench-compare bench-save bench-peers demo ci clean
 
 build: ## compile everything; the binary goes to ./processor
 	$(GO) build ./...
@@ -42,6 +42,12 @@ bench-peers: ## Limpet beside Kafka Streams, goka and a loop by hand: make bench
 
 bench: ## make bench BENCH=Step
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench/...
+
+bench-compare: ## against the saved results: times, and no more allocations
+	$(GO) run ./bench/compare
+
+bench-save: ## save results to compare with, at a release
+	$(GO) run ./bench/compare -save
 
 demo: ## the demo, with nothing installed: make demo ARGS='--for 1m --crash-every 2s'
 	$(GO) run ./cmd/processor demo $(ARGS)

@@ -10,9 +10,16 @@ The everyday entry, small and in one process, layer by layer:
 	step_test.go   Task.Step of the email topology: decode, join, encode, commit
 	codec_test.go  the codecs of the edges
 	operators_test.go  each operator alone: ns and allocations a record
+	nexmark_test.go  the queries of examples/nexmark: ns and allocations an event
 	store_test.go  the state store: read-modify-write, apply, restore
 	hop_test.go    a go-streams stage: what a hop costs a record, alone and in batches
 	shell_test.go  the whole shell on kfake, in one process: the broker's CPU is in it
+
+Before and after a change, and against the results that were saved last (saved.txt); more
+allocations than then fail it, times never do:
+
+	go run ./bench/compare                            # make bench-compare
+	go run ./bench/compare -save                      # make bench-save
 
 The whole shell beside a loop written by hand on franz-go (internal/loop), broker and
 contenders in processes of their own, output and changelog checked record by record:

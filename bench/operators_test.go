@@ -167,6 +167,9 @@ var operators = []operator{
 	{name: "JoinStreams", build: twoStreams(func(l, r ints) ints {
 		return topology.JoinStreams(l, r, "op", topology.Within(second/10), addInt)
 	})},
+	{name: "JoinSelf", build: oneStream(func(s ints) ints {
+		return topology.JoinSelf(s, "op", topology.Within(second/10), addInt)
+	})},
 	{name: "LeftJoinStreams", build: twoStreams(func(l, r ints) ints {
 		return topology.LeftJoinStreams(l, r, "op", topology.Within(second/10), plusOpt)
 	})},
@@ -313,6 +316,13 @@ func newOpRun(tb testing.TB, o operator) *opRun {
 	tb.Helper()
 	b := topology.New("ops")
 	o.build(b)
+	return newRun(tb, b, func(topic string) *opFeed { return &opFeed{once: topic == "rows", records: opContent(topic)} })
+}
+
+// newRun makes the tasks of a topology; feed says what each topic gets that is written from
+// outside.
+func newRun(tb testing.TB, b *topology.Builder, feed func(topic string) *opFeed) *opRun {
+	tb.Helper()
 	plan := build(tb, b)
 	run := &opRun{at: 1}
 	topics := map[string]*opTopic{}
@@ -323,17 +333,19 @@ func newOpRun(tb testing.TB, o operator) *opRun {
 		u := &opUnit{Task: sub.NewTask(cfg)}
 		for s, src := range sub.Sources {
 			tp := &opTopic{batch: core.Batch{Source: core.SourceID(s), CaughtUp: true}}
-			topics[src.TopicName("ops")] = tp
+			topics[src.TopicName(plan.Name())] = tp
 			u.all = append(u.all, &tp.batch)
 			if u.in = append(u.in, tp); !src.Repartition {
-				run.fed = append(run.fed, &opFeed{opTopic: tp, once: src.Topic == "rows", records: opContent(src.Topic)})
+				f := feed(src.Topic)
+				f.opTopic = tp
+				run.fed = append(run.fed, f)
 			}
 		}
 		run.units = append(run.units, u)
 	}
 	for i, sub := range plan.Subtopologies() {
 		for _, sink := range sub.Sinks {
-			run.units[i].out = append(run.units[i].out, topics[sink.TopicName("ops")])
+			run.units[i].out = append(run.units[i].out, topics[sink.TopicName(plan.Name())])
 		}
 	}
 	return run
@@ -370,18 +382,24 @@ func (r *opRun) round(tb testing.TB) (fed int) {
 		fed += len(f.records)
 	}
 	r.at += opRecords
+	r.rest(tb)
+	return fed
+}
+
+// rest runs all tasks until nothing waits.
+func (r *opRun) rest(tb testing.TB) {
 	for i := 0; i < len(r.units); i++ {
 		if r.units[i].run(tb) {
 			i = -1 // those further up first
 		}
 	}
-	return fed
 }
 
 // add appends a record, at the next offset.
 func (t *opTopic) add(r core.RawRecord) {
 	r.Offset = t.batch.Next
 	t.batch.Next++
+	t.batch.Arrived = r.Time
 	t.batch.Records = append(t.batch.Records, r)
 }
 

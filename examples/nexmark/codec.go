@@ -21,7 +21,6 @@ var (
 	StatsCodec    = codec.Func(appendStats, whole(readStats))
 
 	finalCodec         = codec.Func(appendFinal, whole(readFinal))
-	newSellerCodec     = codec.Func(appendNewSeller, whole(readNewSeller))
 	lotCodec           = codec.Func(appendLot, whole(readLot))
 	bidsCodec          = codec.List(BidCodec)
 	bidderAuctionCodec = codec.PairOf(codec.Int64, codec.Int64)
@@ -159,15 +158,6 @@ func appendFinal(dst []byte, f Final) ([]byte, error) {
 }
 
 func readFinal(r *reader) Final { return Final{r.number(), r.number()} }
-
-func appendNewSeller(dst []byte, s NewSeller) ([]byte, error) {
-	return appendPerson(appendNumbers(dst, s.Sales), s.Person)
-}
-
-func readNewSeller(r *reader) (s NewSeller) {
-	s.Sales, s.Person = r.number(), readPerson(r)
-	return s
-}
 
 func appendLot(dst []byte, l Lot) ([]byte, error) {
 	dst, _ = appendAuction(dst, l.Auction) // none of them has errors

@@ -77,9 +77,11 @@ func either(first bool, a, b Bid) Bid {
 // The lengths of time that the queries name. The original ones are hours; these are the short
 // ones that Flink's and Beam's versions have.
 const (
-	period   = 10 * time.Second // of windows, and the gap of sessions
-	advance  = 2 * time.Second  // of the hopping window
-	grace    = 2 * time.Second  // for events that come late
-	patience = time.Minute      // of bids that come before their auction
-	kept     = time.Hour        // of what is known of a window that is over
+	period  = 10 * time.Second // of windows, and the gap of sessions
+	advance = 2 * time.Second  // of the hopping window
+	// grace is for events that come late; and for partitions that are read at different speeds, so
+	// that what was rekeyed is not in order. That counts where a backlog is worked off.
+	grace    = time.Minute
+	patience = time.Minute // of bids that come before their auction
+	kept     = time.Hour   // of what is known of a window that is over
 )

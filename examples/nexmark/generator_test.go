@@ -108,7 +108,6 @@ func TestCodecs(t *testing.T) {
 	testCodec(t, SideBidCodec, WithSide(bid, "s"))
 	testCodec(t, StatsCodec, Stats{}.Add(bid))
 	testCodec(t, finalCodec, Final{-1, 2})
-	testCodec(t, newSellerCodec, NewSeller{person, 3})
 	testCodec(t, lotCodec, Lot{Auction: auction, Best: bid, Early: []Bid{bid, bid}})
 }
 

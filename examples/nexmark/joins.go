@@ -4,8 +4,10 @@ import "github.com/seed-81380e12/limpet/topology"
 
 // Suggestion is an item for sale nearby.
 type Suggestion struct {
-	Name, City, State string
-	Auction           int64
+	Name    string `json:"name"`
+	City    string `json:"city"`
+	State   string `json:"state"`
+	Auction int64  `json:"auction"`
 }
 
 // Suggest makes a suggestion of an auction and its seller.
@@ -23,16 +25,25 @@ func Query3(auctions AuctionTable, persons PersonTable) topology.Table[int64, Su
 
 func inTheWest(p Person) bool { return p.State == "OR" || p.State == "ID" || p.State == "CA" }
 
-// NewSeller is a person who came and sold within a period.
-type NewSeller struct {
-	Person Person
+// Entry says that a person came, or sold.
+type Entry struct {
+	Person int64
+	Name   string // of one who came
 	Sales  int64
 }
 
-func (s NewSeller) came(p Person) NewSeller { s.Person = p; return s }
-func (s NewSeller) sold(Auction) NewSeller  { s.Sales++; return s }
-func (s NewSeller) cameAndSold() bool       { return s.Person.ID != 0 && s.Sales > 0 }
-func newUser(s NewSeller) string            { return s.Person.Name }
+func came(p Person) Entry         { return Entry{p.ID, p.Name, 0} }
+func sold(a Auction) Entry        { return Entry{a.Seller, "", 1} }
+func (e Entry) person() int64     { return e.Person }
+func (e Entry) cameAndSold() bool { return e.Name != "" && e.Sales > 0 }
+func name(e Entry) string         { return e.Name }
+
+// And is all that two entries say of a person.
+func (e Entry) And(more Entry) Entry {
+	e.Name += more.Name // only one has it: nobody comes twice
+	e.Sales += more.Sales
+	return e
+}
 
 // Query8 monitors new users: people who came and opened auctions in the same ten seconds.
 //
@@ -41,13 +52,13 @@ func newUser(s NewSeller) string            { return s.Person.Name }
 //	JOIN (SELECT seller, starttime FROM TUMBLE(auction, 10 s) GROUP BY ...) A
 //	ON P.id = A.seller AND P.starttime = A.starttime
 //
-// The result comes once, when the window has closed; the key has the person and the window.
+// The result comes once, when the window has closed; the key has the person and the window. Persons
+// and auctions go to their windows in one stream, so that none is far ahead of the other.
 func Query8(persons Persons, auctions Auctions) topology.Stream[topology.Windowed[int64], string] {
-	w := topology.Tumbling(period).Grace(grace)
-	sales := topology.KeyBy(auctions, "by-seller", Auction.seller)
-	sellers := topology.Aggregate(persons.Window(w), "new-sellers", NewSeller.came,
-		topology.Also(sales.Window(w), NewSeller.sold), topology.EmitOnClose(), topology.StateCodec(newSellerCodec))
-	return topology.Map(sellers.ToStream().Filter(NewSeller.cameAndSold), newUser)
+	entries := topology.Map(persons, came).Merge(topology.Map(auctions, sold))
+	byPerson := topology.KeyBy(entries, "by-person", Entry.person)
+	both := topology.Reduce(byPerson.Window(topology.Tumbling(period).Grace(grace)), "came-and-sold", Entry.And, topology.EmitOnClose())
+	return topology.Map(both.ToStream().Filter(Entry.cameAndSold), name)
 }
 
 // SideBid is a bid with what the side input says of it.

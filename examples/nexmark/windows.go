@@ -8,9 +8,9 @@ import (
 
 // Hottest are the auctions with the most bids of a window.
 type Hottest struct {
-	Start    topology.Time // of the window
-	Bids     int64
-	Auctions []int64 // in order
+	Start    topology.Time `json:"start"` // of the window
+	Bids     int64         `json:"bids"`
+	Auctions []int64       `json:"auctions"` // in order
 }
 
 // Hotter is the one with more bids; with as many, both.

@@ -95,7 +95,7 @@ func (l Lot) over() bool { return l.Auction.ID == over }
 //	  FROM auction A JOIN bid B ON A.id = B.auction WHERE B.dateTime BETWEEN A.dateTime AND A.expires)
 //	WHERE n = 1
 //
-// It comes once, when the auction is over and two seconds have passed; then its state is deleted.
+// It comes once, when the auction has been over for a minute; then its state is deleted.
 // Bids that come later than that are taken for early ones of an auction that never comes: those
 // are forgotten after a minute.
 func Query9(bids Bids, auctions Auctions) topology.Stream[int64, Expanded] {
