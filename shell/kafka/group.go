@@ -41,7 +41,6 @@ type group struct {
 	cfg      shell.GroupConfig
 	topics   []string
 	subOf    map[string]int32
-	sarama   sarama.ConsumerGroup
 	client   sarama.Client // its own, for nothing else
 	dialer   *groupDialer
 	kafka    *coordinator // for LeaveGroup
@@ -53,6 +52,8 @@ type group struct {
 	ended    chan struct{} // Close is done
 
 	mu      sync.Mutex
+	sarama  sarama.ConsumerGroup
+	closed  bool                        // Close was called
 	session sarama.ConsumerGroupSession // the last one; nil: none yet
 	cancel  context.CancelCauseFunc     // of the Consume under way
 	lost    sarama.ConsumerGroupSession // that Lost was told of
@@ -98,7 +99,7 @@ func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, 
 		return nil, err
 	}
 	g.wg.Go(g.run)
-	g.wg.Go(g.watch)
+	g.watch()
 	g.wg.Go(g.findCoordinator)
 	go g.pump()
 	return g, nil
@@ -106,24 +107,33 @@ func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, 
 
 // run joins again and again, until Close or a fatal error.
 func (g *group) run() {
-	o := newOutage(g.b.cfg.RetryFor)
+	o, renewed := newOutage(g.b.cfg.RetryFor), false
 	for {
 		ctx, cancel := context.WithCancelCause(g.ctx)
 		g.mu.Lock()
 		g.cancel = cancel
-		before := g.session
+		before, consumer := g.session, g.sarama
 		g.mu.Unlock()
-		err := g.sarama.Consume(ctx, g.topics, g)
+		err := consumer.Consume(ctx, g.topics, g)
 		cancel(nil)
 		if errors.Is(err, sarama.ErrClosedConsumerGroup) || g.ctx.Err() != nil {
 			return
 		}
 		g.mu.Lock()
 		if g.session != before {
-			o = newOutage(g.b.cfg.RetryFor) // it was in the group
+			o, renewed = newOutage(g.b.cfg.RetryFor), false // it was in the group
 		}
 		fatal := g.fatal
 		g.mu.Unlock()
+		if fatal == nil && !renewed && errors.Is(err, sarama.ErrFencedInstancedId) {
+			// A coordinator that was replaced and does not know it yet may have given us the member
+			// id: to its successor we look like a second process with our instance id. A real one
+			// fences us again.
+			renewed = true
+			if err = g.renew(); err == nil {
+				continue
+			}
+		}
 		if fatal == nil {
 			fatal = hopeless(err)
 		}
@@ -167,11 +177,34 @@ func hopeless(err error) error {
 	return fatal("JoinGroup", k)
 }
 
+// renew goes on as a new member, with no member id: sarama has no way to forget it.
+func (g *group) renew() error {
+	next, err := sarama.NewConsumerGroupFromClient(g.cfg.Group, g.client)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	old := g.sarama
+	if g.closed {
+		old = next // which nobody closes else
+	} else {
+		g.sarama = next
+	}
+	g.mu.Unlock()
+	if old != next {
+		g.watch()
+	}
+	return old.Close() // a static member does not leave by it
+}
+
 // watch reads sarama's errors, which it would drop otherwise.
 func (g *group) watch() {
-	for err := range g.sarama.Errors() {
-		g.b.cfg.Logger.Debug("kafka group", "group", g.cfg.Group, "err", err)
-	}
+	errs := g.sarama.Errors()
+	g.wg.Go(func() {
+		for err := range errs {
+			g.b.cfg.Logger.Debug("kafka group", "group", g.cfg.Group, "err", err)
+		}
+	})
 }
 
 // learn takes what the leader says of the topics.
@@ -216,7 +249,10 @@ func (g *group) Cleanup(s sarama.ConsumerGroupSession) error {
 // ConsumeClaim lasts as long as a partition is this member's.
 func (g *group) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	topic, p := c.Topic(), c.Partition()
-	g.sarama.Pause(map[string][]int32{topic: {p}})
+	g.mu.Lock()
+	consumer := g.sarama
+	g.mu.Unlock()
+	consumer.Pause(map[string][]int32{topic: {p}})
 	t := core.TaskID{Sub: g.subOf[topic], Partition: p}
 	g.begin(s, t, topic)
 	for open := true; open; {
@@ -342,8 +378,12 @@ func (g *group) Close(ctx context.Context) error {
 	var err error
 	g.closing.Do(func() {
 		closed := make(chan error, 1)
+		g.mu.Lock()
+		g.closed = true
+		consumer := g.sarama
+		g.mu.Unlock()
 		go func() {
-			e := g.sarama.Close() // ends the claims, waits for them
+			e := consumer.Close() // ends the claims, waits for them
 			g.stop()
 			g.wg.Wait()
 			closed <- errors.Join(e, g.client.Close())

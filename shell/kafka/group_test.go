@@ -324,6 +324,49 @@ func TestLost(t *testing.T) {
 	balanced(t, 7, m)
 }
 
+// A coordinator that was replaced, and did not know it, gave a lost member its new id; the
+// one that took over knows the old one, and fences. The member joins once more, as a new one.
+func TestLostToAReplacedCoordinator(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	m := join(t, b, "a")
+	balanced(t, 7, m)
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.FencedInstanceID, TopLevel: true})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
+	lost := false
+	for assigned := 0; assigned < 14; {
+		switch e := <-m.events; e.Kind {
+		case shell.Assigned:
+			assigned++
+		case shell.Lost:
+			lost = true
+		case shell.Failed:
+			t.Fatal(e.Err)
+		case shell.Revoked:
+		}
+	}
+	if !lost {
+		t.Fatal("the membership was not lost")
+	}
+	balanced(t, 7, m)
+	must(t, m.Close(limit(t, 5*time.Second)))
+
+	// One that is fenced each time it joins stops.
+	m = join(t, b, "a")
+	balanced(t, 7, m)
+	defer c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.FencedInstanceID, TopLevel: true, Count: -1}).Remove()
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
+	for e := range m.events {
+		if e.Kind == shell.Failed {
+			if !errors.Is(e.Err, shell.ErrInstanceFenced) {
+				t.Fatal(e.Err)
+			}
+			return
+		}
+	}
+}
+
 // Close returns when ctx ends, also if the worker does not answer; nothing stays behind.
 func TestCloseUnanswered(t *testing.T) {
 	c := fake(t, 1)

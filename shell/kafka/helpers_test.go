@@ -84,7 +84,7 @@ func fetchUntil(t testing.TB, b *Broker, upTo map[shell.Partition]core.Offset) m
 		f.Add(p, 0, 7, 0)
 	}
 	got, left := map[shell.Partition][]core.RawRecord{}, len(upTo)
-	ctx := limit(t, 20*time.Second)
+	ctx := limit(t, time.Minute)
 	done := map[shell.Partition]bool{}
 	for left > 0 {
 		fs, err := f.Poll(ctx)
@@ -127,7 +127,7 @@ func readBack(t testing.TB, addrs []string, topic string, total int, opts ...kgo
 	defer cl.Close()
 	out := map[int32][]*kgo.Record{}
 	n, quiet := 0, 0
-	for deadline := time.Now().Add(30 * time.Second); (n < total || quiet < 2) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); (n < total || quiet < 2) && time.Now().Before(deadline); {
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		fs := cl.PollFetches(ctx)
 		cancel()

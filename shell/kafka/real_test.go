@@ -375,7 +375,7 @@ func realRestart(t *testing.T, nodes int) {
 	ctx := limit(t, 4*time.Minute)
 	g, err := b.Join(ctx, shell.GroupConfig{Group: "g", Instance: "i", TransactionalID: "g-i", Sources: [][]string{{"in"}}})
 	must(t, err)
-	assigned := make(chan struct{}, 100)
+	assigned := make(chan struct{}, 100) // closed when the group has failed
 	var revoked atomic.Int32
 	go func() {
 		for e := range g.Events() {
@@ -388,10 +388,17 @@ func realRestart(t *testing.T, nodes int) {
 			case shell.Lost:
 			case shell.Failed:
 				t.Error(e.Err)
+				close(assigned)
+				return
 			}
 		}
 	}()
-	<-assigned
+	member := func() {
+		if _, ok := <-assigned; !ok {
+			t.FailNow()
+		}
+	}
+	member()
 	p := b.NewProducer(shell.ProducerConfig{TransactionalID: "g-i", Group: "g"})
 	defer p.Close()
 	must(t, p.Open(ctx))
@@ -463,7 +470,7 @@ func realRestart(t *testing.T, nodes int) {
 		if errors.Is(err, shell.ErrLost) { // the coordinator forgot us: rejoin, go on
 			t.Log(err)
 			must(t, p.Open(ctx))
-			<-assigned
+			member()
 			os, err := b.Committed(ctx, "g", []shell.Partition{tp("in", 0)})
 			must(t, err)
 			x.next = os[tp("in", 0)].Next
@@ -480,7 +487,7 @@ func realRestart(t *testing.T, nodes int) {
 	}
 	x.check(c.Brokers())
 	want := int(x.next) * perTransaction
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		mu.Lock()
 		n := 0
 		for i := range read {
