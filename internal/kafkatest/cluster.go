@@ -33,9 +33,10 @@ const (
 type Cluster struct {
 	cfg   Config
 	nodes []*Node
-	keep  bool         // the caller named the folder, so its data matters
-	temp  string       // a folder to remove at the end
-	ports net.Listener // holds the block of ports; nil when they were given
+	keep  bool           // the caller named the folder, so its data matters
+	temp  string         // a folder to remove at the end
+	ports []net.Listener // hold the blocks of ports that were not given
+	doors [][]*Proxy     // by door and node
 
 	ca     *CA // nil without TLS
 	client Cert
@@ -124,7 +125,7 @@ func open(ctx context.Context, d dist, cfg Config) (_ *Cluster, err error) {
 	}
 	first := cfg.Port
 	if first == 0 {
-		if c.ports, first, err = claimPorts(); err != nil {
+		if first, err = c.claim(); err != nil {
 			return nil, err
 		}
 	}
@@ -139,7 +140,11 @@ func open(ctx context.Context, d dist, cfg Config) (_ *Cluster, err error) {
 			dist: d,
 		})
 	}
-	if err := c.format(ctx, first); err != nil {
+	doors, err := c.openDoors()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.format(ctx, first, doors); err != nil {
 		return nil, err
 	}
 	for _, n := range c.nodes {
@@ -171,8 +176,46 @@ func (c *Cluster) makeCerts() (err error) {
 	return err
 }
 
+// claim takes a block of ports for as long as the cluster lives.
+func (c *Cluster) claim() (first int, err error) {
+	l, first, err := claimPorts()
+	if err == nil {
+		c.ports = append(c.ports, l)
+	}
+	return first, err
+}
+
+// openDoors starts the proxies, and gives the doors of each node.
+func (c *Cluster) openDoors() ([][]door, error) {
+	doors := make([][]door, len(c.nodes))
+	if c.cfg.Doors == 0 {
+		return doors, nil
+	}
+	var first [2]int // listeners and proxies
+	for i := range first {
+		var err error
+		if first[i], err = c.claim(); err != nil {
+			return nil, err
+		}
+	}
+	for d := range c.cfg.Doors {
+		c.doors = append(c.doors, nil)
+		for n := range c.nodes {
+			i := d*len(c.nodes) + n
+			at := fmt.Sprintf("127.0.0.1:%d", first[0]+i)
+			p, err := newProxy(fmt.Sprintf("127.0.0.1:%d", first[1]+i), at)
+			if err != nil {
+				return nil, err
+			}
+			c.doors[d] = append(c.doors[d], p)
+			doors[n] = append(doors[n], door{at, p.Addr()})
+		}
+	}
+	return doors, nil
+}
+
 // format prepares all nodes at once: each is a JVM's start.
-func (c *Cluster) format(ctx context.Context, first int) error {
+func (c *Cluster) format(ctx context.Context, first int, doors [][]door) error {
 	id, err := clusterID(filepath.Join(c.cfg.Dir, "cluster.id"))
 	if err != nil {
 		return fmt.Errorf("kafkatest: %w", err)
@@ -181,7 +224,7 @@ func (c *Cluster) format(ctx context.Context, first int) error {
 	var wg sync.WaitGroup
 	for i, n := range c.nodes {
 		wg.Go(func() {
-			errs[i] = n.format(ctx, id, c.cfg.properties(first, n.id), c.cfg.Security.formatArgs())
+			errs[i] = n.format(ctx, id, c.cfg.properties(first, n.id, doors[i]), c.cfg.Security.formatArgs())
 		})
 	}
 	wg.Wait()
@@ -217,10 +260,15 @@ func (c *Cluster) Close() error {
 		})
 	}
 	wg.Wait()
-	if c.ports != nil {
-		errs = append(errs, c.ports.Close())
-		c.ports = nil
+	for _, ps := range c.doors {
+		for _, p := range ps {
+			errs = append(errs, p.Close())
+		}
 	}
+	for _, l := range c.ports {
+		errs = append(errs, l.Close())
+	}
+	c.doors, c.ports = nil, nil
 	if c.temp != "" {
 		errs = append(errs, os.RemoveAll(c.temp))
 	}
@@ -243,6 +291,19 @@ func (c *Cluster) Brokers() []string {
 	}
 	return addrs
 }
+
+// Door is what a client that shall meet the proxies of a door, counted from 0, is given
+// in place of Brokers.
+func (c *Cluster) Door(door int) []string {
+	var addrs []string
+	for _, p := range c.doors[door] {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
+}
+
+// Proxy is the one between the clients of a door, counted from 0, and a node, by Kafka's id.
+func (c *Cluster) Proxy(door, id int) *Proxy { return c.doors[door][id-1] }
 
 // Node returns a node by Kafka's id, from 1 to Config.Nodes.
 func (c *Cluster) Node(id int) *Node { return c.nodes[id-1] }

@@ -19,6 +19,9 @@ type Config struct {
 	// Properties go into every node's server.properties, over what this package
 	// writes there: "broker.session.timeout.ms", "group.min.session.timeout.ms" ...
 	Properties map[string]string
+	// Doors are further PLAINTEXT listeners of every node, up to three, each behind a Proxy:
+	// a client that comes by a door (Cluster.Door) meets its proxies, and no other client's.
+	Doors int
 	// Port is the first node's; the second node has the next one, and up to nine
 	// ports in a row are used. Default: free ones, the same over restarts.
 	Port int
@@ -92,6 +95,9 @@ func (c Config) Validate() error {
 	if c.Port < 0 || c.Port+portsPerNode*c.Nodes > 65536 {
 		bad("Port: %d and the %d after it are no ports", c.Port, portsPerNode*c.Nodes-1)
 	}
+	if c.Doors < 0 || c.Doors > doorsMax {
+		bad("Doors: %d, want 0 to %d", c.Doors, doorsMax)
+	}
 	s := c.Security
 	if !slices.Contains([]Protocol{Plaintext, SASLPlaintext, SSL, SASLSSL}, s.Protocol) {
 		bad("Security.Protocol: %q is none of PLAINTEXT, SASL_PLAINTEXT, SSL, SASL_SSL", s.Protocol)
@@ -128,8 +134,14 @@ const (
 	tlsDir  = "../tls"
 )
 
+// doorsMax is as many as a block of ports has room for, with three nodes.
+const doorsMax = (blockSize - 1) / 3
+
+// door is a listener of one node, and the proxy's address that clients see in its place.
+type door struct{ at, advertised string }
+
 // properties is a node's server.properties. c has its defaults; ports begin at first.
-func (c Config) properties(first, id int) string {
+func (c Config) properties(first, id int, doors []door) string {
 	at := func(listener, id int) string {
 		return fmt.Sprintf("127.0.0.1:%d", port(first, c.Nodes, listener, id))
 	}
@@ -142,13 +154,19 @@ func (c Config) properties(first, id int) string {
 		replicas, minISR = "3", "2"
 	}
 	clients := "CLIENT://" + at(clientListener, id) + ",INTERNAL://" + at(internalListener, id)
+	listeners, advertised, protocols := clients, clients, ""
+	for i, d := range doors {
+		listeners += fmt.Sprintf(",DOOR%d://%s", i+1, d.at)
+		advertised += fmt.Sprintf(",DOOR%d://%s", i+1, d.advertised)
+		protocols += fmt.Sprintf(",DOOR%d:PLAINTEXT", i+1)
+	}
 	p := map[string]string{
 		"process.roles":                  "broker,controller",
 		"node.id":                        fmt.Sprint(id),
 		"controller.quorum.voters":       strings.Join(voters, ","),
-		"listeners":                      clients + ",CONTROLLER://" + at(controllerListener, id),
-		"advertised.listeners":           clients,
-		"listener.security.protocol.map": "CLIENT:" + string(c.Security.Protocol) + ",INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"listeners":                      listeners + ",CONTROLLER://" + at(controllerListener, id),
+		"advertised.listeners":           advertised,
+		"listener.security.protocol.map": "CLIENT:" + string(c.Security.Protocol) + ",INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT" + protocols,
 		"inter.broker.listener.name":     "INTERNAL",
 		"controller.listener.names":      "CONTROLLER",
 		"log.dirs":                       dataDir,

@@ -69,13 +69,14 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// The commands: properties nodes=N id=N security=P [mechanisms=(A,B)] [clientcert] [set=(k,v)].
+// The commands: properties nodes=N id=N doors=N security=P [mechanisms=(A,B)] [clientcert] [set=(k,v)].
 func TestConfig(t *testing.T) {
 	datadriven.RunTest(t, "testdata/config.txt", func(t *testing.T, d *datadriven.TestData) string {
 		var cfg Config
 		id := 1
 		d.MaybeScanArgs(t, "nodes", &cfg.Nodes)
 		d.MaybeScanArgs(t, "port", &cfg.Port)
+		d.MaybeScanArgs(t, "doors", &cfg.Doors)
 		d.MaybeScanArgs(t, "id", &id)
 		d.MaybeScanArgs(t, "security", (*string)(&cfg.Security.Protocol))
 		cfg.Security.ClientCert = d.HasArg("clientcert")
@@ -93,7 +94,11 @@ func TestConfig(t *testing.T) {
 			return err.Error() + "\n"
 		}
 		cfg = cfg.withDefaults()
-		out := cfg.properties(20001, id)
+		var doors []door
+		for i := range cfg.Doors {
+			doors = append(doors, door{fmt.Sprint("listener", i), fmt.Sprint("proxy", i)})
+		}
+		out := cfg.properties(20001, id, doors)
 		if args := cfg.Security.formatArgs(); len(args) > 0 {
 			out += "format " + strings.Join(args, " ") + "\n"
 		}
