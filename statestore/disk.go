@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,8 @@ import (
 //   - After a fatal error nothing more can reach the disk: every later write fails with
 //     that error. So Fatalf may return, whatever Pebble then goes on to do, and the
 //     directory stays as a crash at that moment would have left it.
+//   - While the store is opened, Fatalf does not return, but ends its goroutine: Open waits
+//     for a flush that Pebble would try for ever. Whoever opens waits for abandoned, too.
 //   - After a failed write, new files wait a little, and longer each time. Flushes and
 //     compactions begin with a new file.
 //
@@ -33,7 +36,10 @@ type disk struct {
 	log   *slog.Logger
 	stop  chan struct{} // closed: do not wait any more
 
+	abandoned chan struct{} // closed: the store cannot be opened, because of fatal
+
 	mu      sync.Mutex
+	opening bool
 	fatal   error // sticky
 	flush   error // of the last flush to disk
 	compact error // of the last compaction
@@ -42,7 +48,10 @@ type disk struct {
 }
 
 func newDisk(fs vfs.FS, where string, log *slog.Logger) *disk {
-	return &disk{FS: fs, where: where, log: log, stop: make(chan struct{}), changed: make(chan struct{})}
+	return &disk{
+		FS: fs, where: where, log: log, opening: true,
+		stop: make(chan struct{}), abandoned: make(chan struct{}), changed: make(chan struct{}),
+	}
 }
 
 // err returns why nothing can be written now, or nil.
@@ -162,6 +171,23 @@ func (d *disk) Fatalf(format string, args ...any) {
 		}
 	}
 	d.note(&d.fatal, err)
+	d.mu.Lock()
+	opening := d.opening
+	if opening {
+		d.opening = false // by now other goroutines may do as they like
+		close(d.abandoned)
+	}
+	d.mu.Unlock()
+	if opening {
+		runtime.Goexit() // what it holds is given back by its defers
+	}
+}
+
+// opened ends the time in which the store can be abandoned.
+func (d *disk) opened() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opening = false
 }
 
 // dead returns the fatal error, if there was one.

@@ -181,7 +181,7 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 	}()
 	o := db.options()
 	o.Lock = lock
-	if db.pdb, err = openFiles(cfg.Dir, o); err != nil {
+	if db.pdb, err = db.openFiles(o); err != nil {
 		return nil, err
 	}
 	if err := db.load(); err != nil {
@@ -189,6 +189,27 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 	}
 	db.flusher.start(db)
 	return db, nil
+}
+
+// openFiles opens Pebble. Where it cannot write its manifest, it stays behind: its
+// goroutines wait for ever, and the lock is held until the process ends.
+func (db *pebbleDB) openFiles(o *pebble.Options) (*pebble.DB, error) {
+	type result struct {
+		pdb *pebble.DB
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		pdb, err := openFiles(db.cfg.Dir, o)
+		done <- result{pdb, err}
+	}()
+	select {
+	case r := <-done:
+		db.disk.opened()
+		return r.pdb, r.err
+	case <-db.disk.abandoned:
+		return nil, db.disk.err()
+	}
 }
 
 // openFiles opens Pebble. What it finds in the files may be anything: a panic on the way
