@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/seed-81380e12/limpet/bench/internal/child"
 	"github.com/seed-81380e12/limpet/bench/internal/cluster"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	child.Main(serviceRole, serviceChild)
 	child.Main(rpcRole, rpcChild)
 	child.Main(tableRole, tableChild)
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // Every order has its email, also where the customer service was slow or down: run fails

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"os"
 	"regexp"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/seed-81380e12/limpet/bench/internal/child"
 	"github.com/seed-81380e12/limpet/bench/internal/cluster"
@@ -15,7 +16,7 @@ func TestMain(m *testing.M) {
 	child.Main(cluster.Role, cluster.Child)
 	child.Main(loopRole, loopChild)
 	child.Main(limpetRole, limpetChild)
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // Both contenders do the work, and what they make is right: run checks every record.

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
 
 	"github.com/seed-81380e12/limpet/shell/cli"
 )
@@ -23,7 +24,19 @@ import (
 // TestMain makes the test binary the processor, when it is called so: by scripts, and by
 // the demo, which starts its worker as a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"processor": main})
+	testscript.Main(leakless{m}, map[string]func(){"processor": main})
+}
+
+// leakless sees that no test leaves a goroutine behind.
+type leakless struct{ m *testing.M }
+
+func (l leakless) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func TestScripts(t *testing.T) {

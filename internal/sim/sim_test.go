@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 var (
@@ -21,10 +23,11 @@ var (
 
 var covered = Cover() // before any run
 
+// TestMain sees that no test leaves a goroutine behind: neither do runs that are given up.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // runs are short and leave much behind
 	flag.Parse()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // Seeds find nothing, and reach all that they must reach.

@@ -12,16 +12,18 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/shell"
 )
 
-// TestMain is also the fake cluster of the benchmarks: in a process of its own, its CPU
-// is not counted.
+// TestMain sees that no test leaves a goroutine behind. It is also the fake cluster of the
+// benchmarks: in a process of its own, its CPU is not counted.
 func TestMain(m *testing.M) {
 	if os.Getenv("LIMPET_KFAKE_CHILD") == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
+		return
 	}
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	if err != nil {
