@@ -7,9 +7,13 @@ import (
 
 // calendar is a due for windows: very many keys have the same time, since a window closes for
 // all of them at once. They lie together on a page, in the order in which they came, and are
-// sorted by their bytes when their time has come, once.
+// sorted by their bytes when their time has come, once. Keys beyond a bound are not kept: see
+// agenda.
 type calendar[K comparable] struct {
 	kc    Codec[K]
+	n     int // keys
+	most  int // of which the later half is forgotten; 0: any number
+	far   place
 	pages []page[K] // a heap by time
 	lists [][]K     // of pages with several keys
 	free  []int32   // lists that no page has
@@ -41,6 +45,7 @@ func (c *calendar[K]) clear() {
 	clear(c.keys)
 	c.pages, c.lists, c.free, c.keys, c.at = c.pages[:0], c.lists[:0], c.free[:0], c.keys[:0], 0
 	c.last = page[K]{at: NoTime}
+	c.n, c.far.some = 0, false
 }
 
 // next returns the time of the first key, or the greatest time where there is none.
@@ -55,7 +60,18 @@ func (c *calendar[K]) next() Time {
 	return first
 }
 
+// push adds a key, unless it lies far ahead.
 func (c *calendar[K]) push(e dueKey[K]) {
+	if c.far.some && !c.near(&e) {
+		return
+	}
+	c.put(e)
+	if c.n++; c.n > c.most && c.most > 0 {
+		c.halve()
+	}
+}
+
+func (c *calendar[K]) put(e dueKey[K]) {
 	p := page[K]{at: e.at, then: e.then}
 	switch {
 	case c.last.at == NoTime || !p.with(&c.last):
@@ -128,6 +144,7 @@ func (c *calendar[K]) pop() dueKey[K] {
 		}
 		c.turn()
 	}
+	c.n--
 	e := dueKey[K]{c.today.at, c.today.then, c.keys[c.at]}
 	var zero K
 	c.keys[c.at] = zero

@@ -55,7 +55,8 @@ sink.go where records come in and go out, tx.go the record in hand, policy.go de
 undo.go what becomes of one that fails, partition.go, op.go join.go parked.go jointable.go
 joinstream.go joinself.go joinforeign.go process.go timer.go dedup.go reorder.go
 the operators,
-window.go the state of windows and window_time.go sliding.go session.go their rules,
+window.go the state of windows and window_time.go sliding.go session.go their rules, agenda.go
+bykey.go what of their index is in memory,
 suppress.go percommit.go every.go which changes go on and when, global.go the tables that
 all tasks see, out.go what a function emits, table.go the overlay of uncommitted rows,
 index.go how it finds them, scan.go and range.go its rows in order, versioned.go tables that keep versions, clock.go

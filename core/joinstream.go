@@ -43,6 +43,9 @@ func (c TimedCodec[K]) Decode(src []byte) (k Timed[K], err error) {
 	return k, err
 }
 
+// DueOf implements DueCodec.
+func (TimedCodec[K]) DueOf(key []byte) (at, then Time, ok bool) { return DueTail(key, 4) }
+
 // Lonely is the key of the records of one side, key and time that found no partner.
 type Lonely[K comparable] struct {
 	At   Time

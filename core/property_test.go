@@ -12,14 +12,19 @@ import (
 // logs draws the contents of a number of source partitions: times mostly rise, offsets
 // have gaps, and keys and values are few, so that they meet.
 func logs(t *rapid.T, sources int) [][]RawRecord {
+	return logsOf(t, sources, 25, "a", "b", "c", "d", "")
+}
+
+// logsOf is logs with at most so many records a source, of these keys; "" is none.
+func logsOf(t *rapid.T, sources, most int, keys ...string) [][]RawRecord {
 	all := make([][]RawRecord, sources)
 	for s := range all {
 		at, offset := Time(0), Offset(0)
-		for range rapid.IntRange(0, 25).Draw(t, "records") {
+		for range rapid.IntRange(0, most).Draw(t, "records") {
 			at = max(0, at+Time(rapid.IntRange(-2, 4).Draw(t, "later")))
 			offset += Offset(rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, "gap"))
 			r := RawRecord{Time: at, Offset: offset}
-			if k := rapid.SampledFrom([]string{"a", "b", "c", "d", ""}).Draw(t, "key"); k != "" {
+			if k := rapid.SampledFrom(keys).Draw(t, "key"); k != "" {
 				r.Key = []byte(k)
 			}
 			if v := rapid.SampledFrom([]string{"x", "yy", "zzz", "w", "reset", ""}).Draw(t, "value"); v != "" {

@@ -19,8 +19,12 @@ func (w *sessions[W, V, A]) step(tx *Tx, r Record[W, V]) {
 		return
 	}
 	start, end := r.Time, r.Time
+	list, ok := w.spans.of(tx, w.id(r.Key))
+	if !ok {
+		return
+	}
 	w.near = w.near[:0]
-	closed, list := w.Window.closed(w.timeOf(w.clock)), w.spans[w.key.With(r.Key, 0, 0)]
+	closed := w.Window.closed(w.timeOf(w.clock))
 	for i := w.since(list, r.Time-w.Size); i < len(list) && list[i].start <= r.Time.plus(w.Size); i++ {
 		w.near = append(w.near, list[i])
 		start, end = min(start, list[i].start), max(end, list[i].end)

@@ -33,8 +33,11 @@ func (w *sliding[W, V, A]) step(tx *Tx, r Record[W, V]) {
 		late(tx, w.node, r, w.late)
 		return
 	}
+	list, ok := w.spans.of(tx, w.id(r.Key))
+	if !ok {
+		return
+	}
 	w.near = w.near[:0]
-	list := w.spans[w.key.With(r.Key, 0, 0)]
 	for i := w.since(list, r.Time-2*w.Size); i < len(list) && list[i].start-1 <= r.Time; i++ {
 		w.near = append(w.near, list[i])
 	}

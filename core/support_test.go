@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,8 +62,9 @@ func (list) Decode(b []byte) ([]string, error) {
 
 // memView is the committed state of one table.
 type memView struct {
-	rows map[string]memRow
-	err  error // of Get, if any
+	rows  map[string]memRow
+	err   error // of Get, if any
+	dueOf func(key []byte) (at, then Time, ok bool)
 }
 
 type memRow struct {
@@ -90,6 +92,40 @@ func (v *memView) Scan(lo, hi []byte, f func(key, value []byte, at Time) bool) e
 	return nil
 }
 
+// inDueOrder are the keys in the order of Dated.
+func (v *memView) inDueOrder() (list []dueKey[string]) {
+	for k := range v.rows {
+		at, then, _ := v.dueOf([]byte(k))
+		list = append(list, dueKey[string]{at, then, k})
+	}
+	slices.SortFunc(list, func(a, b dueKey[string]) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.then, b.then), cmp.Compare(a.key, b.key))
+	})
+	return list
+}
+
+func (v *memView) Due(at, then Time, key []byte, f func(key []byte, at, then Time) bool) (bool, error) {
+	if v.dueOf == nil || v.err != nil {
+		return false, v.err
+	}
+	for _, e := range v.inDueOrder() {
+		if cmp.Or(cmp.Compare(e.at, at), cmp.Compare(e.then, then), cmp.Compare(e.key, string(key))) >= 0 && !f([]byte(e.key), e.at, e.then) {
+			break
+		}
+	}
+	return true, nil
+}
+
+func (v *memView) LastDue() (Time, bool, error) {
+	if v.dueOf == nil || v.err != nil {
+		return NoTime, false, v.err
+	}
+	if list := v.inDueOrder(); len(list) > 0 {
+		return list[len(list)-1].at, true, nil
+	}
+	return NoTime, true, nil
+}
+
 func (v *memView) apply(w Write) {
 	if w.Value == nil {
 		delete(v.rows, string(w.Key))
@@ -114,8 +150,14 @@ type world struct {
 	cfg     TaskConfig
 	views   []*memView
 	task    *Task
+	dated   bool     // views find rows by time, where their keys say it
 	outputs []string // of all commits, as text
 	next    []Offset
+}
+
+func (t *Table[K, V]) dueCodec() DueCodec {
+	c, _ := t.kc.(DueCodec)
+	return c
 }
 
 func newWorld(cfg TaskConfig, attach func(*Task)) *world {
@@ -137,6 +179,11 @@ func (w *world) open() {
 	}
 	w.task = NewTask(cfg)
 	w.attach(w.task)
+	for i, tb := range w.task.tables {
+		if d, ok := tb.(interface{ dueCodec() DueCodec }); ok && w.dated && d.dueCodec() != nil {
+			w.views[i].dueOf = d.dueCodec().DueOf
+		}
+	}
 	if w.next == nil {
 		w.next = make([]Offset, len(w.task.sources))
 	}

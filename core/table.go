@@ -45,10 +45,11 @@ type Table[K comparable, V any] struct {
 
 	// Of tables whose rows live shortly: a deleted row is not kept as one that is known to
 	// be missing.
-	short   bool
-	aborted func()    // called by abort, if not nil
-	evicted func(K)   // called for each row that leaves the overlay and stays in the view, if not nil
-	expiry  expiry[K] // of tables whose rows expire; nil: they stay
+	short    bool
+	aborted  func()    // called by abort, if not nil
+	advanced func()    // called by advance, if not nil
+	evicted  func(K)   // called for each row that leaves the overlay and stays in the view, if not nil
+	expiry   expiry[K] // of tables whose rows expire; nil: they stay
 
 	// Of tables that are scanned, see scan.go: what was written since the last Ready, and what
 	// Ready has sealed.
@@ -308,6 +309,9 @@ func (t *Table[K, V]) advance(budget int) {
 	}
 	if t.bytes > budget {
 		t.evict(budget - budget/8)
+	}
+	if t.advanced != nil {
+		t.advanced()
 	}
 }
 

@@ -97,8 +97,9 @@ func WindowKeyOf[K comparable]() WindowKey[Windowed[K]] {
 }
 
 // Windows is the state of a windowed aggregate: its rows, of which each input of a cogroup
-// has the same, their clocks, and an index of the rows by time. The index is in memory, made
-// of the rows when the first record comes: after the start, and after an Abort.
+// has the same, their clocks, and an index of the rows by time. As much of the index as a bound
+// allows is in memory, made of the rows when the first record comes: after the start, and after
+// an Abort.
 type Windows[W comparable, A any] struct {
 	Window
 	n       NodeID
@@ -110,15 +111,14 @@ type Windows[W comparable, A any] struct {
 	update  Next[W, Change[A]] // nil: nobody wants it
 	final   Next[W, Change[A]]
 	indexed bool
-	open    calendar[W] // with OnClose, and of sessions: rows that have not closed
-	closed  calendar[W] // rows that will expire
+	open    agenda[W, A] // with OnClose, and of sessions: rows that have not closed
+	closed  agenda[W, A] // rows that will expire
 	// stored is the latest start of the rows that the view may have and the overlay has not:
 	// a row of a window that begins later is in the overlay or nowhere.
 	stored Time
 	// spans are the rows of each key by start, of sliding windows and sessions, which look for
-	// neighbours. The key has no times.
-	spans map[W][]span
-	spare [][]span
+	// neighbours. The key has no times. nil: nobody looks.
+	spans *byKey[W, span]
 	near  []span // scratch
 }
 
@@ -132,7 +132,11 @@ func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W]
 	if rule.OnClose {
 		w.update, w.final = nil, next
 	}
-	w.open.kc, w.closed.kc = tb.kc, tb.kc
+	w.open, w.closed = newAgenda(tb, w.when, false), newAgenda(tb, w.when, false)
+	if rule.Kind == SlidingWindow || rule.Kind == SessionWindow {
+		w.spans = &byKey[W, span]{}
+		bind(w.spans, tb, w.id, func(k W) span { start, end := key.Span(k); return span{start, end} }, w.bounds)
+	}
 	tb.short = true
 	tb.aborted = func() { w.indexed = false }
 	tb.evicted = w.evicted
@@ -144,29 +148,73 @@ func (w *Windows[W, A]) evicted(k W) {
 	w.stored = max(w.stored, start)
 }
 
+// when is the order in which rows close and expire.
+func (w *Windows[W, A]) when(k W, _ A, _ Time) (at, then Time) {
+	start, end := w.key.Span(k)
+	if w.Kind == SessionWindow {
+		return end, start
+	}
+	return start, 0
+}
+
+// id is the key with no times.
+func (w *Windows[W, A]) id(k W) W { return w.key.With(k, 0, 0) }
+
+// bounds are those of the rows of a key.
+func (w *Windows[W, A]) bounds(id W, lo, hi []byte) (_, _ []byte, err error) {
+	if lo, err = w.tb.kc.Append(lo, id); err == nil {
+		last := timeBound(w.now())
+		hi, err = w.tb.kc.Append(hi, w.key.With(id, last, last))
+	}
+	return lo, hi, err
+}
+
+// timeBound is a time behind those of all rows. With a narrow bound, keys that begin as
+// another one does are not met when its rows are looked for.
+func timeBound(now Time) Time {
+	const far = 1 << 48 // thousands of years: of 8 bytes the first one is 0
+	if now < far/2 {
+		return far
+	}
+	return maxTime
+}
+
 // index makes the index of the committed rows. There are no others: it was forgotten when
-// the task began, or when all others were dropped.
+// the task began, or when all others were dropped. Where they are many, it begins with none
+// of them.
 func (w *Windows[W, A]) index(tx *Tx) bool {
 	if w.indexed {
 		return true
 	}
 	w.open.clear()
 	w.closed.clear()
-	w.spans, w.stored = nil, NoTime
+	w.stored = NoTime
 	if w.indexed = w.Kind == UnlimitedWindow; w.indexed {
 		w.stored = maxTime
 		return true
 	}
-	if w.Kind != TimeWindow {
-		w.spans = map[W][]span{}
+	if w.spans != nil {
+		w.spans.clear(true)
 	}
 	closed := w.Window.closed(w.now())
-	w.indexed = scanKeys(tx, w.tb, func(k W, _ Time) {
+	few, ok := scanFew(tx, w.tb, w.tb.indexRows(), func(k W, _ []byte, _ Time) error {
 		start, end := w.key.Span(k)
 		w.stored = max(w.stored, start)
 		w.created(k, start, end, w.base(start, end) <= closed)
+		return nil
 	})
-	return w.indexed
+	if ok && !few {
+		w.closed.onlyTable(0)
+		if w.OnClose || w.Kind == SessionWindow {
+			w.open.onlyTable(max(0, closed+1))
+		}
+		if w.spans != nil {
+			w.spans.clear(false)
+		}
+		w.stored, ok = w.closed.last(tx)
+	}
+	w.indexed = ok
+	return ok
 }
 
 // now is the greatest time of all inputs: windows close for good and rows expire by it.
@@ -226,14 +274,14 @@ func (w *Windows[W, A]) created(k W, start, end Time, closed bool) {
 	if w.spans == nil {
 		return
 	}
-	id := w.key.With(k, 0, 0)
-	list, ok := w.spans[id]
-	if n := len(w.spare); !ok && n > 0 {
-		list, w.spare = w.spare[n-1], w.spare[:n-1]
+	id := w.id(k)
+	list, _ := w.spans.known(id) // of its key, which a record has come for
+	if len(list) == 0 {
+		list = w.spans.newList()
 	}
 	i, found := findSpan(list, span{start, end})
 	if !found {
-		w.spans[id] = slices.Insert(list, i, span{start, end})
+		w.spans.set(id, slices.Insert(list, i, span{start, end}))
 	}
 }
 
@@ -243,20 +291,11 @@ func (w *Windows[W, A]) removed(k W) {
 	if w.spans == nil {
 		return
 	}
-	id := w.key.With(k, 0, 0)
-	list := w.spans[id]
+	id := w.id(k)
+	list, _ := w.spans.known(id)
 	start, end := w.key.Span(k)
-	i, ok := findSpan(list, span{start, end})
-	if !ok {
-		return
-	}
-	if list = slices.Delete(list, i, i+1); len(list) > 0 {
-		w.spans[id] = list
-		return
-	}
-	delete(w.spans, id)
-	if len(w.spare) < 64 {
-		w.spare = append(w.spare, list)
+	if i, ok := findSpan(list, span{start, end}); ok {
+		w.spans.set(id, slices.Delete(list, i, i+1))
 	}
 }
 
@@ -265,9 +304,10 @@ func (w *Windows[W, A]) exists(k W) bool {
 	if w.spans == nil {
 		return true
 	}
+	list, known := w.spans.known(w.id(k))
 	start, end := w.key.Span(k)
-	_, ok := findSpan(w.spans[w.key.With(k, 0, 0)], span{start, end})
-	return ok
+	_, ok := findSpan(list, span{start, end})
+	return ok || !known
 }
 
 // since is the place of the first span of a list with a base of at least base.
@@ -319,7 +359,7 @@ func (w *Windows[W, A]) set(tx *Tx, i int32, k W, row Opt[A], at Time, h Headers
 func (w *Windows[W, A]) end(tx *Tx) {
 	var last W
 	emitted := false
-	for closed := w.Window.closed(w.now()); w.open.next() <= closed && tx.err == nil; {
+	for closed := w.Window.closed(w.now()); w.open.due(tx, closed) && tx.err == nil; {
 		e := w.open.pop()
 		if emitted && e.key == last || !w.exists(e.key) {
 			continue // it was deleted and begun again, or merged into another one
@@ -339,7 +379,7 @@ func (w *Windows[W, A]) end(tx *Tx) {
 		}
 	}
 	now := w.now()
-	for expired := w.Window.expired(now); w.closed.next() <= expired && tx.err == nil; {
+	for expired := w.Window.expired(now); w.closed.due(tx, expired) && tx.err == nil; {
 		e := w.closed.pop()
 		if !w.exists(e.key) {
 			continue

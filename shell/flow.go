@@ -177,7 +177,7 @@ func openFlowTask(sub *topology.Subtopology, cfg FlowConfig, globals map[string]
 	id := core.TaskID{Sub: sub.ID}
 	specs := make([]statestore.TableSpec, len(sub.Tables))
 	for i, t := range sub.Tables {
-		specs[i] = statestore.TableSpec{Name: t.Name, Schema: t.Schema}
+		specs[i] = statestore.TableSpec{Name: t.Name, Schema: t.Schema, DueOf: t.DueOf}
 	}
 	store, err := cfg.Store.Open(id, specs)
 	if err != nil {

@@ -219,7 +219,7 @@ func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, 
 func (op *opener) openStore(ctx context.Context, o *opening) (statestore.Store, error) {
 	specs := make([]statestore.TableSpec, len(o.sub.plan.Tables))
 	for i, t := range o.sub.plan.Tables {
-		specs[i] = statestore.TableSpec{Name: t.Name, Schema: t.Schema}
+		specs[i] = statestore.TableSpec{Name: t.Name, Schema: t.Schema, DueOf: t.DueOf}
 	}
 	for {
 		st, err := op.db.Open(o.id, specs)

@@ -135,7 +135,7 @@ func TestOpen(t *testing.T) {
 			db := statestore.NewMemory()
 			var specs []statestore.TableSpec
 			for _, tb := range sub.plan.Tables {
-				specs = append(specs, statestore.TableSpec{Name: tb.Name, Schema: tb.Schema})
+				specs = append(specs, statestore.TableSpec{Name: tb.Name, Schema: tb.Schema, DueOf: tb.DueOf})
 			}
 			id := core.TaskID{Sub: 1}
 			if c.disk >= 0 {

@@ -23,7 +23,7 @@ import (
 // the next life begins with what was on disk at that moment. Each task must then be at
 // one of its commits since the last flush that had returned.
 
-var simTables = []TableSpec{{"a", "x"}, {"b", "y"}, {"c", "z"}}
+var simTables = []TableSpec{{Name: "a", Schema: "x"}, {Name: "b", Schema: "y"}, {Name: "c", Schema: "z"}}
 
 // step is one change of a task: an Apply or a Reset.
 type step struct {

@@ -95,7 +95,7 @@ func smallConfig(fs vfs.FS) PebbleConfig {
 	return PebbleConfig{Dir: "db", App: "test", FS: fs, MemoryBytes: 64 << 10, memTableBytes: 256 << 10}
 }
 
-var oneTable = []TableSpec{{"a", "x"}}
+var oneTable = []TableSpec{{Name: "a", Schema: "x"}}
 
 func numbered(n int) Checkpoint {
 	return Checkpoint{Changelog: []core.Offset{core.Offset(n)}, Input: []core.Offset{core.Offset(n)}}
@@ -405,10 +405,10 @@ func TestRefused(t *testing.T) {
 		cfg := good(t)
 		db, err := openPebble(cfg)
 		fatal(t, err)
-		fatal(t, db.pdb.Set(metaKey, []byte(`{"format":2,"app":"shop"}`), pebble.NoSync))
+		fatal(t, db.pdb.Set(metaKey, []byte(`{"format":3,"app":"shop"}`), pebble.NoSync))
 		fatal(t, db.pdb.Flush())
 		fatal(t, db.Close())
-		wantOpen(t, cfg, ErrVersion, "version 2")
+		wantOpen(t, cfg, ErrVersion, "version 3")
 	})
 	t.Run("newer Pebble", func(t *testing.T) {
 		cfg := good(t)

@@ -38,6 +38,7 @@ type flusher struct {
 	flushes, rows, bytes, waits atomic.Int64
 
 	keys []sortKey // reused
+	due  []dueRow
 }
 
 // job is one flush of one task.
@@ -142,6 +143,9 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 	for i, t := range j.tables {
 		rows += t.dirtyRows
 		size += t.dirty + t.dirtyRows*len(j.store.tables[i].prefix)
+		if pt := j.store.tables[i]; pt.dueOf != nil {
+			size += t.dirty + t.dirtyRows*(len(pt.due)+dueLen)
+		}
 	}
 	b := db.pdb.NewBatchWithSize(size)
 	key := checkpointKey(j.store.id)
@@ -176,6 +180,11 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 			}
 		}
 		f.rows.Add(int64(len(f.keys)))
+	}
+	for _, i := range j.store.byNumber {
+		if err := f.writeDue(b, j.store.tables[i], j.tables[i]); err != nil {
+			return wrapDisk(db.cfg.Dir, err)
+		}
 	}
 	n := b.Len()
 	f.bytes0 += n

@@ -13,7 +13,10 @@ import (
 
 // formatVersion is the version of all that this package writes; docs/format.md says what
 // it means. Change both together.
-const formatVersion = 1
+const formatVersion = 2
+
+// checkpointVersion is that of a checkpoint's bytes.
+const checkpointVersion = 1
 
 // meta says what a store is. It is JSON, so that a human can read it.
 type meta struct {
@@ -43,6 +46,7 @@ func (m *meta) check(where, app, topology string) error {
 type tableEntry struct {
 	ID     uint32 `json:"id"`
 	Schema string `json:"schema"`
+	Due    bool   `json:"due,omitempty"` // its rows are in the order in which they come due, too
 	name   string
 }
 
@@ -91,17 +95,31 @@ func (r *registry) resolve(tables []TableSpec, where string) (ids []uint32, adde
 		e, ok := r.byName[t.Name]
 		switch {
 		case !ok:
-			e = tableEntry{ID: next, Schema: t.Schema, name: t.Name}
+			e = tableEntry{ID: next, Schema: t.Schema, Due: t.DueOf != nil, name: t.Name}
 			next++
 			added = append(added, e)
 		case e.Schema != t.Schema:
 			return nil, nil, fmt.Errorf("%w: table %q: stored as %q, the topology says %q: "+
 				"give the new shape a new table name, or go back to the old one; with changelogs in the new shape, delete %s",
 				ErrSchema, t.Name, e.Schema, t.Schema, where)
+		case e.Due && t.DueOf == nil:
+			return nil, nil, fmt.Errorf("%w: table %q: its rows are stored in the order in which they come due, and this program does not know when: delete %s",
+				ErrSchema, t.Name, where)
 		}
 		ids = append(ids, e.ID)
 	}
 	return ids, added, nil
+}
+
+// dated returns the tables without DueOf where rows were stored before they had that order.
+func (r *registry) dated(tables []TableSpec) []TableSpec {
+	tables = slices.Clone(tables)
+	for i := range tables {
+		if e, ok := r.byName[tables[i].Name]; ok && !e.Due {
+			tables[i].DueOf = nil
+		}
+	}
+	return tables
 }
 
 // storedCheckpoint is a checkpoint by table number instead of a topology's table order.
@@ -139,7 +157,7 @@ func (s *storedCheckpoint) forTables(id core.TaskID, ids []uint32, r *registry, 
 
 // appendCheckpoint encodes cp: a version byte, then varints; docs/format.md.
 func appendCheckpoint(b []byte, cp *Checkpoint, ids []uint32) []byte {
-	b = append(b, formatVersion)
+	b = append(b, checkpointVersion)
 	b = binary.AppendUvarint(b, uint64(len(ids)))
 	for i, id := range ids {
 		b = binary.AppendUvarint(b, uint64(id))
@@ -158,10 +176,10 @@ func appendCheckpoint(b []byte, cp *Checkpoint, ids []uint32) []byte {
 
 // parseCheckpoint is the reverse. Any b that appendCheckpoint did not make is ErrCorrupt.
 func parseCheckpoint(b []byte) (*storedCheckpoint, error) {
-	if len(b) > 0 && b[0] > formatVersion {
+	if len(b) > 0 && b[0] > checkpointVersion {
 		return nil, fmt.Errorf("%w: checkpoint of version %d", ErrVersion, b[0])
 	}
-	r := varints{b: b, ok: len(b) > 0 && b[0] == formatVersion}
+	r := varints{b: b, ok: len(b) > 0 && b[0] == checkpointVersion}
 	if r.ok {
 		r.b = b[1:]
 	}

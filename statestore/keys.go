@@ -14,6 +14,8 @@ import (
 //	02 name                          table registry
 //	03 sub32 partition32 00000000    checkpoint of the task
 //	03 sub32 partition32 table32 key row
+//	03 sub32 partition32 1+table31 at64 then64 key
+//	                                 a row in the order in which rows come due; no value
 //	04 table32 00                    checkpoint of a global table
 //	04 table32 01 key                its row
 const (
@@ -42,6 +44,17 @@ func taskPrefix(id core.TaskID) []byte {
 // tablePrefix is where the rows of one table of the task begin; table 0 is its checkpoint.
 func tablePrefix(id core.TaskID, table uint32) []byte {
 	return binary.BigEndian.AppendUint32(taskPrefix(id), table)
+}
+
+// duePrefix is where the order begins in which the rows of a table come due.
+func duePrefix(id core.TaskID, table uint32) []byte { return tablePrefix(id, table|1<<31) }
+
+// dueLen is how much longer a key is there.
+const dueLen = 16
+
+// appendDue appends what stands before a key in the order in which rows come due.
+func appendDue(b []byte, at, then core.Time) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, uint64(at)), uint64(then))
 }
 
 func checkpointKey(id core.TaskID) []byte { return tablePrefix(id, 0) }

@@ -31,6 +31,7 @@ func NewMemory() *Memory {
 type memTask struct {
 	rows  map[uint32]map[string]memRow // by table number
 	order map[uint32]*memOrder         // of the tables that were scanned
+	due   map[uint32]*memDue           // of the tables that were asked for rows by when they come due
 	cp    *storedCheckpoint
 
 	// What Crash brings back: the rows that were changed since the last flush, as they
@@ -45,7 +46,7 @@ type memRow struct {
 }
 
 func newMemTask() *memTask {
-	return &memTask{rows: map[uint32]map[string]memRow{}, order: map[uint32]*memOrder{}, undo: map[uint32]map[string]memRow{}}
+	return &memTask{rows: map[uint32]map[string]memRow{}, order: map[uint32]*memOrder{}, due: map[uint32]*memDue{}, undo: map[uint32]map[string]memRow{}}
 }
 
 // memOrder is a table's keys in order.
@@ -55,18 +56,47 @@ type memOrder struct {
 	free []uint32
 }
 
+// memDue is a table's keys in the order in which rows come due, with what that goes by in front.
+type memDue struct {
+	memOrder
+	of core.DueFunc
+}
+
+func (d *memDue) key(k string) []byte {
+	at, then, _ := d.of([]byte(k))
+	return append(appendDue(nil, at, then), k...)
+}
+
+// byDue makes the order in which a table's rows come due, which is kept from then on.
+func (t *memTask) byDue(table uint32, of core.DueFunc) *memDue {
+	d := t.due[table]
+	if d == nil {
+		d = &memDue{of: of}
+		d.init()
+		for k := range t.rows[table] {
+			d.add(string(d.key(k)))
+		}
+		t.due[table] = d
+	}
+	return d
+}
+
 // inOrder makes the order of a table's rows, which is kept from then on.
 func (t *memTask) inOrder(table uint32) *memOrder {
 	o := t.order[table]
 	if o == nil {
 		o = &memOrder{}
-		o.order = newOrder(func(ref uint32) []byte { return unsafe.Slice(unsafe.StringData(o.keys[ref]), len(o.keys[ref])) })
+		o.init()
 		for k := range t.rows[table] {
 			o.add(k)
 		}
 		t.order[table] = o
 	}
 	return o
+}
+
+func (o *memOrder) init() {
+	o.order = newOrder(func(ref uint32) []byte { return unsafe.Slice(unsafe.StringData(o.keys[ref]), len(o.keys[ref])) })
 }
 
 func (o *memOrder) add(k string) {
@@ -93,14 +123,23 @@ func (t *memTask) set(table uint32, key []byte, r memRow) {
 		undo[string(key)] = rows[string(key)]
 	}
 	o := t.order[table]
+	due := t.due[table]
 	if r.value == nil {
 		if delete(rows, string(key)); o != nil {
 			o.drop(key)
 		}
+		if due != nil {
+			due.drop(due.key(string(key)))
+		}
 		return
 	}
-	if _, ok := rows[string(key)]; o != nil && !ok {
-		o.add(string(key))
+	if _, ok := rows[string(key)]; !ok {
+		if o != nil {
+			o.add(string(key))
+		}
+		if due != nil {
+			due.add(string(due.key(string(key))))
+		}
 	}
 	rows[string(key)] = r
 }
@@ -124,6 +163,7 @@ func (t *memTask) crash() {
 		clear(undo)
 	}
 	clear(t.order)
+	clear(t.due)
 	if !invariant.Bug("a crash leaves a newer checkpoint than the rows") {
 		t.cp = t.undoCp
 	}
@@ -286,6 +326,38 @@ func (v memView) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
 // Scan is the store's, of this table.
 func (v memView) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
 	return v.store.Scan(v.id, lo, hi, f)
+}
+
+// Due implements core.Dated.
+func (v memView) Due(at, then core.Time, key []byte, f func(key []byte, at, then core.Time) bool) (bool, error) {
+	s := v.store
+	of := s.specs[v.id].DueOf
+	if err := s.err(); err != nil || of == nil {
+		return false, err
+	}
+	d := s.task.byDue(v.table, of)
+	for n := d.seek(append(appendDue(nil, at, then), key...)); n != 0; n = d.next(n) {
+		s.key = append(s.key[:0], d.keys[d.ref(n)]...)
+		if at, then := splitDue(s.key); !f(s.key[dueLen:], at, then) {
+			break
+		}
+	}
+	return true, nil
+}
+
+// LastDue implements core.Dated. It walks all rows.
+func (v memView) LastDue() (core.Time, bool, error) {
+	s := v.store
+	of := s.specs[v.id].DueOf
+	if err := s.err(); err != nil || of == nil {
+		return 0, false, err
+	}
+	last := core.NoTime
+	for k := range s.task.rows[v.table] {
+		at, _, _ := of([]byte(k))
+		last = max(last, at)
+	}
+	return last, true, nil
 }
 
 func (s *memStore) Checkpoint() (Checkpoint, bool) {

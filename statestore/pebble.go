@@ -385,7 +385,7 @@ func (db *pebbleDB) Open(id core.TaskID, tables []TableSpec) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task %v: %w", id, err)
 	}
-	s := newPebbleStore(db, id, slices.Clone(tables), ids)
+	s := newPebbleStore(db, id, db.registry.dated(tables), ids)
 	if err := s.loadCheckpoint(); err != nil {
 		return nil, err
 	}

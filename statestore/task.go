@@ -50,8 +50,10 @@ type pebbleStore struct {
 type pebbleTable struct {
 	store  *pebbleStore
 	prefix []byte
-	active *table // written by Apply, filled by Get
-	frozen *table // the generation before: being flushed, or flushed and a read cache
+	dueOf  core.DueFunc // nil: rows are not kept by when they come due
+	due    []byte       // the prefix of that order
+	active *table       // written by Apply, filled by Get
+	frozen *table       // the generation before: being flushed, or flushed and a read cache
 }
 
 func newPebbleStore(db *pebbleDB, id core.TaskID, specs []TableSpec, ids []uint32) *pebbleStore {
@@ -61,6 +63,9 @@ func newPebbleStore(db *pebbleDB, id core.TaskID, specs []TableSpec, ids []uint3
 			store: s, prefix: tablePrefix(id, n),
 			active: newTable(&db.pool), frozen: newTable(&db.pool),
 		})
+		if t := s.tables[i]; specs[i].DueOf != nil {
+			t.dueOf, t.due = specs[i].DueOf, duePrefix(id, n)
+		}
 		s.byNumber = append(s.byNumber, i)
 	}
 	slices.SortFunc(s.byNumber, func(a, b int) int { return cmp.Compare(ids[a], ids[b]) })

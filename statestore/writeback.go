@@ -47,6 +47,7 @@ const (
 	flagAbsent = 1 << 25 // there is no such row
 	flagUnborn = 1 << 26 // disk has no row of that key
 	flagDead   = 1 << 27 // the row has moved
+	flagBorn   = 1 << 28 // disk has a row of that key
 	keyMask    = 1<<24 - 1
 
 	rowHead  = 12
@@ -114,7 +115,7 @@ func (t *table) find(h uint32, key []byte) (row, uint32) {
 func (t *table) write(h uint32, found row, slot uint32, key, value []byte, at core.Time) {
 	tag := uint32(flagDirty)
 	if found != nil {
-		tag |= found.tag() & flagUnborn
+		tag |= found.tag() & (flagUnborn | flagBorn)
 		if found.tag()&flagDirty == 0 {
 			t.dirtyRows++
 			t.dirty += found.size()
@@ -128,7 +129,7 @@ func (t *table) write(h uint32, found row, slot uint32, key, value []byte, at co
 
 // fill adds a row as it is on disk. The key must not be in the table.
 func (t *table) fill(h, slot uint32, key, value []byte, at core.Time, absent bool) row {
-	tag := uint32(0)
+	tag := uint32(flagBorn)
 	if absent {
 		tag = flagAbsent | flagUnborn
 	}

@@ -102,6 +102,9 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 	merge := unerase[A](b, n, set.merging, "state", f.merge)
 	if in.w != nil {
 		n.clock, n.windows = true, closing(in.w)
+		if in.w.window.kind != core.UnlimitedWindow {
+			n.state.due = core.DueOf(rows)
+		}
 		rule := in.w.window.rule(set)
 		op.windows = func(c *compiler) *core.Windows[K, A] {
 			if c.shared[n.id] == nil {

@@ -147,6 +147,7 @@ func side[K comparable, V any](s Stream[K, V], kind string, n *node, suffix stri
 	m.state = &stateInfo{
 		key:   codecInfo{kc, codec.SchemaOf(or(s.kc)) + " at time", codec.Check(or(s.kc))},
 		value: infoOf(vc),
+		due:   core.DueOf[core.Timed[K]](kc),
 	}
 	m.state.make = func(c *compiler) any { return core.NewTable[core.Timed[K], V](c.t, m.name, kc, vc) }
 	return m

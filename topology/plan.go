@@ -90,6 +90,10 @@ type TableSpec struct {
 	// core.Restored tell it.
 	History time.Duration
 
+	// DueOf, if not nil, says when a row comes due, by its key: a store should keep rows in that
+	// order, too. See core.Dated.
+	DueOf core.DueFunc
+
 	keyCodec, valueCodec any // core.Codec[K], core.Codec[V]
 }
 
@@ -275,7 +279,7 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 	}
 	for _, n := range s.tableNodes {
 		t := TableSpec{
-			Name: n.name, Source: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema, History: n.history,
+			Name: n.name, Source: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema, History: n.history, DueOf: n.state.due,
 			keyCodec: n.state.key.codec, valueCodec: n.state.value.codec,
 		}
 		if src, ok := at[n]; ok && n.state.canonical {

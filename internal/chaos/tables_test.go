@@ -19,7 +19,7 @@ func tablesOf(t *testing.T, app string, id core.TaskID) []statestore.TableSpec {
 	}
 	var specs []statestore.TableSpec
 	for _, tb := range plan.Subtopologies()[id.Sub].Tables {
-		specs = append(specs, statestore.TableSpec{Name: tb.Name, Schema: tb.Schema})
+		specs = append(specs, statestore.TableSpec{Name: tb.Name, Schema: tb.Schema, DueOf: tb.DueOf})
 	}
 	return specs
 }

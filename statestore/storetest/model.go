@@ -53,6 +53,41 @@ func (m *model) same(s statestore.Store) error {
 			return fmt.Errorf("table %d at %s: %d rows, want %d; first difference %s", i, m.cp, len(got.rows[i]), len(m.rows[i]), difference(got.rows[i], m.rows[i]))
 		}
 	}
+	return m.sameDue(s)
+}
+
+// due is the order in which the rows come due, from a place on.
+func (m *model) due(from string) []string {
+	rows := []string{}
+	for k := range m.rows[1] {
+		at, then, _ := dueOf([]byte(k))
+		if text := dueText(at, then, k); text >= from {
+			rows = append(rows, text)
+		}
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+func (m *model) sameDue(s statestore.Store) error {
+	view := s.View(1).(core.Dated)
+	want, got := m.due(""), []string{}
+	ok, err := view.Due(0, 0, nil, func(key []byte, at, then core.Time) bool {
+		got = append(got, dueText(at, then, string(key)))
+		return true
+	})
+	if err != nil || !ok || !slices.Equal(got, want) {
+		return fmt.Errorf("rows come due as %q, want %q; %v, %w", got, want, ok, err)
+	}
+	last := core.NoTime
+	if len(want) > 0 {
+		if _, err := fmt.Sscanf(want[len(want)-1], "%d/", &last); err != nil {
+			return err
+		}
+	}
+	if at, ok, err := view.LastDue(); at != last || !ok || err != nil {
+		return fmt.Errorf("the last row comes due at %d, want %d; %v, %w", at, last, ok, err)
+	}
 	return nil
 }
 
@@ -141,6 +176,15 @@ func testModel(t *testing.T, f Factory) {
 					}
 				}
 				wantScan(rt, stores[i], core.TableID(table), []byte(lo), []byte(hi), 0, want...)
+			},
+			"due": func(rt *rapid.T) {
+				i, k, most := pick.Draw(rt, "task"), key.Draw(rt, "from"), rapid.IntRange(1, 5).Draw(rt, "most")
+				at, then, _ := dueOf([]byte(k))
+				want := now[i].due(dueText(at, then, k))
+				want = want[:min(most, len(want))]
+				if got := due(rt, stores[i], 1, at, then, k, most); !slices.Equal(got, want) {
+					rt.Fatalf("from %q: %q, want %q", k, got, want)
+				}
 			},
 			"reset": func(rt *rapid.T) {
 				i := pick.Draw(rt, "task")

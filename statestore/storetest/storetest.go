@@ -64,7 +64,39 @@ func Run(t *testing.T, open func(testing.TB) Factory) {
 
 var tables = []statestore.TableSpec{
 	{Name: "customers", Schema: "string -> json:Customer"},
-	{Name: "orders", Schema: "string -> json:Order"},
+	{Name: "orders", Schema: "string -> json:Order", DueOf: dueOf},
+}
+
+// dueOf has keys come due by their last bytes, then by their lengths.
+func dueOf(key []byte) (at, then core.Time, ok bool) {
+	if len(key) == 0 {
+		return 0, 0, true
+	}
+	return core.Time(key[len(key)-1]), core.Time(len(key)), true
+}
+
+// due returns the rows from a place on in the order in which they come due, as "at/then key".
+func due(t reporter, s statestore.Store, table core.TableID, at, then core.Time, key string, most int) []string {
+	t.Helper()
+	view, ok := s.View(table).(core.Dated)
+	if !ok {
+		t.Fatalf("the view of table %d is not Dated", table)
+	}
+	var rows []string
+	ok, err := view.Due(at, then, []byte(key), func(key []byte, at, then core.Time) bool {
+		rows = append(rows, dueText(at, then, string(key)))
+		return len(rows) != most
+	})
+	must(t, err)
+	if !ok {
+		t.Fatalf("table %d has no such order", table)
+	}
+	return rows
+}
+
+// dueText sorts as the order does.
+func dueText(at, then core.Time, key string) string {
+	return fmt.Sprintf("%08d/%08d %s", at, then, key)
 }
 
 var task = core.TaskID{Sub: 0, Partition: 3}

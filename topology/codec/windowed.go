@@ -80,6 +80,11 @@ func (c windowed[K]) Decode(src []byte) (w core.Windowed[K], err error) {
 	return w, nil
 }
 
+// DueOf implements core.DueCodec: time and sliding windows close in the order of their starts.
+func (c windowed[K]) DueOf(key []byte) (at, then core.Time, ok bool) {
+	return core.DueTail(key, c.tail-8)
+}
+
 func (c windowed[K]) Schema() string {
 	if c.size == math.MaxInt64 {
 		return c.schema + "(" + SchemaOf(c.key) + ")"
@@ -121,6 +126,9 @@ func (c session[K]) Decode(src []byte) (w core.Windowed[K], err error) {
 	w.End, w.Start = core.Time(binary.BigEndian.Uint64(src[n:])), core.Time(binary.BigEndian.Uint64(src[n+8:]))
 	return w, nil
 }
+
+// DueOf implements core.DueCodec: sessions close in the order of their ends, then starts.
+func (c session[K]) DueOf(key []byte) (at, then core.Time, ok bool) { return core.DueTail(key, 8) }
 
 func (c session[K]) Schema() string  { return "session(" + SchemaOf(c.key) + ")" }
 func (c session[K]) Check() error    { return Check(c.key) }

@@ -272,18 +272,18 @@ func (s *caseStore) Apply(rows []core.Write) error {
 	return s.db.Flush()
 }
 
-func openMemory(tb testing.TB) func(string, core.TaskID, []string) topologytest.Store {
+func openMemory(tb testing.TB) func(string, core.TaskID, []topology.TableSpec) topologytest.Store {
 	return openStores(tb, func(string) (statestore.DB, error) { return statestore.NewMemory(), nil })
 }
 
-func openPebble(tb testing.TB) func(string, core.TaskID, []string) topologytest.Store {
+func openPebble(tb testing.TB) func(string, core.TaskID, []topology.TableSpec) topologytest.Store {
 	return openStores(tb, func(app string) (statestore.DB, error) {
 		return statestore.OpenPebble(statestore.PebbleConfig{Dir: "db", App: app, FS: vfs.NewMem(), MemoryBytes: 64 << 10, CacheBytes: 64 << 10})
 	})
 }
 
 // openStores opens the tasks' stores in one DB, and empties one that is opened again.
-func openStores(tb testing.TB, open func(app string) (statestore.DB, error)) func(string, core.TaskID, []string) topologytest.Store {
+func openStores(tb testing.TB, open func(app string) (statestore.DB, error)) func(string, core.TaskID, []topology.TableSpec) topologytest.Store {
 	dbs, stores := map[string]statestore.DB{}, map[core.TaskID]statestore.Store{}
 	must := func(err error) {
 		if err != nil {
@@ -298,7 +298,7 @@ func openStores(tb testing.TB, open func(app string) (statestore.DB, error)) fun
 			must(db.Close())
 		}
 	})
-	return func(app string, id core.TaskID, tables []string) topologytest.Store {
+	return func(app string, id core.TaskID, tables []topology.TableSpec) topologytest.Store {
 		var err error
 		if dbs[app] == nil {
 			dbs[app], err = open(app)
@@ -309,8 +309,8 @@ func openStores(tb testing.TB, open func(app string) (statestore.DB, error)) fun
 			must(s.Close())
 		}
 		var specs []statestore.TableSpec
-		for _, name := range tables {
-			specs = append(specs, statestore.TableSpec{Name: name, Schema: "bytes"})
+		for _, t := range tables {
+			specs = append(specs, statestore.TableSpec{Name: t.Name, Schema: t.Schema, DueOf: t.DueOf})
 		}
 		stores[id], err = dbs[app].Open(id, specs)
 		must(err)

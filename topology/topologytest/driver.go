@@ -39,7 +39,7 @@ type Config struct {
 	RecordBytes int    // the largest record that a topic takes, as max.message.bytes; 0: any
 	// Open, if not nil, opens a store for the committed rows of a task, which tasks read in
 	// place of the driver's own: empty, at the start and after each crash.
-	Open func(topology string, id core.TaskID, tables []string) Store
+	Open func(topology string, id core.TaskID, tables []topology.TableSpec) Store
 }
 
 // Store keeps the committed rows of one task: see statestore.Store.

@@ -202,15 +202,13 @@ func (t *task) open() {
 	if d.cfg.Open == nil {
 		return
 	}
-	var names []string
 	var rows []core.Write
 	for i, s := range t.stores {
-		names = append(names, t.sub.Tables[i].Name)
 		for _, k := range slices.Sorted(maps.Keys(s.rows)) {
 			rows = append(rows, core.Write{Table: core.TableID(i), Key: []byte(k), Value: s.rows[k].value, Time: s.rows[k].at})
 		}
 	}
-	t.opened = d.cfg.Open(t.app.name(), t.id, names)
+	t.opened = d.cfg.Open(t.app.name(), t.id, t.sub.Tables)
 	t.apply(rows)
 }
 

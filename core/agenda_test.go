@@ -1,0 +1,161 @@
+package core
+
+import (
+	"encoding/binary"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// strWindow is the codec of windowed keys of strings; those of sessions with both times.
+type strWindow struct{ size Time }
+
+func (c strWindow) tail() int {
+	if c.size == 0 {
+		return 16
+	}
+	return 8
+}
+
+func (c strWindow) Append(b []byte, w Windowed[string]) ([]byte, error) {
+	if b = append(b, w.Key...); c.size == 0 {
+		b = binary.BigEndian.AppendUint64(b, uint64(w.End))
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(w.Start)), nil
+}
+
+func (c strWindow) Decode(b []byte) (w Windowed[string], err error) {
+	n := len(b) - c.tail()
+	if n < 0 {
+		return w, errBenchSize
+	}
+	w.Key = string(b[:n])
+	w.Start = Time(binary.BigEndian.Uint64(b[len(b)-8:]))
+	if w.End = w.Start + c.size; c.size == 0 {
+		w.End = Time(binary.BigEndian.Uint64(b[n:]))
+	}
+	return w, nil
+}
+
+func (c strWindow) DueOf(key []byte) (at, then Time, ok bool) { return DueTail(key, c.tail()-8) }
+
+func windowShape(rule Window) func(*Task) {
+	return func(t *Task) {
+		c := strWindow{rule.Size}
+		if rule.Kind == SessionWindow {
+			c.size = 0
+		}
+		tb := NewTable[Windowed[string], string](t, "w", c, str{})
+		concat := func(a, b string) string { return a + b }
+		w := NewWindows(t.Node("w", ""), tb, WindowKeyOf[string](), rule, concat, func(a string) bool { return len(a) > 12 }, TableSink(t, 0, "out", Codec[Windowed[string]](c), str{}, nil))
+		late := Unwindowed(Sink(t, 1, "late", str{}, str{}, nil))
+		Source(t, "in", str{}, str{}, Windowing(AggregateWindows(t.Node("w", ""), w, NewClock(t, "w"), nil, concat, late)))
+	}
+}
+
+// bounded are tasks whose indexes by time are in memory in part only.
+var bounded = map[string]func(*Task){
+	"tumbling":          windowShape(Window{Size: 8, Advance: 8, Grace: 3}),
+	"hopping, on close": windowShape(Window{Size: 6, Advance: 2, Grace: 3, OnClose: true}),
+	"hopping":           windowShape(Window{Size: 6, Advance: 2, Grace: 3, Retain: 20}),
+	"sliding":           windowShape(Window{Kind: SlidingWindow, Size: 5, Grace: 4}),
+	"sliding, on close": windowShape(Window{Kind: SlidingWindow, Size: 5, Grace: 4, OnClose: true}),
+	"session":           windowShape(Window{Kind: SessionWindow, Size: 3, Grace: 4, Retain: 12}),
+	"session, on close": windowShape(Window{Kind: SessionWindow, Size: 3, Grace: 4, OnClose: true}),
+}
+
+// What lies in memory of an index changes nothing, whether the view finds rows by time or not.
+// Keys begin as others do, and a windowed key may look as another one does that is longer.
+func TestBoundedIndexesGiveTheSame(t *testing.T) {
+	for name, shape := range bounded {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				sources := newWorld(TaskConfig{}, shape).task.sources
+				all := logsOf(t, len(sources), 60, "a", "a\x00", "aa", "b", "b\x00\x00\x00\x00\x00\x00\x00\x01", "c", "d", "")
+				plain := newWorld(TaskConfig{CacheBytes: 1 << 20}, shape)
+				feedAll(t, plain, all)
+				cfg := TaskConfig{CacheBytes: rapid.SampledFrom([]int{0, 600}).Draw(t, "cache"), CheckMutation: rapid.Bool().Draw(t, "check")}
+				other := newWorld(cfg, shape)
+				other.dated = rapid.Bool().Draw(t, "dated")
+				other.open()
+				feedRandomly(t, other, all)
+				plain.cfg.Times[1], other.cfg.Times[1] = 0, 0 // ticks are part of a schedule
+				if got, want := other.state(), plain.state(); got != want {
+					t.Fatalf("got\n%s\nwant\n%s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// However many rows there are, so many are in the index, and twice as many in the lists of keys.
+func TestIndexesAreBounded(t *testing.T) {
+	const most, rows = 200, 10 * 200
+	for _, rule := range []Window{
+		{Size: 1000, Advance: 1000, Grace: 10 * rows},
+		{Size: 1000, Advance: 1000, Grace: 10 * rows, OnClose: true},
+		{Kind: SlidingWindow, Size: 1, Grace: 10 * rows},
+		{Kind: SessionWindow, Size: 1, Grace: 10 * rows},
+	} {
+		var w *Windows[Windowed[string], string]
+		closed := 0
+		world := newWorld(TaskConfig{CacheBytes: most * indexRow}, func(t *Task) {
+			c := strWindow{rule.Size}
+			if rule.Kind == SessionWindow {
+				c.size = 0
+			}
+			tb := NewTable[Windowed[string], string](t, "w", c, str{})
+			concat := func(a, b string) string { return a + b }
+			w = NewWindows(t.Node("w", ""), tb, WindowKeyOf[string](), rule, concat, nil, func(*Tx, Record[Windowed[string], Change[string]]) { closed++ })
+			Source(t, "in", str{}, str{}, Windowing(AggregateWindows(t.Node("w", ""), w, NewClock(t, "w"), nil, concat, nil)))
+		})
+		world.dated = true
+		world.open()
+		step := func(r RawRecord, n int) {
+			r.Offset, r.Value = Offset(n), []byte("v")
+			if err := world.task.Step(&Batch{Records: []RawRecord{r}, Next: Offset(n + 1), CaughtUp: true}); err != nil {
+				t.Fatal(err)
+			}
+			if n%50 == 0 {
+				c, err := world.task.Ready()
+				if err != nil {
+					t.Fatal(err)
+				}
+				world.settle(c)
+			}
+			if in := max(w.open.n, w.closed.n, w.open.calendar.size(), w.closed.calendar.size()); in > most {
+				t.Fatalf("%d rows in the index, at most %d may be", in, most)
+			}
+			if w.spans != nil && len(w.spans.lists)+len(w.spans.old) > 2*(most+51) {
+				t.Fatalf("%d lists of keys", len(w.spans.lists)+len(w.spans.old))
+			}
+		}
+		n := 0
+		for ; n < rows; n++ {
+			step(RawRecord{Key: []byte(strconv.Itoa(n)), Time: Time(3 * n)}, n)
+		}
+		if w.closed.n > 0 == (w.open.n > 0) || len(world.views[0].rows) < rows-51 {
+			t.Fatalf("%d rows, %d and %d of them in the indexes", len(world.views[0].rows), w.open.n, w.closed.n)
+		}
+		closed = 0
+		step(RawRecord{Key: []byte("end"), Time: 100 * rows}, (n+49)/50*50)
+		if len(world.views[0].rows) > 1 {
+			t.Errorf("%+v: %d rows are left", rule, len(world.views[0].rows))
+		}
+		if rule.OnClose && closed != rows {
+			t.Errorf("%d results, want %d", closed, rows)
+		}
+	}
+}
+
+// size is how many keys are in memory.
+func (c *calendar[K]) size() int {
+	n := len(c.keys) - c.at
+	for _, p := range c.pages {
+		if n++; p.list > 0 {
+			n += len(c.lists[p.list-1]) - 1
+		}
+	}
+	return n
+}
