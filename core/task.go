@@ -108,6 +108,9 @@ func (t *Task) Node(name, fn string) NodeID {
 	return NodeID(len(t.nodes) - 1)
 }
 
+// Bound is TaskConfig.StepRecords from the next Step on.
+func (t *Task) Bound(stepRecords int) { t.cfg.StepRecords = stepRecords }
+
 // Step takes batches and runs all records that may run: see merge.go for which. A batch
 // belongs to the task until all its records have run.
 //

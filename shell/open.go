@@ -27,6 +27,7 @@ type opening struct {
 
 	// What came of it.
 	core     *core.Task
+	most     int // records in a piece
 	store    statestore.Store
 	point    statestore.Checkpoint
 	restored int64
@@ -162,12 +163,13 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		return err
 	}
 	store := o.store
+	o.most = op.step
 	o.core = o.sub.plan.NewTask(core.TaskConfig{
 		App: op.cfg.AppID, ID: o.id, Resume: o.point.Input, Times: resumed(o.point.Times),
 		Sink:       func(id core.SinkID) core.SinkInfo { return op.layout.sink(o.sub, id) },
 		View:       store.View,
 		Global:     func(id core.GlobalID) core.View { return o.globals.view(o.sub.plan.Globals[id].Index) },
-		CacheBytes: op.cache, StepRecords: op.step, CheckMutation: op.cfg.CheckMutation,
+		CacheBytes: op.cache, StepRecords: min(op.step, firstPiece), CheckMutation: op.cfg.CheckMutation,
 	})
 	return nil
 }

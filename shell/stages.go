@@ -154,28 +154,31 @@ func (f *TaskFlow) loop(ctx context.Context) {
 			more = always
 		}
 		select {
-		case <-ctx.Done():
-			return
-		case e, ok := <-in:
-			f.busy(time.Now())
-			if ended = !ok; ok {
-				f.take(e.(element))
+		case res := <-f.settled: // before more records: the next commit waits for it
+			f.settle(res)
+		default:
+			select {
+			case <-ctx.Done():
+				return
+			case e, ok := <-in:
+				f.busy(time.Now())
+				if ended = !ok; ok {
+					f.take(e.(element))
+				}
+			case res := <-f.settled:
+				f.settle(res)
+			case o := <-f.opened:
+				f.busy(time.Now())
+				f.w.opened(o)
+			case <-f.w.globals.woken():
+				f.busy(time.Now())
+				f.w.moveGlobals()
+			case <-timer.C:
+				f.busy(time.Now())
+			case <-more:
+				f.busy(time.Now())
+				f.w.goOn()
 			}
-		case res := <-f.settled:
-			now := time.Now()
-			f.busy(now)
-			f.w.settled(now, res)
-		case o := <-f.opened:
-			f.busy(time.Now())
-			f.w.opened(o)
-		case <-f.w.globals.woken():
-			f.busy(time.Now())
-			f.w.moveGlobals()
-		case <-timer.C:
-			f.busy(time.Now())
-		case <-more:
-			f.busy(time.Now())
-			f.w.goOn()
 		}
 		if due, ok := f.w.tickDue(); ok {
 			if now := time.Now(); !now.Before(due) {
@@ -188,6 +191,12 @@ func (f *TaskFlow) loop(ctx context.Context) {
 			}
 		}
 	}
+}
+
+func (f *TaskFlow) settle(res result) {
+	now := time.Now()
+	f.busy(now)
+	f.w.settled(now, res)
 }
 
 func (f *TaskFlow) take(e element) {

@@ -78,6 +78,8 @@ type task struct {
 	store   statestore.Store
 	point   statestore.Checkpoint
 	sources []taskSource
+	piece   int           // how many records are stepped in one
+	most    int           // and at most
 	got     []*core.Batch // of the poll in hand
 	more    bool          // records wait that could be stepped now
 	redo    bool          // it is aborted and fed again as soon as no commit is under way
@@ -134,10 +136,30 @@ func (w *worker) fetched(fs []Fetched) {
 	}
 }
 
-// stepRecords is how many records of a task are stepped in one piece. Between two pieces
-// commits begin and revocations are answered, so that a function may be slow; and the
-// watchdog counts anew, so that slow is not taken for hung.
-const stepRecords = 256
+// A task's records are stepped in pieces. Between two of them commits begin and are settled,
+// and revocations are answered, so that a function may be slow; and the watchdog counts
+// anew, so that slow is not taken for hung. A piece is as many records as pieceTime allows,
+// by what the one before took.
+const (
+	firstPiece  = 16
+	stepRecords = 256 // of the largest piece
+	pieceTime   = 10 * time.Millisecond
+)
+
+// resize chooses the size of the next piece behind one that took that long.
+func (t *task) resize(took time.Duration) {
+	piece := t.piece
+	switch {
+	case took > pieceTime:
+		piece = max(1, int(int64(piece)*int64(pieceTime)/int64(took)))
+	case took < pieceTime/4 && t.core.More(): // it was a whole one
+		piece = min(2*piece, t.most)
+	}
+	if piece != t.piece {
+		t.piece = piece
+		t.core.Bound(piece)
+	}
+}
 
 // more reports whether there are records in hand to step, and room for what they make.
 func (w *worker) more() bool {
@@ -185,7 +207,7 @@ func (w *worker) hold(f *Fetched) {
 
 func (w *worker) step(t *task) {
 	w.beat()
-	before := t.core.Pending()
+	before, began := t.core.Pending(), w.cfg.Now()
 	if invariant.Bug("batches of one fetch are stepped one by one") {
 		for len(t.got) > 1 {
 			if err := t.core.Step(t.got[0]); err != nil {
@@ -204,6 +226,7 @@ func (w *worker) step(t *task) {
 		w.failure(err)
 		return
 	}
+	t.resize(w.cfg.Now().Sub(began))
 	t.more = t.core.More()
 	w.dirty = true
 	w.urgent = w.urgent || t.core.Holds()
@@ -515,6 +538,7 @@ func (w *worker) opened(o *opening) {
 		return
 	}
 	t.core, t.store, t.point, t.state = o.core, o.store, o.point, taskRunning
+	t.piece, t.most = min(o.most, firstPiece), o.most
 	for i := range t.sources {
 		if t.sources[i].absent = !t.sub.has(core.SourceID(i), t.id.Partition); t.sources[i].absent {
 			continue

@@ -481,8 +481,9 @@ func realRestart(t *testing.T, nodes int) {
 	}
 	t.Logf("longest step %v, %d revocations", longest.Round(time.Millisecond), revoked.Load())
 	// A coordinator that was frozen for longer than the group's session may expel its members
-	// when it wakes, before it learns that another one took over.
-	if n := revoked.Load(); n > freezes {
+	// when it wakes, before it learns that another one took over, and take them in again: then
+	// the other one knows nothing of their generation, and they are lost once more.
+	if n := revoked.Load(); n > 2*freezes {
 		t.Errorf("the membership did not last: %d revocations, %d freezes", n, freezes)
 	}
 	x.check(c.Brokers())
