@@ -9,7 +9,7 @@ ARGS ?= --for 10s
 PEERS ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build test race fuzz lint fmt kafka test-kafka bench bench-compare bench-save bench-peers demo ci clean
+.PHONY: build test race fuzz lint fmt kafka test-kafka bench bench-compare bench-save bench-peers demo pictures ci clean
 
 build: ## compile everything; the binary goes to ./processor
 	$(GO) build ./...
@@ -51,6 +51,9 @@ bench-save: ## save results to compare with, at a release
 
 demo: ## the demo, with nothing installed: make demo ARGS='--for 1m --crash-every 2s'
 	$(GO) run ./cmd/processor demo $(ARGS)
+
+pictures: ## the pictures in the examples' READMEs, anew
+	$(GO) test -count=1 -run TestPictures ./cmd/processor -pictures
 
 ci: ## what every change must pass
 	.ci/run

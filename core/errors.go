@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -49,10 +50,22 @@ func (e *RecordError) Error() string {
 	if e.Func != "" {
 		where += " (" + e.Func + ")"
 	}
-	if e.Offset < 0 {
-		return fmt.Sprintf("task %v, node %s: %v", e.Task, where, e.Err)
+	panicked := ""
+	if place := e.place(); place != "" {
+		panicked = ", at " + place
 	}
-	return fmt.Sprintf("task %v, topic %s, partition %d, offset %d, node %s: %v", e.Task, e.Topic, e.Task.Partition, e.Offset, where, e.Err)
+	if e.Offset < 0 {
+		return fmt.Sprintf("task %v, node %s: %v%s", e.Task, where, e.Err, panicked)
+	}
+	return fmt.Sprintf("task %v, topic %s, partition %d, offset %d, node %s: %v%s", e.Task, e.Topic, e.Task.Partition, e.Offset, where, e.Err, panicked)
+}
+
+// place is the file and line of a panic: the first of its stack, which has a function and
+// behind it, on a line of its own, where it is.
+func (e *RecordError) place() string {
+	_, at, _ := strings.Cut(string(e.Stack), "\n\t")
+	at, _, _ = strings.Cut(at, "\n")
+	return at
 }
 
 func (e *RecordError) Unwrap() error { return e.Err }

@@ -73,15 +73,19 @@ func fold[K comparable, S any](tx *Tx, n NodeID, tb *Table[K, S], i int32, s S, 
 // Ports is what a step with ports emits to and reads from: the user's struct P, of which a
 // task has one for each processor, and the machine's ends of its fields.
 type Ports[K comparable, P any] struct {
-	User   *P
-	ports  []port[K]
-	timers *Timers[K] // nil: there are none
+	User    *P
+	ports   []port[K]
+	moments []*Moment[K]
+	timers  *Timers[K] // nil: there are none
 }
 
-// begin gets the ports ready for a step of node n.
-func (ps *Ports[K, P]) begin(tx *Tx, n NodeID, k K) {
+// begin gets the ports ready for a step of node n on r.
+func (ps *Ports[K, P]) begin(tx *Tx, n NodeID, r *Record[K, struct{}]) {
 	for _, p := range ps.ports {
-		p.begin(tx, n, k)
+		p.begin(tx, n, r.Key)
+	}
+	for _, m := range ps.moments {
+		*m = Moment[K]{key: r.Key, at: r.Time, headers: r.Headers}
 	}
 	tx.node = n
 }
@@ -104,6 +108,11 @@ func AddRow[K comparable, P, V any](ps *Ports[K, P], row *Row[V], from Lookup[K,
 	p := &rowPort[K, V]{row: row, from: from}
 	row.find, row.asOf = p.find, p.asOf
 	ps.ports = append(ps.ports, p)
+}
+
+// AddMoment connects a Moment.
+func AddMoment[K comparable, P any](ps *Ports[K, P], m *Moment[K]) {
+	ps.moments = append(ps.moments, m)
 }
 
 type outPort[K comparable, W any] struct {
@@ -176,12 +185,46 @@ func (r *Row[V]) AsOf(at Time) (V, bool) {
 	return row.Value, row.OK
 }
 
-// Port is a field of a processor's ports: a pointer to an Out, a Row, a Range, a Timer or a
-// WallTimer.
+// Moment is a port: key, time and headers of what is in hand, which is the record or the
+// alarm that went off. Headers refer to the record's bytes, which never change.
+type Moment[K comparable] struct {
+	key     K
+	at      Time
+	headers Headers
+}
+
+// MomentOf makes a Moment for tests.
+func MomentOf[K comparable](key K, at Time, h ...Headers) Moment[K] {
+	m := Moment[K]{key: key, at: at}
+	if len(h) > 0 {
+		m.headers = h[0]
+	}
+	return m
+}
+
+// Key is the key in hand.
+func (m *Moment[K]) Key() K { return m.key }
+
+// Time is that of the record in hand, or what the timer was set to that went off.
+func (m *Moment[K]) Time() Time { return m.at }
+
+// Headers are those of the record in hand, or of the record that set the alarm.
+func (m *Moment[K]) Headers() Headers { return m.headers }
+
+// AnyMoment is a *Moment, of whatever key.
+type AnyMoment interface {
+	Port
+	isMoment()
+}
+
+// Port is a field of a processor's ports: a pointer to an Out, a Row, a Range, a Moment, a
+// Timer or a WallTimer.
 type Port interface{ isPort() }
 
-func (*Out[W]) isPort() {}
-func (*Row[V]) isPort() {}
+func (*Out[W]) isPort()      {}
+func (*Row[V]) isPort()      {}
+func (*Moment[K]) isPort()   {}
+func (*Moment[K]) isMoment() {}
 
 // ProcessPorts is Process with ports in place of the one Out. Several inputs can share
 // the table and the ports.
@@ -199,9 +242,10 @@ func ProcessPorts[K comparable, V, S, P any](n NodeID, tb *Table[K, S], ps *Port
 		if i < 0 {
 			return
 		}
-		ps.begin(tx, n, r.Key)
+		in := Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}
+		ps.begin(tx, n, &in)
 		s := step(tb.cells[i].val, r.Value, ps.User)
-		finish(tx, n, tb, i, ps, s, done, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}, changed)
+		finish(tx, n, tb, i, ps, s, done, in, changed)
 		if ts != nil {
 			ts.run(tx, streamTimer, ts.clock.at)
 		}

@@ -22,6 +22,12 @@ func (t Time) Before(u Time) bool { return t < u }
 // After reports whether t lies after u.
 func (t Time) After(u Time) bool { return t > u }
 
+// TimeOf is t in whole milliseconds.
+func TimeOf(t time.Time) Time { return Time(t.UnixMilli()) }
+
+// UTC is t as package time has it, for calendars and time zones.
+func (t Time) UTC() time.Time { return time.UnixMilli(int64(t)).UTC() }
+
 // NoTime is a time that was never set: less than every valid time, which are not negative.
 const NoTime Time = -1
 

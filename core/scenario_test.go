@@ -40,7 +40,11 @@ func scenario(t *testing.T, w **world, d *datadriven.TestData) string {
 		if err != nil {
 			var re *RecordError
 			if errors.As(err, &re) && re.Stack != nil {
-				return "error, with the stack: " + err.Error() + "\n"
+				text, place, ok := strings.Cut(err.Error(), ", at /")
+				if !ok || !strings.Contains(place, ".go:") {
+					return "error, with no place: " + err.Error() + "\n"
+				}
+				return "error, with the stack: " + text + "\n"
 			}
 			return "error: " + err.Error() + "\n"
 		}

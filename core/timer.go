@@ -415,7 +415,7 @@ func AddTimer[K comparable, S, P any](t *Task, n NodeID, ps *Ports[K, P], ts *Ti
 		if i < 0 {
 			return
 		}
-		ps.begin(tx, n, r.Key)
+		ps.begin(tx, n, &r)
 		s := step(tb.cells[i].val, ps.User)
 		finish(tx, n, tb, i, ps, s, done, r, changed)
 	}

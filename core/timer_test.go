@@ -13,6 +13,7 @@ func timedTask() (*Task, *Batch) {
 		Out  Out[int64]
 		Due  Timer
 		Wall WallTimer
+		Now  Moment[int64]
 	}
 	t := NewTask(TaskConfig{App: "bench", View: func(TableID) View { return emptyView{} }, CacheBytes: 1 << 30})
 	states := NewTable(t, "p", i64{}, i64{})
@@ -21,7 +22,8 @@ func timedTask() (*Task, *Batch) {
 	ts := NewTimers(t, t.Node("p-timers", ""), alarms, i64{}, NewClock(t, "p"), len(names), 1<<20)
 	ps := &Ports[int64, ports]{User: new(ports)}
 	AddOut(ps, &ps.User.Out, Sink(t, 0, "out", i64{}, i64{}, nil))
-	due := func(n int64, p *ports) int64 { p.Out.Emit(n); return n }
+	AddMoment(ps, &ps.User.Now)
+	due := func(_ int64, p *ports) int64 { p.Out.EmitAt(p.Now.Time(), p.Now.Key()); return p.Now.Key() }
 	AddTimer(t, t.Node("p", ""), ps, ts, 0, &ps.User.Due, states, due, nil, nil)
 	AddTimer(t, t.Node("p", ""), ps, ts, 1, &ps.User.Wall, states, due, nil, nil)
 	Source(t, "in", i64{}, i64{}, ProcessPorts(t.Node("p", ""), states, ps, func(n, v int64, p *ports) int64 {

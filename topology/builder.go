@@ -83,6 +83,12 @@ type node struct {
 	global     *globalInfo // of a global table: it is in no sub-topology
 	windows    any         // of a windowed aggregate: *tableWindows[K]
 
+	// Of pictures: a thin node is drawn as an arrow, with the label; setBy is the processor that
+	// sets the alarms of the node.
+	thin  bool
+	label string
+	setBy *node
+
 	// What a task is made of, see compile.go. enter makes the chain that takes the
 	// node's input, a core.Next of its types; source attaches what feeds it from a topic.
 	enter  func(*compiler) any
@@ -236,6 +242,9 @@ func (b *Builder) snapshot() []*node {
 			for i, m := range *list {
 				(*list)[i] = nodes[m.id]
 			}
+		}
+		if n.setBy != nil {
+			n.setBy = nodes[n.setBy.id]
 		}
 	}
 	return nodes

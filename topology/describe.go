@@ -21,13 +21,29 @@ const (
 )
 
 // Describe draws the plan.
-func (p *Plan) Describe(f Format) string {
+func (p *Plan) Describe(f Format) string { return Draw(f, p) }
+
+// Draw draws plans of different names: in a picture they hang together by the topics that they
+// share. As text and as JSON they come one behind the other.
+func Draw(f Format, plans ...*Plan) string {
 	switch f {
 	case AsDot:
-		return p.picture().dot(p.name)
+		return pictureOf(plans).dot()
 	case AsMermaid:
-		return p.picture().mermaid()
-	case AsJSON:
+		return pictureOf(plans).mermaid()
+	}
+	var b strings.Builder
+	for i, p := range plans {
+		if i > 0 && f == AsText {
+			b.WriteByte('\n')
+		}
+		b.WriteString(p.write(f))
+	}
+	return b.String()
+}
+
+func (p *Plan) write(f Format) string {
+	if f == AsJSON {
 		var b strings.Builder
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
@@ -293,169 +309,4 @@ func fns(n *node) string {
 		return ""
 	}
 	return ": " + strings.Join(n.funcs, ", ")
-}
-
-// picture is a plan as a graph: topics stand outside of the sub-topologies and tie them
-// together; streams of topics and sinks are not drawn.
-type picture struct {
-	boxes []box
-	edges []edge
-}
-
-type shape uint8
-
-const (
-	operator shape = iota
-	topicBox
-	tableBox
-)
-
-type box struct {
-	id    string
-	lines []string
-	shape shape
-	sub   int // -1: a topic
-}
-
-type edge struct {
-	from, to string
-	lookup   bool
-}
-
-func (p *Plan) picture() *picture {
-	pic := &picture{}
-	part, _ := components(p.nodes, p.cut)
-	topics := map[string]string{} // name to id
-	topic := func(name string) string {
-		if topics[name] == "" {
-			topics[name] = fmt.Sprintf("t%d", len(topics))
-			pic.boxes = append(pic.boxes, box{topics[name], []string{name}, topicBox, -1})
-		}
-		return topics[name]
-	}
-	join := func(from, to string, lookup bool) {
-		if e := (edge{from, to, lookup}); !slices.Contains(pic.edges, e) {
-			pic.edges = append(pic.edges, e)
-		}
-	}
-	in := func(n *node) string {
-		if n.kind == "sink" {
-			return topic(n.topic)
-		}
-		return fmt.Sprintf("n%d", n.id)
-	}
-	out := func(n *node) string {
-		switch {
-		case n.kind == "stream":
-			return topic(n.topic)
-		case p.cut[n.id]:
-			return topic(repartitionTopic(p.name, n.name))
-		}
-		return in(n)
-	}
-	for _, n := range p.nodes {
-		if n.kind != "stream" && n.kind != "sink" {
-			b := box{id: in(n), lines: []string{n.name}, sub: part[2*n.id]}
-			if n.name != n.kind {
-				b.lines = append(b.lines, n.kind)
-			}
-			b.lines = append(b.lines, n.funcs...)
-			if n.state != nil || n.global != nil {
-				b.shape = tableBox
-			}
-			pic.boxes = append(pic.boxes, b)
-		}
-		switch {
-		case n.kind == "table" || n.global != nil:
-			join(topic(n.topic), in(n), false)
-		case p.cut[n.id]:
-			join(in(n), out(n), false)
-		}
-		for _, s := range n.subs {
-			join(out(n), in(s), false)
-		}
-		for _, t := range slices.Concat(n.lookups(), n.globals) {
-			join(out(t), in(n), true)
-		}
-	}
-	return pic
-}
-
-func (pic *picture) dot(name string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR\n  node [fontname=\"Helvetica\" fontsize=11 shape=box style=rounded]\n", name)
-	write := func(x box, indent string) {
-		shapes := [...]string{operator: "", topicBox: " shape=cds style=filled fillcolor=lightgrey", tableBox: " shape=cylinder style=solid"}
-		fmt.Fprintf(&b, "%s%s [label=%q%s]\n", indent, x.id, strings.Join(x.lines, "\n"), shapes[x.shape])
-	}
-	pic.each(func(sub int, boxes []box) {
-		if sub < 0 {
-			for _, x := range boxes {
-				write(x, "  ")
-			}
-			return
-		}
-		fmt.Fprintf(&b, "  subgraph cluster_%d {\n    label=\"sub-topology %d\"\n", sub, sub)
-		for _, x := range boxes {
-			write(x, "    ")
-		}
-		b.WriteString("  }\n")
-	})
-	for _, e := range pic.edges {
-		style := ""
-		if e.lookup {
-			style = " [style=dashed]"
-		}
-		fmt.Fprintf(&b, "  %s -> %s%s\n", e.from, e.to, style)
-	}
-	b.WriteString("}\n")
-	return b.String()
-}
-
-func (pic *picture) mermaid() string {
-	var b strings.Builder
-	b.WriteString("flowchart LR\n")
-	write := func(x box, indent string) {
-		brackets := [...][2]string{operator: {"[", "]"}, topicBox: {"[[", "]]"}, tableBox: {"[(", ")]"}}[x.shape]
-		label := strings.ReplaceAll(strings.Join(x.lines, "<br/>"), `"`, "#quot;")
-		fmt.Fprintf(&b, "%s%s%s\"%s\"%s\n", indent, x.id, brackets[0], label, brackets[1])
-	}
-	pic.each(func(sub int, boxes []box) {
-		if sub < 0 {
-			for _, x := range boxes {
-				write(x, "  ")
-			}
-			return
-		}
-		fmt.Fprintf(&b, "  subgraph s%d [\"sub-topology %d\"]\n", sub, sub)
-		for _, x := range boxes {
-			write(x, "    ")
-		}
-		b.WriteString("  end\n")
-	})
-	for _, e := range pic.edges {
-		arrow := "-->"
-		if e.lookup {
-			arrow = "-.->"
-		}
-		fmt.Fprintf(&b, "  %s %s %s\n", e.from, arrow, e.to)
-	}
-	return b.String()
-}
-
-// each calls f with the boxes of each sub-topology; the topics come first, as -1.
-func (pic *picture) each(f func(sub int, boxes []box)) {
-	last := -1
-	for _, x := range pic.boxes {
-		last = max(last, x.sub)
-	}
-	for sub := -1; sub <= last; sub++ {
-		var boxes []box
-		for _, x := range pic.boxes {
-			if x.sub == sub {
-				boxes = append(boxes, x)
-			}
-		}
-		f(sub, boxes)
-	}
 }

@@ -23,7 +23,11 @@ whole record: key, time and headers. Every key stays as it is, but through [KeyB
 They are pure: what they return follows from what they are given. A record can run
 through them again, after an abort or a restart, and by many goroutines at a time for
 different partitions. They must not change what they are given: a row that a function
-gets is the row that the table keeps. Package topologytest finds those that do.
+gets is the row that the table keeps. A step may append to a slice of its state where the
+longer one is its new state: nobody looks behind the old one's length. To set an element,
+sort, insert or delete in place, or write to a map, it clones first (slices.Clone), and so it
+does where what it emits has the longer slice and its state does not. Package topologytest
+finds functions that change what they are given.
 
 # Names
 

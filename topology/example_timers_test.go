@@ -122,6 +122,64 @@ func ExampleAdvanceIdle() {
 	// [1]
 }
 
+type month struct {
+	Ends  topology.Time // 0: none is under way
+	Cents int
+}
+
+type statementPorts struct {
+	Statements topology.Out[string]
+	Now        topology.Moment[string]
+	End        topology.Timer
+}
+
+func onTransfer(m month, t transfer, p *statementPorts) month {
+	if m = m.until(p.Now.Time(), p); m.Ends == 0 {
+		year, now, _ := p.Now.Time().UTC().Date()
+		m.Ends = topology.TimeOf(time.Date(year, now+1, 1, 0, 0, 0, 0, time.UTC))
+		p.End.At(m.Ends)
+	}
+	m.Cents += t.Cents
+	return m
+}
+
+// onEnd is for accounts where nothing happens.
+func onEnd(m month, p *statementPorts) month { return m.until(p.Now.Time(), p) }
+
+// until ends the month, if it is over then.
+func (m month) until(at topology.Time, p *statementPorts) month {
+	if m.Ends == 0 || at.Before(m.Ends) {
+		return m
+	}
+	p.Statements.EmitAt(m.Ends, fmt.Sprintf("%s: %d cents up to %s", p.Now.Key(), m.Cents, m.Ends.UTC().Format("2 January")))
+	return month{}
+}
+
+// A statement of each month. The alarm goes off behind the record that moved the time on, which
+// is ada's own of February or anybody's: so the step of a transfer ends the month itself, if it
+// is over, and the alarm is for accounts where nothing happens.
+func ExampleMoment() {
+	statements := topology.NewTopic("statements", codec.String, codec.String)
+	b := topology.New("accounts")
+	p := topology.NewProcessor(paymentsIn.Stream(b), "months", onTransfer)
+	p.OnTimer(&p.Ports.End, onEnd)
+	topology.Output(p, &p.Ports.Statements).To(statements)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		in, out := topologytest.Topic(d, paymentsIn), topologytest.Topic(d, statements)
+		in.Send("ada", transfer{Cents: 10})
+		in.Send("bob", transfer{Cents: 5})
+		d.AdvanceTo(topology.TimeOf(time.Date(2025, 2, 3, 0, 0, 0, 0, time.UTC)))
+		in.Send("ada", transfer{Cents: 700})
+		for _, r := range out.Records() {
+			fmt.Println(r.Value)
+		}
+	}, b)
+	// Output:
+	// ada: 10 cents up to 1 February
+	// bob: 5 cents up to 1 February
+}
+
 type transfer struct {
 	ID    string
 	Seq   int64

@@ -28,24 +28,35 @@ type Row[V any] = core.Row[V]
 // RowOf makes a Row for tests.
 func RowOf[V any](v V) Row[V] { return core.RowOf(v) }
 
+// Moment is a port: key, time and headers of what is in hand: of the record, or of the alarm
+// that went off, whose time is what the timer was set to. It needs no connecting. Its key
+// is of the processor's type.
+type Moment[K comparable] = core.Moment[K]
+
+// MomentOf makes a Moment for tests.
+func MomentOf[K comparable](key K, at Time, h ...Headers) Moment[K] {
+	return core.MomentOf(key, at, h...)
+}
+
 // Range is a port: rows of a table in the order of their keys.
 type Range[K comparable, V any] = core.Range[K, V]
 
 // Processor is a Process with ports: a struct of the user whose fields are Out, Row, Range,
-// Rows, Timer and WallTimer.
+// Rows, Moment, Timer and WallTimer.
 // A step gets it as *P; &Ports.Field names a port in the topology:
 //
 //	type Ports struct {
 //		Emails   topology.Out[Email]
 //		Customer topology.Row[Customer]
 //		Overdue  topology.Timer
+//		Now      topology.Moment[string]
 //	}
 //	p := topology.NewProcessor(orders, "orders", OnOrder) // func(State, Order, *Ports) State
 //	topology.Read(p, &p.Ports.Customer, customers)
 //	p.OnTimer(&p.Ports.Overdue, OnOverdue) // func(State, *Ports) State
 //	topology.Output(p, &p.Ports.Emails).To(Emails)
 //
-// A port that is not connected is a Build error. Outs are emptied in the order of the
+// A port that is not connected is a Build error, but for a Moment. Outs are emptied in the order of the
 // struct's fields.
 type Processor[K comparable, S, P any] struct {
 	// Ports is there for its fields' addresses; what it holds has no meaning.
@@ -73,7 +84,7 @@ type ports[K comparable, P any] struct {
 type portField[K comparable, P any] struct {
 	name string
 	path []int // for reflect
-	addr any   // in Processor.Ports: an *Out[W], *Row[V], *Range[K2, V], *Timer or *WallTimer
+	addr any   // in Processor.Ports: an *Out[W], *Row[V], *Range[K2, V], *Moment[K], *Timer or *WallTimer
 	node *node // of an Out that is connected
 	// connect connects the field of a task's struct; nil while nothing is.
 	connect func(*compiler, *core.Ports[K, P], any)
@@ -116,7 +127,7 @@ func On[K comparable, V, S, P any](p Processor[K, S, P], s Stream[K, V], step fu
 		zero("On")
 	}
 	n := s.add("on", "", apply(opts), step)
-	if n.keyed, n.input = true, true; !n.named {
+	if n.keyed, n.input, n.thin = true, true, true; !n.named {
 		n.name = p.hub.name
 	}
 	if s.b.foreign(n, p.b, "the processor") {
@@ -152,7 +163,7 @@ func Output[K comparable, S, P, W any](p Processor[K, S, P], port *Out[W]) Strea
 	}
 	if f.node == nil {
 		n := p.b.add("port", "", p.hub)
-		n.name = p.hub.name + "." + f.name
+		n.name, n.thin, n.label = p.hub.name+"."+f.name, true, f.name
 		f.node = n
 		f.connect = func(c *compiler, t *core.Ports[K, P], at any) { core.AddOut(t, at.(*Out[W]), next[K, W](c, n)) }
 	}
@@ -216,6 +227,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 	if p.hub.stateNode == nil {
 		n := p.b.add("state", "", p.hub)
 		n.name, n.table, n.end, n.scan = p.hub.name, true, true, p.hub.scan
+		n.thin, n.label = true, "state"
 		p.hub.stateNode = n
 	}
 	return Table[K, S]{p.b, p.hub.stateNode, p.kc, p.sc, func(c *compiler) core.Lookup[K, S] { return tableOf[K, S](c, p.hub).Get }}
@@ -224,7 +236,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 // find looks for the ports in the user's struct.
 func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, prefix string) {
 	if v.Kind() != reflect.Struct {
-		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range, Rows, Timer and WallTimer", v.Type())
+		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range, Rows, Moment, Timer and WallTimer", v.Type())
 		return
 	}
 	for i := range v.NumField() {
@@ -234,7 +246,14 @@ func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, 
 		switch {
 		case f.Name == "_":
 		case port != nil:
-			ps.fields = append(ps.fields, &portField[K, P]{name: prefix + f.Name, path: at, addr: port})
+			p := &portField[K, P]{name: prefix + f.Name, path: at, addr: port}
+			if _, ok := port.(core.AnyMoment); ok {
+				if _, ok := port.(*Moment[K]); !ok {
+					b.wrong(hub, "port %s is a %v, but the processor's key is %s: make it a Moment[%s]", p.name, f.Type, typeFor[K](), typeFor[K]())
+				}
+				p.connect = func(_ *compiler, ps *core.Ports[K, P], at any) { core.AddMoment(ps, at.(*Moment[K])) }
+			}
+			ps.fields = append(ps.fields, p)
 		case f.Type.Kind() == reflect.Struct:
 			ps.find(b, hub, v.Field(i), at, prefix+f.Name+".")
 		default:

@@ -75,6 +75,7 @@ func as[V, W any](v V) (W, bool) {
 func (s Stream[K, V]) Split(test func(V) bool, opts ...Option) (yes, no Stream[K, V]) {
 	n := s.add("split", "", apply(opts), test)
 	y, e := s.b.add("yes", "", n), s.b.add("no", "", n)
+	y.thin, y.label, e.thin, e.label = true, "yes", true, "no"
 	n.enter = func(c *compiler) any {
 		return core.Split(c.nodeID(n), test, next[K, V](c, y), next[K, V](c, e))
 	}
@@ -84,6 +85,7 @@ func (s Stream[K, V]) Split(test func(V) bool, opts ...Option) (yes, no Stream[K
 // Merge unites streams; there is no order between them but that of the records' times.
 func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 	n := s.add("merge", "", settings{})
+	n.thin = true
 	n.through = true
 	for _, o := range others {
 		if o.b == nil {
@@ -168,7 +170,9 @@ func FlatMap[K comparable, V, W any](s Stream[K, V], f func(V, *Out[W]), opts ..
 
 // KeyBy gives each record another key. Where a join or state follows, the stream goes
 // through the topic <app>-<name>-repartition, so that records of a key meet in one
-// partition; else the name is only a name.
+// partition; else the name is only a name. Records that do not go that way can overtake those
+// that do: an order through KeyBy reaches the account later than a command that was written
+// behind it to a topic that has the account's key already.
 func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2, opts ...KeyOption) Stream[K2, V] {
 	set := apply(opts)
 	n := s.addNamed("keyBy", name, set, key)
@@ -190,7 +194,7 @@ func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2,
 // headers.
 func Records[K comparable, V any](s Stream[K, V]) Stream[K, Record[K, V]] {
 	n := s.add("records", "", settings{})
-	n.through = true
+	n.through, n.thin = true, true
 	n.enter = func(c *compiler) any { return core.Records(next[K, Record[K, V]](c, n)) }
 	return Stream[K, Record[K, V]]{s.b, n, s.kc, recordCodec[K, V]{or(s.kc), or(s.vc)}}
 }
@@ -199,7 +203,7 @@ func Records[K comparable, V any](s Stream[K, V]) Stream[K, Record[K, V]] {
 // headers of the record in hand.
 func Values[K, K2 comparable, V any](s Stream[K, Record[K2, V]]) Stream[K, V] {
 	n := s.add("values", "", settings{})
-	n.through = true
+	n.through, n.thin = true, true
 	n.enter = func(c *compiler) any { return core.Values[K, K2](next[K, V](c, n)) }
 	out := Stream[K, V]{b: s.b, n: n, kc: s.kc}
 	if rc, ok := s.vc.(recordCodec[K2, V]); ok {

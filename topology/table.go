@@ -52,6 +52,7 @@ func rowKeys[K comparable](n *node) core.Codec[K] {
 // ToStream is the stream of new row values; deletions are in Changes only.
 func (t Table[K, V]) ToStream() Stream[K, V] {
 	n := t.add("toStream", settings{})
+	n.thin = true
 	n.enter = func(c *compiler) any { return core.ToStream(next[K, V](c, n)) }
 	return Stream[K, V]{t.b, n, t.kc, t.vc}
 }
@@ -88,7 +89,7 @@ func MapTable[K comparable, V, W any](t Table[K, V], f func(V) W, opts ...Option
 // Changes is the stream of a table's changes, deletions included.
 func Changes[K comparable, V any](t Table[K, V]) Stream[K, Change[V]] {
 	n := t.add("changes", settings{})
-	n.through = true
+	n.through, n.thin = true, true
 	n.enter = func(c *compiler) any { return next[K, Change[V]](c, n) }
 	return Stream[K, Change[V]]{t.b, n, t.kc, changeCodec[V]{or(t.vc)}}
 }

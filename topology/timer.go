@@ -34,7 +34,14 @@ func MaxTimers(n int) ProcessorOption {
 }
 
 // OnTimer steps the processor when a timer goes off. What the step emits has the alarm's
-// time, and the headers of the record that set the alarm.
+// time, and the headers of the record that set the alarm; a Moment among the ports tells key
+// and time. A key has one alarm for each timer: whoever waits for several things keeps them in
+// the state, in order, and sets the alarm for the first. A row that TTL has deleted leaves its
+// alarm set: the step then gets the zero state.
+//
+// A stream timer goes off behind the record that moved the time to it or past it, which may be
+// one of another key: a step that must not see things that are overdue compares the times
+// itself. See the example of Moment.
 func (p Processor[K, S, P]) OnTimer(t AnyTimer, step func(S, *P) S, opts ...Option) {
 	if p.b == nil {
 		zero("OnTimer")
@@ -49,7 +56,7 @@ func (p Processor[K, S, P]) OnTimer(t AnyTimer, step func(S, *P) S, opts ...Opti
 		return
 	}
 	n := p.b.add("onTimer", "", p.timers)
-	n.input, n.name = true, p.hub.name+"."+f.name
+	n.input, n.name, n.thin, n.label = true, p.hub.name+"."+f.name, true, f.name
 	p.b.configure(n, apply(opts), step)
 	n.subs, p.hub.ins = append(n.subs, p.hub), append(p.hub.ins, n)
 	timer, _ := slices.BinarySearch(p.plan.names, f.name)
@@ -79,7 +86,7 @@ func (p *Processor[K, S, P]) addTimers(set settings) {
 	}
 	slices.Sort(p.plan.names)
 	n := p.b.add("timers", p.hub.name+"-timers")
-	n.input, n.root, p.hub.clock, p.timers = true, true, true, n
+	n.input, n.root, n.setBy, p.hub.clock, p.timers = true, true, p.hub, true, n
 	kc := or(p.kc)
 	alarms := newState(n, core.Codec[core.TimerKey[K]](timerKeyCodec[K]{core.TimerKeyCodec[K]{Names: p.plan.names, Key: kc}}), core.Codec[core.Alarm](alarmCodec{}))
 	names := len(p.plan.names)

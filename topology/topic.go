@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -20,6 +21,9 @@ type (
 	// Reason is why a record went no further.
 	Reason = core.Reason
 )
+
+// TimeOf is t in whole milliseconds; [core.Time.UTC] turns it back.
+func TimeOf(t time.Time) Time { return core.TimeOf(t) }
 
 // The reasons why a record goes no further.
 const (

@@ -82,8 +82,8 @@ func (p pure) use(id *ast.Ident) {
 	}
 	switch obj.Pkg().Path() {
 	case "time":
-		if !isDuration(obj) {
-			p.find(id.Pos(), "pure", "time.%s: of package time, only Duration and its units", obj.Name())
+		if !isDuration(obj) && !isCalendar(obj) {
+			p.find(id.Pos(), "pure", "time.%s: of package time, only Duration and its units, and what turns a given time into another form", obj.Name())
 		}
 	case "fmt":
 		if strings.HasPrefix(obj.Name(), "Print") || strings.HasPrefix(obj.Name(), "Scan") {
@@ -106,6 +106,18 @@ func isDuration(obj types.Object) bool {
 	case *types.Func:
 		recv := obj.Signature().Recv()
 		return recv != nil && named(recv.Type())
+	}
+	return false
+}
+
+// isCalendar: what turns a time that is given into one of package time, and back. It reads no
+// clock, and what UTC returns does not depend on the machine's zone.
+func isCalendar(obj types.Object) bool {
+	switch obj := obj.(type) {
+	case *types.TypeName:
+		return obj.Name() == "Time"
+	case *types.Func:
+		return slices.Contains([]string{"time.UnixMilli", "(time.Time).UTC", "(time.Time).UnixMilli"}, obj.FullName())
 	}
 	return false
 }

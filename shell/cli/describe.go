@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,23 +42,34 @@ var describeAs = map[string]topology.Format{
 func (s *session) describeCommand() *cobra.Command {
 	flags, format := newSettings(), ""
 	cmd := &cobra.Command{
-		Use:   "describe [NAME]",
-		Short: "Show a topology: its topics, operators and tables",
+		Use:   "describe [NAME ...]",
+		Short: "Show topologies: their topics, operators and tables",
+		Long: "Shows a topology: its topics, operators and tables. Of several, dot and mermaid make one picture,\n" +
+			"in which they hang together by topics.",
 		Example: fmt.Sprintf(`  %[1]s topology describe %[2]s
   %[1]s topology describe %[2]s -o dot | dot -Tsvg > topology.svg
   %[1]s topology describe %[2]s -o mermaid`, s.Name, s.example()),
-		Args:              oneName,
-		ValidArgsFunction: complete(s.names),
+		Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return slices.DeleteFunc(s.names(), func(name string) bool { return slices.Contains(args, name) }), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := s.pick(args)
-			if err != nil {
-				return err
+			var plans []*topology.Plan
+			for i := range max(1, len(args)) {
+				if i > 0 && slices.Contains(args[:i], args[i]) {
+					return usagef("topology %q is named twice", args[i])
+				}
+				b, err := s.pick(args[min(i, len(args)):])
+				if err != nil {
+					return err
+				}
+				plan, err := b.Build()
+				if err != nil {
+					return err
+				}
+				plans = append(plans, plan)
 			}
-			plan, err := b.Build()
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), plan.Describe(describeAs[format]))
+			_, err := fmt.Fprint(cmd.OutOrStdout(), topology.Draw(describeAs[format], plans...))
 			return err
 		},
 	}

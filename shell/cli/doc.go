@@ -7,7 +7,7 @@ and has these commands:
 
 	run [NAME]                 run a topology against Kafka
 	topology list              list the topologies of the binary
-	topology describe [NAME]   show one: as text, dot, mermaid or JSON
+	topology describe [NAME]   show some: as text, dot, mermaid or JSON
 	demo [NAME]                show one at work, where the binary brings a demo
 	version                    show what this binary was built from
 	completion SHELL           make a completion script

@@ -11,6 +11,9 @@ of its own around them.
 			customers.Send("c1", ada)
 			orders.Send("o1", Order{CustomerID: "c1"})
 			emails.Want(Email{To: ada.Email})
+			if d.Dropped("with-customer", topology.Unmatched) != 0 {
+				d.T().Error("an order of nobody")
+			}
 		}, Topology())
 	}
 
@@ -22,7 +25,8 @@ one topology to another, and committed. What reads (Want, Get ...) therefore see
 effects of what was sent. Sub-topologies run in the order of the data, each to its rest
 before the next one begins.
 
-The wall clock stands still until Advance or Elapse moves it. Advance tells topologies the time,
+A Driver starts at 2025-01-01 00:00 UTC. Its clock stands still until a Send, Advance, AdvanceTo or
+Elapse moves it. Advance tells topologies the time,
 as the shell does: wall timers go off. Stream time moves with records; Elapse moves it too, as a
 record of that time would.
 
@@ -33,7 +37,8 @@ commit for each record; long batches and commits; random batches, with commits t
 sealed, overtaken by the next generation, and then advanced or aborted and fed again, at
 random; four partitions; and a crash after every third record, which drops what was not
 committed and all local state, and restores it. In all of them functions that change
-what they are given are found.
+what they are given are found. Each subtest is a way; what the scenario itself finds wrong it
+reports to Driver.T. What fails in several ways is printed once.
 
 For the ways to be comparable, the order of records must be the same in all. So sends are
 batched only as long as they go to the same topic with increasing times; a send to

@@ -83,36 +83,16 @@ func (c Config) New(t testing.TB, topologies ...*topology.Builder) *Driver {
 	return d
 }
 
-// EveryWay runs a scenario as subtests: see the package's documentation. Each must pass.
-func EveryWay(t *testing.T, scenario func(*Driver), topologies ...*topology.Builder) {
-	t.Helper()
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			t.Helper()
-			scenario(way.config.New(t, topologies...))
-		})
-	}
-}
+// T is what the driver reports to: in EveryWay, the subtest of the way that runs. What a
+// scenario finds out for itself it reports there, so that the way is told. Outside of a test
+// (see Run) it has Errorf, Fatalf and Fatal only.
+func (d *Driver) T() testing.TB { return d.t }
 
-var ways = []struct {
-	name   string
-	config Config
-}{
-	{"one by one", Config{}},
-	{"long batches", Config{Batch: 1000, CommitEvery: 1000}},
-	{"random 1", Config{Seed: 1}},
-	{"random 2", Config{Seed: 2}},
-	{"random 3", Config{Seed: 3}},
-	{"four partitions", Config{Partitions: 4}},
-	{"crash after three", Config{CommitEvery: 2, CrashAfter: 3}},
-	{"random crashes", Config{Seed: 4, CrashAfter: 5}},
-}
-
-// start is when a Driver starts, at 00:00 of a day.
+// start is when a Driver starts.
 var start = core.Time(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
 
-// At is a time of the day on which a Driver starts, at 00:00: "10:04", "10:04:30",
-// "10:04:30.250". It panics for anything else.
+// At is a time of the day on which a Driver starts, 2025-01-01 in UTC: "10:04", "10:04:30",
+// "10:04:30.250". It panics for anything else. For other days there is topology.TimeOf.
 func At(clock string) core.Time {
 	for _, layout := range []string{"15:04:05", "15:04"} {
 		if t, err := time.Parse(layout, clock); err == nil {
@@ -123,15 +103,21 @@ func At(clock string) core.Time {
 	panic(fmt.Sprintf("topologytest: %q is no time of the day", clock))
 }
 
-// Now is the driver's time: that of the next Send.
+// Now is the driver's time: that of the next Send. It begins at 2025-01-01 00:00 UTC.
 func (d *Driver) Now() core.Time { return d.now }
 
 // Advance moves the clock on and tells it to all topologies: wall timers go off, and where
 // a topology says AdvanceIdle, its operators' times move on. Records sent later carry the new
-// time.
+// time. A clock that goes back fails the test.
 func (d *Driver) Advance(by time.Duration) {
 	d.t.Helper()
 	d.advance(by, false)
+}
+
+// AdvanceTo is Advance up to a time, which is not before Now.
+func (d *Driver) AdvanceTo(t core.Time) {
+	d.t.Helper()
+	d.advance(t.Sub(d.now), false)
 }
 
 // Elapse is Advance that moves the time of all operators on as well, as if a record of the
@@ -143,6 +129,9 @@ func (d *Driver) Elapse(by time.Duration) {
 
 func (d *Driver) advance(by time.Duration, pass bool) {
 	d.t.Helper()
+	if by < 0 {
+		d.t.Fatalf("the clock is at %s and cannot go back to %s", clock(d.now), clock(d.now.Add(by)))
+	}
 	d.flush()
 	before := d.now
 	d.now = d.now.Add(by)
@@ -226,11 +215,12 @@ func (d *Driver) Stopped(name string) error {
 	return a.stopped
 }
 
-// Dropped is how many records a node dropped for a reason.
+// Dropped is how many records a node dropped for a reason. A node that no topology has fails
+// the test.
 func (d *Driver) Dropped(node string, why topology.Reason) int {
 	d.t.Helper()
 	d.flush()
-	key, n := dropped{node, why}, int64(0)
+	key, n, known := dropped{node, why}, int64(0), false
 	for _, a := range d.apps {
 		n += a.dropped[key]
 		for _, t := range a.tasks {
@@ -240,9 +230,32 @@ func (d *Driver) Dropped(node string, why topology.Reason) int {
 				}
 			})
 		}
+		known = known || slices.Contains(a.nodes(), node)
+	}
+	if !known {
+		var names []string
+		for _, a := range d.apps {
+			names = append(names, a.nodes()...)
+		}
+		slices.Sort(names)
+		d.t.Fatalf("no node is named %q; there are: %s", node, strings.Join(slices.Compact(names), ", "))
 	}
 	return int(n)
 }
+
+// nodes are the names of the topology's nodes.
+func (a *app) nodes() []string {
+	if a.named == nil {
+		for _, s := range a.plan.Description().Subtopologies {
+			for _, n := range s.Nodes {
+				a.named = append(a.named, n.Name)
+			}
+		}
+	}
+	return a.named
+}
+
+func clock(t core.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") }
 
 func (d *Driver) app(name string) *app {
 	d.t.Helper()

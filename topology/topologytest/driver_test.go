@@ -3,6 +3,7 @@ package topologytest
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -70,8 +71,10 @@ func said(f func(testing.TB)) string {
 			c()
 		}
 	}()
-	return strings.Join(r.errors, "\n")
+	return panicPlace.ReplaceAllString(strings.Join(r.errors, "\n"), ", at $1:LINE")
 }
+
+var panicPlace = regexp.MustCompile(`, at \S*?(\w+\.go):\d+`)
 
 func TestWhatFailuresSay(t *testing.T) {
 	for _, c := range []struct {
@@ -117,14 +120,31 @@ func TestWhatFailuresSay(t *testing.T) {
 			d := New(t, pass())
 			Topic(d, in).Send("a", value{"panic", 1})
 			Topic(d, out).Want(value{"panic", 1})
-		}, "topic out: 0 values, want 1:\n  - {Name:panic N:1}\ntopology pass has stopped: task 0_0, topic in, partition 0, offset 0, node map (topologytest.pass.func1): core: panic in a user function: as asked\n"},
+		}, "topic out: 0 values, want 1:\n  - {Name:panic N:1}\ntopology pass has stopped: task 0_0, topic in, partition 0, offset 0, node map (topologytest.pass.func1): core: panic in a user function: as asked, at driver_test.go:LINE\n"},
 		{"stopped unnoticed", func(t testing.TB) {
 			Topic(New(t, pass()), in).Send("a", value{"panic", 1})
-		}, "topology pass has stopped: task 0_0, topic in, partition 0, offset 0, node map (topologytest.pass.func1): core: panic in a user function: as asked"},
+		}, "topology pass has stopped: task 0_0, topic in, partition 0, offset 0, node map (topologytest.pass.func1): core: panic in a user function: as asked, at driver_test.go:LINE"},
 		{
 			"no build", func(t testing.TB) { New(t, topology.New("nothing")) },
 			"topology \"nothing\" does not build:\ntopology: invalid: topology \"nothing\" is empty: begin with Topic.Stream or Topic.Table",
 		},
+		{"values and times", func(t testing.TB) {
+			d := New(t, pass())
+			Topic(d, in).SendAt(5, "a", value{"one", 1})
+			Topic(d, in).SendAt(6, "a", value{"two", 2})
+			Topic(d, out).WantRecords(RecordOf(5, "a", value{"one", 1}), RecordOf(7, "a", value{"two", 2}))
+		}, `topic out: 2 records, want 2:
+    {Key:a Value:{Name:one N:1} Time:5 Headers:{raw:}}
+  - {Key:a Value:{Name:two N:2} Time:7 Headers:{raw:}}
+  + {Key:a Value:{Name:two N:2} Time:6 Headers:{raw:}}
+      Time: 6, want 7
+`},
+		{"no such node", func(t testing.TB) {
+			New(t, pass()).Dropped("cuont", topology.NullKey)
+		}, `no node is named "cuont"; there are: count, counts, in, map, out`},
+		{"back in time", func(t testing.TB) {
+			New(t, pass()).Advance(-time.Hour)
+		}, "the clock is at 2025-01-01 00:00:00.000 and cannot go back to 2024-12-31 23:00:00.000"},
 		{"two names", func(t testing.TB) { New(t, pass(), pass()) }, `two topologies are named "pass"`},
 		{"no topic", func(t testing.TB) { Topic(New(t, pass()), topology.NewTopic("x", codec.String, codec.String)) }, `no topology reads or writes topic "x"`},
 		{"no table", func(t testing.TB) { Table[string, int64](New(t, pass()), "x") }, `no table is named "x"; there are: count`},

@@ -125,7 +125,8 @@ func (h *TopicHandle[K, V]) Values() []V {
 }
 
 // Want fails the test unless topologies wrote exactly these values since the last read, in
-// this order; where there are several partitions, in this order for each key.
+// this order; where there are several partitions, in this order for each key. Keys and times
+// are not looked at: see WantRecords.
 func (h *TopicHandle[K, V]) Want(values ...V) {
 	h.d.t.Helper()
 	rs := h.Records()
@@ -140,6 +141,35 @@ func (h *TopicHandle[K, V]) Want(values ...V) {
 		return
 	}
 	h.d.t.Errorf("topic %s: %d values, want %d:\n%s%s", h.topic.name, len(got), len(values), diff(got, values), h.d.stops())
+}
+
+// WantRecords is Want with keys and times: RecordOf makes what it takes. Headers are not
+// looked at; Records returns them.
+func (h *TopicHandle[K, V]) WantRecords(records ...core.Record[K, V]) {
+	h.d.t.Helper()
+	got := h.Records()
+	for i := range got {
+		got[i].Headers = core.Headers{}
+	}
+	want := slices.Clone(records)
+	for i := range want {
+		want[i].Headers = core.Headers{}
+	}
+	if reflect.DeepEqual(got, want) || len(got) == 0 && len(want) == 0 {
+		return
+	}
+	if len(h.topic.parts) > 1 && reflect.DeepEqual(byKey(got), byKey(want)) {
+		return
+	}
+	h.d.t.Errorf("topic %s: %d records, want %d:\n%s%s", h.topic.name, len(got), len(want), diff(got, want), h.d.stops())
+}
+
+func byKey[K comparable, V any](rs []core.Record[K, V]) map[K][]core.Record[K, V] {
+	m := map[K][]core.Record[K, V]{}
+	for _, r := range rs {
+		m[r.Key] = append(m[r.Key], r)
+	}
+	return m
 }
 
 // WantNone fails the test if topologies wrote anything since the last read.

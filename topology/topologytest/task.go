@@ -19,9 +19,10 @@ type app struct {
 	globals []*global // by Plan.Globals
 	paused  bool
 	stopped error
-	asked   bool // by the test, whether it has stopped
-	careful bool // something failed: record by record from now on
-	ran     int  // records since the last commit
+	asked   bool     // by the test, whether it has stopped
+	named   []string // the nodes, once somebody asks
+	careful bool     // something failed: record by record from now on
+	ran     int      // records since the last commit
 	sealed  []*core.Commit
 	dropped map[dropped]int64    // by tasks that crashed
 	first   map[seat]core.Offset // by source partition: what was never run before
