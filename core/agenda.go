@@ -19,7 +19,11 @@ type agenda[K comparable, V any] struct {
 	// when says when a row comes due. values: it goes by the row, not only by the key.
 	when   func(k K, v V, at Time) (due, then Time)
 	values bool
-	found  []dueKey[K] // scratch
+	// mine says which rows are in this agenda; nil: all. inOrder: rows come due in the order of their
+	// keys' bytes.
+	mine    func(K) bool
+	inOrder bool
+	found   []dueKey[K] // scratch
 }
 
 // Dated is a View that finds rows also by when they come due, without a look at later ones.
@@ -151,11 +155,7 @@ func (a *agenda[K, V]) due(tx *Tx, limit Time) bool {
 func (a *agenda[K, V]) bring(tx *Tx) bool {
 	most := a.most / 2
 	a.found = a.found[:0]
-	dated, ok := a.tb.view.(Dated)
-	if ok {
-		ok = a.first(tx, dated, most+1)
-	}
-	if !ok && tx.err == nil {
+	if dated, ok := a.tb.view.(Dated); a.inOrder || !ok || !a.first(tx, dated, most+1) {
 		a.search(tx, most+1)
 	}
 	if tx.err != nil {
@@ -192,7 +192,7 @@ func (a *agenda[K, V]) first(tx *Tx, view Dated, n int) bool {
 			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
 			return false
 		}
-		if !a.tb.written(k) {
+		if !a.tb.written(k) && (a.mine == nil || a.mine(k)) {
 			a.found = append(a.found, dueKey[K]{at, then, k})
 		}
 		return len(a.found) < n
@@ -208,27 +208,39 @@ func (a *agenda[K, V]) first(tx *Tx, view Dated, n int) bool {
 
 // search finds the first n rows of a view without their order, and some others.
 func (a *agenda[K, V]) search(tx *Tx, n int) {
-	scanStored(tx, a.tb, func(k K, value []byte, at Time) (err error) {
+	var lo []byte
+	if a.inOrder {
+		if lo = a.far.key; len(lo) == 0 {
+			lo = binary.BigEndian.AppendUint64(nil, uint64(a.far.at))
+		}
+	}
+	scanFrom(tx, a.tb, lo, func(k K, value []byte, at Time) (more bool, err error) {
 		var v V
 		if a.values {
 			if v, err = a.tb.vc.Decode(value); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if !a.tb.written(k) {
 			a.find(k, v, at)
+		}
+		if a.inOrder {
+			return len(a.found) < n, nil
 		}
 		if len(a.found) >= 8*n {
 			a.sort()
 			clear(a.found[n:])
 			a.found = a.found[:n]
 		}
-		return nil
+		return true, nil
 	})
 }
 
 // find notes a row that lies far ahead.
 func (a *agenda[K, V]) find(k K, v V, at Time) {
+	if a.mine != nil && !a.mine(k) {
+		return
+	}
 	e := dueKey[K]{key: k}
 	e.at, e.then = a.when(k, v, at)
 	if !a.near(&e) {
@@ -287,18 +299,26 @@ func (a *agenda[K, V]) last(tx *Tx) (last Time, ok bool) {
 // and few is false. ok = false: the task has failed.
 func scanFew[K comparable, V any](tx *Tx, tb *Table[K, V], most int, f func(k K, value []byte, at Time) error) (few, ok bool) {
 	n := 0
-	var bad error
-	err := tb.view.Scan(nil, nil, func(key, value []byte, at Time) bool {
+	ok = scanFrom(tx, tb, nil, func(k K, value []byte, at Time) (bool, error) {
 		if n++; n > most {
-			return false
+			return false, nil
 		}
+		return true, f(k, value, at)
+	})
+	return n <= most, ok
+}
+
+// scanFrom is scanStored of the rows from lo on, until f returns false.
+func scanFrom[K comparable, V any](tx *Tx, tb *Table[K, V], lo []byte, f func(k K, value []byte, at Time) (more bool, err error)) bool {
+	var bad error
+	err := tb.view.Scan(lo, nil, func(key, value []byte, at Time) (more bool) {
 		k, err := tb.kc.Decode(key)
 		if err != nil {
 			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-		} else if err = f(k, value, at); err != nil {
+		} else if more, err = f(k, value, at); err != nil {
 			bad = fmt.Errorf("%w: stored row %q: %w", ErrDecode, key, err)
 		}
-		return bad == nil
+		return more && bad == nil
 	})
 	if err != nil {
 		bad = fmt.Errorf("%w: %w", ErrState, err)
@@ -306,5 +326,5 @@ func scanFew[K comparable, V any](tx *Tx, tb *Table[K, V], most int, f func(k K,
 	if bad != nil {
 		tx.fail(tb.node, bad)
 	}
-	return n <= most, bad == nil
+	return bad == nil
 }

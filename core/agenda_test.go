@@ -54,6 +54,36 @@ func windowShape(rule Window) func(*Task) {
 	}
 }
 
+func joinShape(before, after, grace Time, lonely, outer bool) func(*Task) {
+	return func(t *Task) {
+		n := t.Node("join", "")
+		buffer := func(name string) *Buffer[string, string] {
+			return NewBuffer(NewTable[Timed[string], string](t, name, TimedCodec[string]{str{}}, str{}))
+		}
+		j := &StreamJoin[string, string, string, string]{
+			Node: n, Before: before, After: after, Grace: grace, Left: buffer("left"), Right: buffer("right"), Outer: outer,
+			Clock: NewClock(t, "join"), Join: func(a, b Opt[string]) string { return a.Or("-") + "+" + b.Or("-") },
+			Next: Sink(t, 0, "out", str{}, str{}, nil),
+		}
+		if lonely {
+			j.Lonely = NewLonelyTable[string, string, string](t, "lonely", str{}, str{}, str{})
+		}
+		j.Init()
+		Source(t, "l", str{}, str{}, j.FromLeft)
+		Source(t, "r", str{}, str{}, j.FromRight)
+	}
+}
+
+func selfJoinShape(t *Task) {
+	j := &SelfJoin[string, string, string]{
+		Node: t.Node("join", ""), Before: 4, After: 2, Grace: 3,
+		Buffer: NewBuffer(NewTable[Timed[string], string](t, "self", TimedCodec[string]{str{}}, str{})),
+		Join:   func(a, b string) string { return a + "+" + b }, Next: Sink(t, 0, "out", str{}, str{}, nil),
+	}
+	j.Init()
+	Source(t, "in", str{}, str{}, j.Step)
+}
+
 // bounded are tasks whose indexes by time are in memory in part only.
 var bounded = map[string]func(*Task){
 	"tumbling":          windowShape(Window{Size: 8, Advance: 8, Grace: 3}),
@@ -62,6 +92,10 @@ var bounded = map[string]func(*Task){
 	"sliding":           windowShape(Window{Kind: SlidingWindow, Size: 5, Grace: 4}),
 	"sliding, on close": windowShape(Window{Kind: SlidingWindow, Size: 5, Grace: 4, OnClose: true}),
 	"session":           windowShape(Window{Kind: SessionWindow, Size: 3, Grace: 4, Retain: 12}),
+	"join":              joinShape(4, 3, 5, false, false),
+	"left join":         joinShape(5, -1, 3, true, false),
+	"outer join":        joinShape(3, 4, 6, true, true),
+	"self join":         selfJoinShape,
 	"session, on close": windowShape(Window{Kind: SessionWindow, Size: 3, Grace: 4, OnClose: true}),
 }
 
@@ -158,4 +192,54 @@ func (c *calendar[K]) size() int {
 		}
 	}
 	return n
+}
+
+// The same of a join, whose records all find no partner in time.
+func TestJoinBuffersAreBounded(t *testing.T) {
+	const most, rows = 200, 10 * 200
+	var j *StreamJoin[string, string, string, int]
+	alone := 0
+	world := newWorld(TaskConfig{CacheBytes: most * indexRow}, func(t *Task) {
+		j = &StreamJoin[string, string, string, int]{
+			Node: t.Node("join", ""), After: 10 * rows,
+			Left:   NewBuffer(NewTable[Timed[string], string](t, "left", TimedCodec[string]{str{}}, str{})),
+			Right:  NewBuffer(NewTable[Timed[string], string](t, "right", TimedCodec[string]{str{}}, str{})),
+			Lonely: NewLonelyTable[string, string, string](t, "lonely", str{}, str{}, str{}),
+			Clock:  NewClock(t, "join"), Join: func(Opt[string], Opt[string]) int { return 0 },
+			Next: func(_ *Tx, r Record[string, int]) { alone++ },
+		}
+		j.Init()
+		Source(t, "l", str{}, str{}, j.FromLeft)
+	})
+	world.dated = true
+	world.open()
+	step := func(r RawRecord, n int, commit bool) {
+		r.Offset, r.Value = Offset(n), []byte("v")
+		if err := world.task.Step(&Batch{Records: []RawRecord{r}, Next: Offset(n + 1), CaughtUp: true}); err != nil {
+			t.Fatal(err)
+		}
+		if commit {
+			c, err := world.task.Ready()
+			if err != nil {
+				t.Fatal(err)
+			}
+			world.settle(c)
+		}
+		if in := max(j.Left.gone.size(), j.Lonely.due[1].size(), len(j.Lonely.open)); in > most {
+			t.Fatalf("%d rows in the index, at most %d may be", in, most)
+		}
+		if n := len(j.Left.times.lists) + len(j.Left.times.old); n > 2*(most+51) {
+			t.Fatalf("%d lists of keys", n)
+		}
+	}
+	for n := range rows {
+		step(RawRecord{Key: []byte(strconv.Itoa(n)), Time: Time(n)}, n, n%50 == 49)
+	}
+	if n := len(world.views[0].rows); n != rows || j.Left.gone.n == 0 {
+		t.Fatalf("%d rows, %d of them in the index", n, j.Left.gone.n)
+	}
+	step(RawRecord{Key: []byte("end"), Time: 100 * rows}, rows, true)
+	if alone != rows || len(world.views[0].rows) != 1 || len(world.views[2].rows) != 1 {
+		t.Errorf("%d records alone, %d and %d rows are left", alone, len(world.views[0].rows), len(world.views[2].rows))
+	}
 }

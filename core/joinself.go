@@ -41,7 +41,10 @@ func (j *SelfJoin[K, V, R]) Step(tx *Tx, r Record[K, V]) {
 // as late as can be, the buffer is about to lose it: Kafka Streams does not find it in its own
 // place any more.
 func (j *SelfJoin[K, V, R]) meet(tx *Tx, r *Record[K, V], before, after Time, left bool) {
-	list := j.Buffer.times[r.Key]
+	list, ok := j.Buffer.times.of(tx, r.Key)
+	if !ok {
+		return
+	}
 	self := -1
 	if retain := j.Buffer.retain; !left && retain > 1 && r.Time == j.Buffer.newest-retain+1 {
 		self = behind(list, r.Time) - 1 // it came last

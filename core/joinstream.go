@@ -10,7 +10,7 @@ import (
 // come, in rows as Kafka Streams' window stores have them: key, time, number. Records
 // that found no partner have a row more, as in its outer join store: they are emitted
 // alone when no partner can come any more. The rows' values are in tables, which overflow
-// to the view; in memory is an index of the rows by key and time.
+// to the view; in memory is an index of the rows by key and time, or a part of it.
 
 // Timed is the key of a record in a join's buffer: of records with one key and time, Seq
 // counts them.
@@ -164,9 +164,8 @@ type Buffer[K comparable, V any] struct {
 	tb     *Table[Timed[K], V]
 	retain Time
 	newest Time // of all records so far: what lies retain or more before it is gone
-	times  map[K][]timedSeq
-	spare  [][]timedSeq
-	gone   due[Timed[K]]
+	times  byKey[K, timedSeq]
+	gone   agenda[Timed[K], V]
 	loaded bool
 }
 
@@ -178,34 +177,54 @@ type timedSeq struct {
 // NewBuffer makes the buffer that keeps its records in tb.
 func NewBuffer[K comparable, V any](tb *Table[Timed[K], V]) *Buffer[K, V] {
 	b := &Buffer[K, V]{tb: tb}
-	b.gone.kc = tb.kc
+	b.gone = newAgenda(tb, func(k Timed[K], _ V, _ Time) (Time, Time) { return k.At, Time(k.Seq) }, false)
+	bind(&b.times, tb, func(k Timed[K]) K { return k.Key }, func(k Timed[K]) timedSeq { return timedSeq{k.At, k.Seq} }, b.bounds)
 	tb.short, tb.aborted = true, func() { b.loaded = false }
 	return b
 }
 
+// bounds are those of the rows of a key.
+func (b *Buffer[K, V]) bounds(k K, lo, hi []byte) (_, _ []byte, err error) {
+	if lo, err = b.tb.kc.Append(lo, Timed[K]{k, 0, 0}); err == nil {
+		hi, err = b.tb.kc.Append(hi, Timed[K]{k, timeBound(b.newest), 0})
+	}
+	return lo, hi, err
+}
+
 // load makes the index of the committed rows. There are no others: it was forgotten when
-// the task began, or when all others were dropped.
+// the task began, or when all others were dropped. Where they are many, it begins with none
+// of them.
 func (b *Buffer[K, V]) load(tx *Tx) bool {
 	if b.loaded {
 		return true
 	}
-	b.times, b.newest = map[K][]timedSeq{}, NoTime
+	b.times.clear(true)
 	b.gone.clear()
-	b.loaded = scanKeys(tx, b.tb, func(k Timed[K], _ Time) { b.index(k) })
-	return b.loaded
+	b.newest = NoTime
+	few, ok := scanFew(tx, b.tb, b.tb.indexRows(), func(k Timed[K], _ []byte, _ Time) error {
+		b.index(k)
+		return nil
+	})
+	if ok && !few {
+		b.times.clear(false)
+		b.gone.onlyTable(0)
+		b.newest, ok = b.gone.last(tx)
+	}
+	b.loaded = ok
+	return ok
 }
 
 // index adds a row to the index.
 func (b *Buffer[K, V]) index(k Timed[K]) {
-	list, ok := b.times[k.Key]
-	if n := len(b.spare); !ok && n > 0 {
-		list, b.spare = b.spare[n-1], b.spare[:n-1]
+	list, _ := b.times.known(k.Key)
+	if len(list) == 0 {
+		list = b.times.newList()
 	}
 	i := behind(list, k.At)
 	for i > 0 && list[i-1].at == k.At && list[i-1].seq > k.Seq {
 		i--
 	}
-	b.times[k.Key] = slices.Insert(list, i, timedSeq{k.At, k.Seq})
+	b.times.set(k.Key, slices.Insert(list, i, timedSeq{k.At, k.Seq}))
 	b.gone.push(dueKey[Timed[K]]{at: k.At, then: Time(k.Seq), key: k})
 	b.newest = max(b.newest, k.At)
 }
@@ -225,7 +244,10 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 		return
 	}
 	k := Timed[K]{Key: r.Key, At: r.Time}
-	list := b.times[r.Key]
+	list, ok := b.times.of(tx, r.Key)
+	if !ok {
+		return
+	}
 	if i := behind(list, r.Time); i > 0 && list[i-1].at == r.Time {
 		k.Seq = list[i-1].seq + 1
 	}
@@ -235,25 +257,20 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 	}
 	b.tb.put(i, r.Value, r.Time)
 	b.index(k)
-	for b.gone.next() <= b.newest-b.retain {
+	for b.gone.due(tx, b.newest-b.retain) {
 		old := b.gone.pop().key
 		b.remove(old)
-		if i := b.tb.find(tx, old); i >= 0 {
+		if i := b.tb.find(tx, old); i >= 0 && b.tb.cells[i].ok {
 			b.tb.delete(i, b.newest)
 		}
 	}
 }
 
-// remove takes a row out of the index of its key. It is the oldest one there.
+// remove takes a row out of the index of its key.
 func (b *Buffer[K, V]) remove(k Timed[K]) {
-	list := b.times[k.Key]
-	if list = slices.Delete(list, 0, 1); len(list) > 0 {
-		b.times[k.Key] = list
-		return
-	}
-	delete(b.times, k.Key)
-	if len(b.spare) < 64 {
-		b.spare = append(b.spare, list)
+	list, _ := b.times.known(k.Key)
+	if i := slices.Index(list, timedSeq{k.At, k.Seq}); i >= 0 { // it is the first one
+		b.times.set(k.Key, slices.Delete(list, i, i+1))
 	}
 }
 
@@ -278,15 +295,19 @@ type StreamJoin[K comparable, A, B, R any] struct {
 // LonelyTable holds the records that found no partner yet.
 type LonelyTable[K comparable, A, B any] struct {
 	tb     *Table[Lonely[K], lonersOf[A, B]]
-	open   map[Lonely[K]]struct{}
-	due    [2]due[Lonely[K]] // of the right and the left side
+	open   map[Lonely[K]]struct{}               // all of them, while they are few; else nil
+	due    [2]agenda[Lonely[K], lonersOf[A, B]] // of the right and the left side
 	loaded bool
 }
 
 // NewLonelyTable adds the next table to t.
 func NewLonelyTable[K comparable, A, B any](t *Task, name string, kc Codec[K], a Codec[A], b Codec[B]) *LonelyTable[K, A, B] {
 	l := &LonelyTable[K, A, B]{tb: NewTable[Lonely[K], lonersOf[A, B]](t, name, LonelyCodec[K]{kc}, lonersCodec[A, B]{a, b})}
-	l.due[0].kc, l.due[1].kc = l.tb.kc, l.tb.kc
+	for side := range l.due {
+		l.due[side] = newAgenda(l.tb, func(k Lonely[K], _ lonersOf[A, B], _ Time) (Time, Time) { return k.At, 0 }, false)
+		l.due[side].mine = func(k Lonely[K]) bool { return k.Left == (side == 1) }
+		l.due[side].inOrder = true
+	}
 	l.tb.short, l.tb.aborted = true, func() { l.loaded = false }
 	return l
 }
@@ -298,17 +319,47 @@ func (l *LonelyTable[K, A, B]) load(tx *Tx) bool {
 	l.open = map[Lonely[K]]struct{}{}
 	l.due[0].clear()
 	l.due[1].clear()
-	l.loaded = scanKeys(tx, l.tb, func(k Lonely[K], _ Time) { l.index(k) })
-	return l.loaded
+	few, ok := scanFew(tx, l.tb, l.tb.indexRows(), func(k Lonely[K], _ []byte, _ Time) error {
+		l.index(k)
+		return nil
+	})
+	if ok && !few {
+		l.open = nil
+		l.due[0].onlyTable(0)
+		l.due[1].onlyTable(0)
+	}
+	l.loaded = ok
+	return ok
 }
 
 func (l *LonelyTable[K, A, B]) index(k Lonely[K]) {
-	l.open[k] = struct{}{}
+	if l.open != nil {
+		if l.open[k] = struct{}{}; len(l.open) > l.tb.indexRows() {
+			l.open = nil
+		}
+	}
 	side := 0
 	if k.Left {
 		side = 1
 	}
 	l.due[side].push(dueKey[Lonely[K]]{at: k.At, key: k})
+}
+
+// find is the place of a row, which may be one that is not there, or -1: it is not there, or the
+// task has failed.
+func (l *LonelyTable[K, A, B]) find(tx *Tx, k Lonely[K]) int32 {
+	if l.open != nil {
+		if _, ok := l.open[k]; !ok {
+			return -1
+		}
+	}
+	return l.tb.find(tx, k)
+}
+
+// delete deletes the row at i, which find returned.
+func (l *LonelyTable[K, A, B]) delete(i int32, k Lonely[K], at Time) {
+	delete(l.open, k) // its time in due comes later, and finds nothing
+	l.tb.delete(i, at)
 }
 
 // add keeps a record that found no partner.
@@ -318,7 +369,7 @@ func (l *LonelyTable[K, A, B]) add(tx *Tx, k Lonely[K], one Loners[A, B]) {
 		return
 	}
 	row := lonersOf[A, B]{k.Left, one}
-	if _, ok := l.open[k]; ok {
+	if l.tb.cells[i].ok {
 		row.Loners = l.tb.cells[i].val.Loners
 		row.More = append(row.More[:len(row.More):len(row.More)], one)
 	} else {
@@ -332,12 +383,8 @@ func (l *LonelyTable[K, A, B]) matched(tx *Tx, k Lonely[K]) {
 	if l == nil {
 		return
 	}
-	if _, ok := l.open[k]; !ok {
-		return
-	}
-	delete(l.open, k) // its time in due comes later, and finds nothing
-	if i := l.tb.find(tx, k); i >= 0 {
-		l.tb.delete(i, k.At)
+	if i := l.find(tx, k); i >= 0 && l.tb.cells[i].ok {
+		l.delete(i, k, k.At)
 	}
 }
 
@@ -389,7 +436,10 @@ func (j *StreamJoin[K, A, B, R]) FromLeft(tx *Tx, r Record[K, A]) {
 	if j.Left.put(tx, &r); r.Time == j.Clock.at {
 		j.close(tx)
 	}
-	list := j.Right.times[r.Key]
+	list, ok := j.Right.times.of(tx, r.Key)
+	if !ok {
+		return
+	}
 	last := r.Time.plus(j.After)
 	for n := behind(list, r.Time-j.Before-1); n < len(list) && list[n].at <= last && tx.err == nil; n++ {
 		e := list[n]
@@ -433,7 +483,10 @@ func (j *StreamJoin[K, A, B, R]) FromRight(tx *Tx, r Record[K, B]) {
 	if j.Right.put(tx, &r); r.Time == j.Clock.at {
 		j.close(tx)
 	}
-	list := j.Left.times[r.Key]
+	list, ok := j.Left.times.of(tx, r.Key)
+	if !ok {
+		return
+	}
 	last := r.Time.plus(j.Before)
 	for n := behind(list, r.Time-j.After-1); n < len(list) && list[n].at <= last && tx.err == nil; n++ {
 		e := list[n]
@@ -463,27 +516,22 @@ func (j *StreamJoin[K, A, B, R]) close(tx *Tx) {
 		return
 	}
 	for tx.err == nil {
-		right, left := l.due[0].next(), l.due[1].next()
-		rightOut := right != maxTime && right.plus(j.Before).plus(j.Grace) < j.Clock.at
-		leftOut := left != maxTime && left.plus(j.After).plus(j.Grace) < j.Clock.at
+		rightOut := l.due[0].due(tx, j.Clock.at-j.Before-j.Grace-1)
+		leftOut := l.due[1].due(tx, j.Clock.at-j.After-j.Grace-1)
 		side := 1
 		switch {
-		case rightOut && (!leftOut || right <= left):
+		case rightOut && (!leftOut || l.due[0].next() <= l.due[1].next()):
 			side = 0
 		case !leftOut:
 			return
 		}
 		k := l.due[side].pop().key
-		if _, ok := l.open[k]; !ok {
+		i := l.find(tx, k)
+		if i < 0 || !l.tb.cells[i].ok {
 			continue
 		}
-		delete(l.open, k)
-		i := l.tb.find(tx, k)
-		if i < 0 {
-			return
-		}
 		row := l.tb.cells[i].val
-		l.tb.delete(i, j.Clock.at)
+		l.delete(i, k, j.Clock.at)
 		j.alone(tx, k, &row.Loners)
 		for n := 0; n < len(row.More) && tx.err == nil; n++ {
 			j.alone(tx, k, &row.More[n])
