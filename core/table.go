@@ -2,8 +2,6 @@ package core
 
 import (
 	"fmt"
-
-	"github.com/seed-81380e12/limpet/internal/invariant"
 )
 
 // View reads one table as of the last commit. It is the one place where the core calls
@@ -323,7 +321,7 @@ func (t *Table[K, V]) evict(bytes int) {
 			t.hand = 0
 		}
 		switch c := &t.cells[t.hand]; {
-		case c.state&(cellDirty|cellSealed|cellFree) != 0 && (c.state&cellFree != 0 || !invariant.Bug("uncommitted rows are evicted")):
+		case c.state&(cellDirty|cellSealed|cellFree) != 0 && (c.state&cellFree != 0 || !planted("uncommitted rows are evicted")):
 		case c.state&cellTouched != 0 && bytes > 0:
 			c.state &^= cellTouched
 		default:
@@ -345,7 +343,7 @@ func (t *Table[K, V]) drop(i int32) {
 
 // abort drops every row that is not committed; the view has the one below.
 func (t *Table[K, V]) abort() {
-	if invariant.Bug("an abort keeps the sealed rows") {
+	if planted("an abort keeps the sealed rows") {
 		t.sealed = t.sealed[:0]
 	}
 	for _, list := range [2][]int32{t.dirty, t.sealed} {

@@ -3,8 +3,6 @@ package core
 import (
 	"fmt"
 	"math"
-
-	"github.com/seed-81380e12/limpet/internal/invariant"
 )
 
 // TaskConfig is what a task begins with.
@@ -301,12 +299,12 @@ func (t *Task) Abort() {
 	t.tx = Tx{t: t, c: t.tx.c, offset: noOffset}
 	t.newCommit()
 	t.failed, t.held = nil, false
-	if !invariant.Bug("an abort keeps the stream time") {
+	if !planted("an abort keeps the stream time") {
 		t.times = t.commitT
 	}
 	t.passed, t.idleSince, t.stepped = NoTime, NoTime, false
 	for _, clock := range t.clocks {
-		if !invariant.Bug("an abort keeps the operators' times") {
+		if !planted("an abort keeps the operators' times") {
 			clock.at = clock.committed
 		}
 	}

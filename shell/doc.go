@@ -41,7 +41,7 @@ Log first, store second: a crash at any point loses at most what the changelog h
  3. A task opens with the committed offsets first, then the changelogs' high watermarks
     (open.go).
  4. A task's next owner begins after its last commit was settled: Revoked is answered
-    then (worker.go: closeFinished).
+    then (membership.go: closeFinished).
  5. When the outcome is not known the producer is opened anew, which ends what was open,
     before the committed offsets are read (commit.go: recover).
 
