@@ -40,7 +40,8 @@ type Config struct {
 	FetchWait time.Duration
 
 	// SessionTimeout is after how long without a heartbeat a member is dead and its tasks
-	// move. Brokers refuse less than 6 s, unless told otherwise. Default 10 s.
+	// move. Brokers refuse less than 6 s, unless told otherwise. Default 8 s: then the tasks
+	// of a process that is gone are at work elsewhere within 10 s.
 	SessionTimeout time.Duration
 	// HeartbeatInterval bounds how fast members hear of a rebalance. Default 100 ms.
 	HeartbeatInterval time.Duration
@@ -123,7 +124,7 @@ func (c Config) withDefaults() Config {
 		c.BatchBytes = 900 << 10
 	}
 	def(&c.FetchWait, 100*time.Millisecond)
-	def(&c.SessionTimeout, 10*time.Second)
+	def(&c.SessionTimeout, 8*time.Second)
 	def(&c.HeartbeatInterval, 100*time.Millisecond)
 	def(&c.RebalanceTimeout, 60*time.Second)
 	def(&c.TransactionTimeout, 10*time.Second)
