@@ -7,9 +7,10 @@ NODES ?= 1
 BENCH ?= .
 ARGS ?= --for 10s
 PEERS ?=
+CHAOS ?= 300
 
 .DEFAULT_GOAL := build
-.PHONY: build test race fuzz lint fmt kafka test-kafka bench bench-compare bench-save bench-peers demo pictures ci clean
+.PHONY: build test race fuzz lint fmt kafka test-kafka chaos bench bench-compare bench-save bench-peers demo pictures ci clean
 
 build: ## compile everything; the binary goes to ./processor
 	$(GO) build ./...
@@ -36,6 +37,10 @@ kafka: ## a real Apache Kafka in the foreground: make kafka NODES=3 PORT=9092
 
 test-kafka: ## the tests against a real Apache Kafka (needs Java 17 and Maven)
 	.ci/run kafka
+
+chaos: ## so many real faults on a real Kafka, at least, and their report: make chaos CHAOS=300
+	LIMPET_REQUIRE_KAFKA=1 LIMPET_CHAOS_FAULTS=$(CHAOS) LIMPET_CHAOS_REPORT=$(CURDIR)/docs/chaos-report.md \
+		$(GO) test -run '^TestRealKafkaStorm$$' -count 1 -timeout 0 -v ./internal/chaos
 
 bench-peers: ## Limpet beside Kafka Streams, goka and a loop by hand: make bench-peers PEERS='-runs 1 -records 300000'
 	$(GO) run ./bench/peers $(PEERS)

@@ -1,47 +1,65 @@
 package chaos
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/seed-81380e12/limpet/examples/emailservice"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
-// The second application under test: it has state of its own, with a changelog. Orders
-// are counted by customer, and every count goes out with the order that it stands for.
-// So the counts of a customer must be 1, 2, 3 ... and each order must come once.
+// The applications under test beside the email service have state of their own, with a
+// changelog. Orders are counted and summed up by customer, and every count goes out with
+// the order that it stands for. So the counts of a customer must be 1, 2, 3 ..., the sums
+// must grow by each order's cents, and each order must come once.
 
-// Seen is a customer's count with the order that was counted last.
+// Seen is what a customer has ordered, with the order that was counted last.
 type Seen struct {
-	N     int64
-	Order string
+	N, Cents int64
+	Order    string
 }
+
+var (
+	seenCodec = codec.Func(func(dst []byte, s Seen) ([]byte, error) {
+		return fmt.Appendf(dst, "%d %d %s", s.N, s.Cents, s.Order), nil
+	}, ParseSeen)
+	orderCounts = topology.NewTopic("order-counts", codec.String, seenCodec)
+)
 
 // CountTopology counts orders by customer.
 func CountTopology() *topology.Builder {
-	type order struct {
-		OrderID    string `json:"orderId"`
-		CustomerID string `json:"customerId"`
-	}
-	orders := topology.NewTopic("orders", codec.String, codec.JSON[order]())
-	out := topology.NewTopic("order-counts", codec.String, seenCodec)
 	b := topology.New("order-count")
-	byCustomer := topology.KeyBy(orders.Stream(b), "by-customer", func(o order) string { return o.CustomerID })
-	topology.Aggregate(byCustomer, "seen", func(s Seen, o order) Seen { return Seen{s.N + 1, o.OrderID} },
-		topology.StateCodec(seenCodec)).To(out)
+	count(topology.KeyBy(emailservice.Orders.Stream(b), "by-customer", emailservice.Order.Customer))
 	return b
 }
 
-var seenCodec = codec.Func(
-	func(dst []byte, s Seen) ([]byte, error) {
-		return append(append(strconv.AppendInt(dst, s.N, 10), ' '), s.Order...), nil
-	},
-	ParseSeen)
+// ShopTopology sends a mail for each order and counts it.
+func ShopTopology() *topology.Builder {
+	b := topology.New("shop")
+	byCustomer := topology.KeyBy(emailservice.Orders.Stream(b), "by-customer", emailservice.Order.Customer)
+	topology.Join(byCustomer, emailservice.Customers.Table(b), "with-customer", emailservice.Compose).To(emailservice.Emails)
+	count(byCustomer)
+	return b
+}
 
-// ParseSeen reads a Seen.
-func ParseSeen(b []byte) (Seen, error) {
-	n, order, _ := strings.Cut(string(b), " ")
-	i, err := strconv.ParseInt(n, 10, 64)
-	return Seen{i, order}, err
+func count(byCustomer topology.Stream[string, emailservice.Order]) {
+	topology.Aggregate(byCustomer, "seen", Seen.and, topology.StateCodec(seenCodec)).To(orderCounts)
+}
+
+func (s Seen) and(o emailservice.Order) Seen { return Seen{s.N + 1, s.Cents + o.Cents, o.OrderID} }
+
+// ParseSeen reads a Seen as it stands in the topics.
+func ParseSeen(b []byte) (s Seen, err error) {
+	f := strings.Fields(string(b))
+	if len(f) != 3 {
+		return s, fmt.Errorf("chaos: %q is no count, sum and order", b)
+	}
+	if s.N, err = strconv.ParseInt(f[0], 10, 64); err != nil {
+		return s, err
+	}
+	s.Cents, err = strconv.ParseInt(f[1], 10, 64)
+	s.Order = f[2]
+	return s, err
 }

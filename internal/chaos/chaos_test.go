@@ -3,7 +3,6 @@ package chaos
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -34,7 +33,8 @@ const (
 func TestRealKafkaChaos(t *testing.T) {
 	w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000), "exactly-once", "50ms")
 	w.run(kills, joins, true, time.Minute)
-	for name, rep := range map[string]report{"emails": w.check.emails(w.orders), "order-counts": w.check.counts(w.orders)} {
+	orders := w.settle()
+	for name, rep := range map[string]report{"emails": w.check.emails(orders), "order-counts": w.check.counts(orders)} {
 		if t.Logf("%s: %v", name, rep); !rep.ok() {
 			t.Errorf("%s: not exactly once, in order: %v", name, rep)
 		}
@@ -58,7 +58,8 @@ func TestRealKafkaChaosSees(t *testing.T) {
 		t.Run(fmt.Sprint("try", try), func(t *testing.T) {
 			w := newWorld(t, envInt("LIMPET_CHAOS_ORDERS", 200_000)/10, "at-least-once", "10ms")
 			w.run(3*kills/2, 0, false, 36*time.Second)
-			rep, counts := w.check.emails(w.orders), w.check.counts(w.orders)
+			orders := w.settle()
+			rep, counts := w.check.emails(orders), w.check.counts(orders)
 			t.Logf("emails: %v; order-counts: %v", rep, counts)
 			seen = rep.doubled+counts.doubled > 0
 			if rep.missing+counts.missing > 0 {
@@ -71,6 +72,44 @@ func TestRealKafkaChaosSees(t *testing.T) {
 	}
 }
 
+// settle waits until all that went in has come out, and returns it.
+func (w *world) settle() map[string]order {
+	w.t.Helper()
+	orders, _ := w.check.orders()
+	if len(orders) != w.orders {
+		w.t.Fatalf("%d orders in the topic, %d were sent", len(orders), w.orders)
+	}
+	w.tail.wait(w.orders)
+	return orders
+}
+
+// TestRealKafkaChaosSeesLoss is the same for what is lost: a mistake is planted, offsets
+// are committed before the outputs are written.
+func TestRealKafkaChaosSeesLoss(t *testing.T) {
+	kafkatest.Require(t)
+	seen := false
+	for try := 0; try < 3 && !seen; try++ {
+		t.Run(fmt.Sprint("try", try), func(t *testing.T) {
+			w := prepare(t, envInt("LIMPET_CHAOS_ORDERS", 200_000)/10)
+			a := newApp(t, w.c, "./internal/chaos/app", "run", "email-service", "--app-id", "email-service", "--guarantee", "at-least-once", "--commit-interval", "10ms")
+			a.bin = binary(t, "./internal/chaos/app", "-tags", "limpetbugs")
+			a.env = []string{"LIMPET_PLANT=offsets are committed before the outputs"}
+			w.apps = []*app{a}
+			w.run(3*kills/2, 0, false, 18*time.Second)
+			orders, _ := w.check.orders()
+			for was := int64(-1); was != w.tail.counts["emails"].Load(); time.Sleep(5 * time.Second) { // as many as will come
+				was = w.tail.counts["emails"].Load()
+			}
+			rep := w.check.emails(orders)
+			t.Logf("emails: %v", rep)
+			seen = rep.missing > 0
+		})
+	}
+	if !seen {
+		t.Error("offsets were committed before outputs, with kills, and nothing was missing: the check is blind")
+	}
+}
+
 // world is a cluster, what goes in, and the applications.
 type world struct {
 	t      *testing.T
@@ -80,9 +119,20 @@ type world struct {
 	orders int
 	apps   []*app
 	check  *checker
+	tail   *tail
 }
 
 func newWorld(t *testing.T, orders int, guarantee, interval string) *world {
+	w := prepare(t, orders)
+	w.apps = []*app{
+		newApp(t, w.c, "./cmd/processor", "run", "email-service", "--app-id", "email-service", "--guarantee", guarantee, "--commit-interval", interval),
+		newApp(t, w.c, "./internal/chaos/app", "run", "order-count", "--app-id", "order-count", "--guarantee", guarantee, "--commit-interval", interval),
+	}
+	return w
+}
+
+// prepare makes a world with no applications yet.
+func prepare(t *testing.T, orders int) *world {
 	kafkatest.Require(t)
 	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
 	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_ORDERS=%d", seed, orders)
@@ -93,11 +143,7 @@ func newWorld(t *testing.T, orders int, guarantee, interval string) *world {
 	}
 	w.in = newInput(t, w.c)
 	w.in.seedCustomers()
-	w.check = &checker{t: t, c: w.c, in: w.in}
-	w.apps = []*app{
-		newApp(t, w.c, "./cmd/processor", "run", "email-service", "--app-id", "email-service", "--guarantee", guarantee, "--commit-interval", interval),
-		newApp(t, w.c, "./internal/chaos/app", "run", "order-count", "--app-id", "order-count", "--guarantee", guarantee, "--commit-interval", interval),
-	}
+	w.check, w.tail = newChecker(t, w.c), newTail(t, w.c, "emails", "order-counts")
 	return w
 }
 
@@ -220,6 +266,7 @@ type app struct {
 	t    *testing.T
 	bin  string
 	args []string
+	env  []string
 	root string
 	proc [2]*exec.Cmd
 	logs [2]*bytes.Buffer
@@ -227,13 +274,7 @@ type app struct {
 
 func newApp(t *testing.T, c *kafkatest.Cluster, pkg string, args ...string) *app {
 	t.Helper()
-	a := &app{t: t, root: t.TempDir(), args: append(args, "--brokers", strings.Join(c.Brokers(), ","))}
-	a.bin = filepath.Join(a.root, "bin")
-	build := exec.Command("go", "build", "-o", a.bin, pkg)
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	a := &app{t: t, bin: binary(t, pkg), root: t.TempDir(), args: append(args, "--brokers", strings.Join(c.Brokers(), ","))}
 	t.Cleanup(func() {
 		for i := range a.proc {
 			if a.proc[i] != nil {
@@ -244,15 +285,13 @@ func newApp(t *testing.T, c *kafkatest.Cluster, pkg string, args ...string) *app
 		if t.Failed() {
 			for i, l := range a.logs {
 				if l != nil {
-					t.Logf("%s, instance %d:\n%s", pkg, i, tail(l.String(), 12000))
+					t.Logf("%s, instance %d:\n%s", pkg, i, lastOf(l.String(), 12000))
 				}
 			}
 		}
 	})
 	return a
 }
-
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 func (a *app) dir(i int) string { return filepath.Join(a.root, fmt.Sprint("state", i)) }
 
@@ -263,7 +302,7 @@ func (a *app) start(i int) {
 	}
 	fmt.Fprintf(a.logs[i], "--- start %s\n", time.Now().Format(time.TimeOnly))
 	a.proc[i] = exec.Command(a.bin, append(a.args, "--state-dir", a.dir(i))...)
-	a.proc[i].Stderr = a.logs[i]
+	a.proc[i].Stderr, a.proc[i].Env = a.logs[i], append(os.Environ(), a.env...)
 	a.proc[i].SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := a.proc[i].Start(); err != nil {
 		a.t.Fatal(err)
@@ -300,12 +339,5 @@ func (a *app) noWipe() {
 		if l != nil && strings.Contains(l.String(), "local state is dropped") {
 			a.t.Errorf("%v, instance %d: local state was dropped", a.args, i)
 		}
-	}
-}
-
-func decode(t *testing.T, b []byte, v any) {
-	t.Helper()
-	if err := json.Unmarshal(b, v); err != nil {
-		t.Fatalf("%s: %v", b, err)
 	}
 }

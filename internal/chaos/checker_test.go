@@ -2,146 +2,219 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/kafkatest"
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
-// checker compares what came out with what went in.
+// readMax is how long a topic may take to be read, with nothing else going on.
+const readMax = 5 * time.Minute
+
+// checker reads what is in the topics, with a client of its own.
 type checker struct {
 	t  *testing.T
 	c  *kafkatest.Cluster
-	in *input
+	cl *kgo.Client // for all but reading
 }
 
-// read calls f with every committed record of a topic, by partition in offset order,
-// until f has said done, or fails when nothing comes for a minute.
-func (ck *checker) read(topic string, done func() bool, f func(*kgo.Record)) {
+func newChecker(t *testing.T, c *kafkatest.Cluster) *checker {
+	return &checker{t: t, c: c, cl: c.Client(t)}
+}
+
+// ends are the last stable offsets of a topic's partitions.
+func (ck *checker) ends(topic string) (map[int32]int64, error) { return ck.bounds(topic, -1) }
+
+// bounds are the offsets of a topic's partitions at a time: -2 the first ones, -1 the last
+// stable ones.
+func (ck *checker) bounds(topic string, at int64) (map[int32]int64, error) {
+	ctx := ck.t.Context()
+	meta := kmsg.NewPtrMetadataRequest()
+	mt := kmsg.NewMetadataRequestTopic()
+	mt.Topic = &topic
+	meta.Topics = append(meta.Topics, mt)
+	m, err := meta.RequestWith(ctx, ck.cl)
+	if err != nil {
+		return nil, err
+	}
+	if err := kerr.ErrorForCode(m.Topics[0].ErrorCode); err != nil {
+		return nil, fmt.Errorf("%s: %w", topic, err)
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.IsolationLevel = 1
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	for _, p := range m.Topics[0].Partitions {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = p.Partition, at
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, ck.cl)
+	if err != nil {
+		return nil, err
+	}
+	offsets := map[int32]int64{}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("%s/%d: %w", topic, p.Partition, err)
+			}
+			offsets[p.Partition] = p.Offset
+		}
+	}
+	return offsets, nil
+}
+
+// read calls f with every committed record of a topic up to its present end, by partition
+// in the order of offsets. It returns the offsets behind the last records of f.
+func (ck *checker) read(topic string, f func(*kgo.Record)) map[int32]int64 {
 	ck.t.Helper()
-	cl := ck.c.Client(ck.t, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	ends, err := ck.ends(topic)
+	if err != nil {
+		ck.t.Fatal(err)
+	}
+	cl := ck.c.Client(ck.t, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer cl.Close()
-	last := time.Now()
-	quiet := time.Second // after the end: what comes twice comes late
-	for {
-		ctx, cancel := context.WithTimeout(ck.t.Context(), quiet)
+	ctx, cancel := context.WithTimeout(ck.t.Context(), readMax)
+	defer cancel()
+	last := map[int32]int64{}
+	at, err := ck.bounds(topic, -2) // markers pass, too
+	if err != nil {
+		ck.t.Fatal(err)
+	}
+	behind := func() bool {
+		for p, end := range ends {
+			if at[p] < end {
+				return true
+			}
+		}
+		return false
+	}
+	for behind() {
 		fs := cl.PollFetches(ctx)
-		cancel()
-		n := 0
+		if ctx.Err() != nil {
+			ck.t.Fatalf("%s: is at %v, of %v, after %v", topic, at, ends, readMax)
+		}
 		fs.EachRecord(func(r *kgo.Record) {
-			n++
-			f(r)
+			if r.Offset >= ends[r.Partition] {
+				return
+			}
+			at[r.Partition] = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				last[r.Partition] = r.Offset + 1
+				f(r)
+			}
 		})
-		if n > 0 {
-			last = time.Now()
-			continue
-		}
-		if done() {
-			return
-		}
-		if time.Since(last) > time.Minute {
-			ck.t.Errorf("%s: nothing came for a minute", topic)
-			return
-		}
 	}
+	return last
 }
 
-// order is where an order stands in its topic.
-type order struct {
-	partition int32
-	offset    int64
-	customer  string
-}
-
-func (ck *checker) orders(n int) map[string]order {
-	all := map[string]order{}
-	ck.read("orders", func() bool { return len(all) == n }, func(r *kgo.Record) {
-		var v struct{ OrderID, CustomerID string }
-		decode(ck.t, r.Value, &v)
-		all[v.OrderID] = order{r.Partition, r.Offset, v.CustomerID}
-	})
-	return all
-}
-
-// report is what a topic has that it should not have, and what it lacks.
-type report struct{ orders, found, missing, doubled, unordered, wrong int }
-
-func (r report) String() string {
-	return fmt.Sprintf("orders=%d found=%d missing=%d doubled=%d unordered=%d wrong=%d", r.orders, r.found, r.missing, r.doubled, r.unordered, r.wrong)
-}
-
-func (r report) ok() bool { return r.orders > 0 && r.missing+r.doubled+r.unordered+r.wrong == 0 }
-
-// emails wants one for each order; those of a customer from one partition in the order
-// of their orders.
-func (ck *checker) emails(n int) report {
-	orders := ck.orders(n)
-	if len(orders) != n {
-		ck.t.Fatalf("%d orders in the topic, %d were sent", len(orders), n)
-	}
-	type stream struct {
-		partition int32
-		customer  string
-	}
-	seen, last := map[string]int{}, map[stream]int64{}
-	rep := report{orders: n}
-	ck.read("emails", func() bool { return len(seen) == n }, func(r *kgo.Record) {
-		var v struct{ OrderID, CustomerID, To string }
-		decode(ck.t, r.Value, &v)
-		o, ok := orders[v.OrderID]
-		if !ok || o.customer != v.CustomerID || v.To != v.CustomerID+"@example.com" {
-			rep.wrong++
-		}
-		if seen[v.OrderID]++; seen[v.OrderID] > 1 {
-			rep.doubled++
-		}
-		s := stream{o.partition, o.customer}
-		if at, ok := last[s]; ok && at >= o.offset {
-			rep.unordered++
-		}
-		last[s] = o.offset
-	})
-	rep.found, rep.missing = len(seen), n-len(seen)
-	return rep
-}
-
-// counts wants 1, 2, 3 ... for each customer, and each order counted once.
-func (ck *checker) counts(n int) report {
-	seen, last := map[string]int{}, map[string]int64{}
-	rep := report{orders: n}
-	ck.read("order-counts", func() bool { return len(seen) == n }, func(r *kgo.Record) {
-		s, err := ParseSeen(r.Value)
-		if err != nil || s.N != last[string(r.Key)]+1 {
-			rep.wrong++
-		}
-		last[string(r.Key)] = s.N
-		if seen[s.Order]++; seen[s.Order] > 1 {
-			rep.doubled++
-		}
-	})
-	rep.found, rep.missing = len(seen), n-len(seen)
-	return rep
-}
-
-// state wants the rows on disk, after a clean stop, to be what the log folds to.
-func (ck *checker) state(dir, app, table, log string) {
+// orders are those that were committed, and the offsets behind the last of each partition.
+func (ck *checker) orders() (map[string]order, map[int32]int64) {
 	ck.t.Helper()
-	want := map[string]string{}
-	ck.read(log, func() bool { return true }, func(r *kgo.Record) {
-		k := fmt.Sprint(r.Partition, " ", string(r.Key))
-		if r.Value == nil {
-			delete(want, k)
-		} else {
-			want[k] = string(r.Value)
+	all := map[string]order{}
+	last := ck.read("orders", func(r *kgo.Record) {
+		var v struct {
+			OrderID, CustomerID string
+			Cents               int64
 		}
+		if err := json.Unmarshal(r.Value, &v); err != nil {
+			ck.t.Fatalf("%s: %v", r.Value, err)
+		}
+		if _, ok := all[v.OrderID]; ok {
+			ck.t.Fatalf("the test is wrong: order %s is in the topic twice", v.OrderID)
+		}
+		all[v.OrderID] = order{r.Partition, r.Offset, v.CustomerID, v.Cents}
 	})
+	return all, last
+}
+
+func (ck *checker) emails(orders map[string]order) report {
+	ck.t.Helper()
+	j := newJudge(orders)
+	ck.read("emails", j.email)
+	return j.report()
+}
+
+func (ck *checker) counts(orders map[string]order) report {
+	ck.t.Helper()
+	j := newJudge(orders)
+	ck.read("order-counts", j.count)
+	return j.report()
+}
+
+// committed are a group's offsets for a topic.
+func (ck *checker) committed(group, topic string, partitions int) map[int32]int64 {
+	ck.t.Helper()
+	req := kmsg.NewPtrOffsetFetchRequest()
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = group
+	gt := kmsg.NewOffsetFetchRequestGroupTopic()
+	gt.Topic = topic
+	for p := range int32(partitions) {
+		gt.Partitions = append(gt.Partitions, p)
+	}
+	g.Topics = append(g.Topics, gt)
+	req.Groups = append(req.Groups, g)
+	req.RequireStable = true
+	resp, err := req.RequestWith(ck.t.Context(), ck.cl)
+	if err != nil {
+		ck.t.Fatal(err)
+	}
+	got := map[int32]int64{}
+	for _, g := range resp.Groups {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+			ck.t.Fatalf("offsets of %s: %v", group, err)
+		}
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					ck.t.Fatalf("offsets of %s: %s/%d: %v", group, topic, p.Partition, err)
+				}
+				got[p.Partition] = p.Offset
+			}
+		}
+	}
+	return got
+}
+
+// offsets wants a group to have committed what lies behind the last record of each
+// partition, and nothing that is not there.
+func (ck *checker) offsets(group, topic string, last map[int32]int64) bool {
+	ck.t.Helper()
+	ends, err := ck.ends(topic)
+	if err != nil {
+		ck.t.Fatal(err)
+	}
+	got, good := ck.committed(group, topic, len(ends)), true
+	for p, end := range ends {
+		if next := max(got[p], 0); next < last[p] || next > end {
+			ck.t.Errorf("%s/%d: committed offset %d, the last record ends at %d, the topic at %d", topic, p, next, last[p], end)
+			good = false
+		}
+	}
+	return good
+}
+
+// state wants the rows on disk, after a clean stop of the one process that has all tasks,
+// to be what the log folds to. It returns how many they are.
+func (ck *checker) state(dir, app, table, log string) int {
+	ck.t.Helper()
+	want := fold{}
+	ck.read(log, want.add)
 	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, app, "db"), App: app})
 	if err != nil {
 		ck.t.Fatal(err)
@@ -151,7 +224,7 @@ func (ck *checker) state(dir, app, table, log string) {
 	for _, id := range db.Tasks() {
 		specs[id] = tablesOf(ck.t, app, id)
 	}
-	got := 0
+	got, other := 0, 0
 	for _, id := range db.Tasks() {
 		st, err := db.Open(id, specs[id])
 		if err != nil {
@@ -163,10 +236,12 @@ func (ck *checker) state(dir, app, table, log string) {
 			}
 			err := st.Scan(core.TableID(i), nil, nil, func(k, v []byte, _ core.Time) bool {
 				got++
-				if w := want[fmt.Sprint(id.Partition, " ", string(k))]; w != string(v) {
-					ck.t.Errorf("%s, task %v, %s: on disk %q, in the log %q", table, id, k, v, w)
+				if w := want[row(id.Partition, k)]; w != string(v) {
+					if other++; other < 10 {
+						ck.t.Errorf("%s, task %v, %s: on disk %q, in the log %q", table, id, k, v, w)
+					}
 				}
-				return !ck.t.Failed()
+				return true
 			})
 			if err != nil {
 				ck.t.Fatal(err)
@@ -176,8 +251,83 @@ func (ck *checker) state(dir, app, table, log string) {
 			ck.t.Fatal(err)
 		}
 	}
-	ck.t.Logf("%s: %d rows on disk, %d in the log", table, got, len(want))
+	ck.t.Logf("%s: %d rows on disk, %d in the log; %d are not the same", table, got, len(want), other)
 	if got != len(want) || got == 0 {
 		ck.t.Errorf("%s: %d rows on disk, %d in the log", table, got, len(want))
+	}
+	return got
+}
+
+// tail counts the committed records of topics as they come.
+type tail struct {
+	t      *testing.T
+	counts map[string]*atomic.Int64
+
+	mu      sync.Mutex
+	last    time.Time     // when something came
+	longest time.Duration // in which nothing came
+}
+
+func newTail(t *testing.T, c *kafkatest.Cluster, topics ...string) *tail {
+	tl := &tail{t: t, counts: map[string]*atomic.Int64{}, last: time.Now()}
+	for _, topic := range topics {
+		tl.counts[topic] = new(atomic.Int64)
+	}
+	cl := c.Client(t, kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			fs := cl.PollFetches(ctx)
+			n := 0
+			fs.EachRecord(func(r *kgo.Record) {
+				n++
+				tl.counts[r.Topic].Add(1)
+			})
+			if n > 0 {
+				tl.mu.Lock()
+				now := time.Now()
+				if gap := now.Sub(tl.last); gap > 10*time.Second {
+					t.Logf("nothing came from %s to %s, %v", tl.last.Format(time.TimeOnly), now.Format(time.TimeOnly), gap.Round(time.Second))
+				}
+				tl.longest, tl.last = max(tl.longest, now.Sub(tl.last)), now
+				tl.mu.Unlock()
+			}
+		}
+	})
+	return tl
+}
+
+// quiet is since when nothing came, and the longest time in which nothing came.
+func (tl *tail) quiet() (now, longest time.Duration) {
+	tl.mu.Lock()
+	defer tl.mu.Unlock()
+	return time.Since(tl.last), tl.longest
+}
+
+// wait waits until each topic has n records and nothing more comes, or fails when nothing
+// comes for two minutes.
+func (tl *tail) wait(n int) bool {
+	tl.t.Helper()
+	for ; ; time.Sleep(100 * time.Millisecond) {
+		whole := true
+		for _, c := range tl.counts {
+			whole = whole && c.Load() >= int64(n)
+		}
+		quiet, _ := tl.quiet()
+		if whole && quiet > 2*time.Second {
+			return true
+		}
+		if quiet > 2*time.Minute {
+			for topic, c := range tl.counts {
+				tl.t.Errorf("%s: has %d of %d records, and nothing came for two minutes", topic, c.Load(), n)
+			}
+			return false
+		}
 	}
 }

@@ -1,13 +1,40 @@
 /*
-Package chaos kills processors and brokers of a real Kafka while they work, and checks
-from outside that nothing was lost, doubled or overtaken. Its checker shares no code
-with the product: it reads the topics with a client of its own.
+Package chaos does harm to processors, networks and brokers of a real Kafka while they work,
+and checks from outside that nothing was lost, doubled or overtaken. Its checker shares no
+code with the product: it reads the topics with a client of its own.
 
 The tests need a real Kafka and take minutes:
 
-	LIMPET_KAFKA=1 go test -run TestRealKafka ./internal/chaos
+	LIMPET_KAFKA=1 go test -run TestRealKafka -timeout 20m -v ./internal/chaos
+	make chaos CHAOS=300
 
-LIMPET_CHAOS_ORDERS sets how many orders go through (200 000 by default), and
-LIMPET_CHAOS_SEED repeats the random moments of a run.
+# The storm
+
+TestRealKafkaStorm runs three brokers and three processes of one application, which mails
+and counts orders by customer (ShopTopology), with default settings. Each process has a door
+of its own to the brokers (package kafkatest), and a small disk of its own where root may
+mount one. Seven rows of faults go on beside each other, drawn from the
+seed: of each process (kill -9, SIGTERM, SIGSTOP past all timeouts, disk full, state deleted),
+of each network (delayed, cut, reset, a black hole, or one in one direction only), and of the
+brokers (kill -9, SIGSTOP past their session, restarts, leaders that move, partitions that are
+added). Orders come in all the while, some in transactions, of which some are aborted.
+
+Then everything is let be, and must have come out soon. Compared are, each order: once, in the
+order of its customer, with the right content, count and sum; the group's offsets with the ends
+of the topics; all rows on disk with the changelogs, in a process that has taken over all
+tasks. Last, a joined topic gets a partition, which all processes must refuse.
+
+LIMPET_CHAOS_FAULTS is how many faults are done (40 by default), LIMPET_CHAOS_RATE how many
+orders come a second (300), LIMPET_CHAOS_REPORT names a file for the report. LIMPET_CHAOS_SEED
+draws the same faults again; what they meet is never the same. With go test -artifacts the logs
+of processes and brokers are kept.
+
+# The others
+
+TestRealKafkaChaos kills the processes of two applications on one broker more often, and
+restarts the broker; LIMPET_CHAOS_ORDERS sets how many orders go through (200 000).
+TestRealKafkaChaosSees and TestRealKafkaChaosSeesLoss prove that the check can fail: at least
+once must show doubles, offsets that are committed before the outputs must show losses.
+TestJudge proves the same of each damage by itself, with no Kafka.
 */
 package chaos

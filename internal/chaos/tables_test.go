@@ -12,7 +12,7 @@ import (
 // tablesOf lists the tables of a task as the application's topology has them.
 func tablesOf(t *testing.T, app string, id core.TaskID) []statestore.TableSpec {
 	t.Helper()
-	b := map[string]func() *topology.Builder{"email-service": emailservice.Topology, "order-count": CountTopology}[app]()
+	b := map[string]func() *topology.Builder{"email-service": emailservice.Topology, "order-count": CountTopology, "shop": ShopTopology}[app]()
 	plan, err := b.Build()
 	if err != nil {
 		t.Fatal(err)

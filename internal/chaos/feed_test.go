@@ -1,0 +1,167 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-81380e12/limpet/internal/kafkatest"
+)
+
+// feeder writes orders until it is stopped: most of them at once, some in transactions, of
+// which it aborts the half. It goes on over whatever happens to the brokers.
+type feeder struct {
+	t    *testing.T
+	c    *kafkatest.Cluster
+	in   *input
+	rng  *rand.Rand
+	each int // orders of each batch
+	tx   *kgo.Client
+	stop chan struct{}
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	acked   []string   // ids of orders that were acknowledged, or committed
+	aborted int        // orders that were written and aborted
+	unknown int        // orders of transactions whose end was not answered
+}
+
+const feedPause = 20 * time.Millisecond
+
+func newFeeder(t *testing.T, c *kafkatest.Cluster, in *input, seed uint64, perSecond int) *feeder {
+	return &feeder{t: t, c: c, in: in, rng: rand.New(rand.NewPCG(seed, 99)), stop: make(chan struct{}), each: max(1, int(time.Duration(perSecond)*feedPause/time.Second))}
+}
+
+func (f *feeder) start() {
+	f.t.Cleanup(f.end)
+	f.wg.Go(func() {
+		for {
+			select {
+			case <-f.stop:
+				return
+			case <-time.After(feedPause):
+			}
+			if f.rng.IntN(40) == 0 {
+				f.transaction(f.rng.IntN(2) == 0)
+			} else {
+				f.plain()
+			}
+		}
+	})
+}
+
+// end stops feeding, when all is acknowledged.
+func (f *feeder) end() {
+	select {
+	case <-f.stop:
+	default:
+		close(f.stop)
+	}
+	f.wg.Wait()
+	if err := f.in.cl.Flush(context.Background()); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// last writes an order to each partition, so that none ends with a marker.
+func (f *feeder) last(partitions int) error {
+	cl := f.c.Client(f.t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer cl.Close()
+	for p := range partitions {
+		rs, ids := f.batch("o")
+		for _, r := range rs {
+			r.Partition = int32(p)
+		}
+		if err := cl.ProduceSync(context.Background(), rs...).FirstErr(); err != nil {
+			return err
+		}
+		f.acked = append(f.acked, ids...)
+	}
+	return nil
+}
+
+// plain writes some orders, and a customer now and then. It waits only where very many are
+// not acknowledged yet.
+func (f *feeder) plain() {
+	rs, _ := f.batch("o")
+	for _, r := range rs {
+		f.in.cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+			if err != nil { // it is tried again without end
+				f.t.Errorf("feeding: %v", err)
+				return
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.acked = append(f.acked, string(r.Key))
+		})
+	}
+	if f.rng.IntN(5) == 0 {
+		f.in.cl.Produce(context.Background(), f.in.customer(f.rng.IntN(customers), f.rng.IntN(1000)), nil)
+	}
+}
+
+// transaction writes some orders in a transaction. When something goes wrong the orders
+// may be there or not: what is in the topic says so.
+func (f *feeder) transaction(commit bool) {
+	if f.tx == nil {
+		f.tx = f.c.Client(f.t, kgo.TransactionalID("feeder"), kgo.TransactionTimeout(10*time.Second), kgo.RetryTimeout(5*time.Second))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	prefix := "a"
+	if commit {
+		prefix = "t"
+	}
+	rs, ids := f.batch(prefix)
+	err := f.tx.BeginTransaction()
+	if err == nil {
+		if err = f.tx.ProduceSync(ctx, rs...).FirstErr(); err == nil {
+			err = f.tx.EndTransaction(ctx, kgo.TransactionEndTry(commit))
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err != nil:
+		f.unknown += len(ids)
+		f.tx.Close()
+		f.tx = nil
+	case commit:
+		f.acked = append(f.acked, ids...)
+	default:
+		f.aborted += len(ids)
+	}
+}
+
+func (f *feeder) batch(prefix string) (rs []*kgo.Record, ids []string) {
+	for range f.each {
+		id := fmt.Sprintf("%s%016x", prefix, f.rng.Uint64())
+		v := fmt.Sprintf(`{"orderId":%q,"customerId":%q,"sku":"s","quantity":1,"cents":%d}`, id, customerID(f.rng.IntN(customers)), 1+f.rng.IntN(1000))
+		rs, ids = append(rs, &kgo.Record{Topic: "orders", Key: []byte(id), Value: []byte(v)}), append(ids, id)
+	}
+	return rs, ids
+}
+
+// check wants the orders of the topic to be those that were written.
+func (f *feeder) check(orders map[string]order) {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.acked {
+		if _, ok := orders[id]; !ok {
+			f.t.Errorf("order %s was acknowledged, and is not in the topic: what is compared is not whole", id)
+			return
+		}
+	}
+	if f.unknown == 0 && len(orders) != len(f.acked) {
+		f.t.Errorf("%d orders in the topic, %d were acknowledged", len(orders), len(f.acked))
+	}
+	if f.aborted == 0 {
+		f.t.Log("no orders were aborted in this run")
+	}
+}

@@ -1,0 +1,285 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-81380e12/limpet/internal/kafkatest"
+)
+
+const (
+	nodes         = 3
+	processes     = 3
+	partitionsMax = 8
+	shop          = "shop"
+	repartition   = "shop-by-customer-repartition"
+)
+
+// errSkipped: the fault cannot be done here, or not any more.
+var errSkipped = errors.New("skipped")
+
+// TestRealKafkaStorm runs three processes of one application on three brokers, each behind
+// a network of its own, and harms processes, networks and brokers at the same time while
+// orders come in. Then it lets everything be well, and compares.
+func TestRealKafkaStorm(t *testing.T) {
+	s := newStorm(t, envInt("LIMPET_CHAOS_FAULTS", 40))
+	for _, p := range s.procs {
+		p.start()
+	}
+	s.feed.start()
+	s.blow()
+	s.calm()
+	s.judge()
+	s.refuse()
+	s.out.write(t, os.Getenv("LIMPET_CHAOS_REPORT"))
+}
+
+// storm is a cluster, an application, and all that goes wrong.
+type storm struct {
+	t      *testing.T
+	seed   uint64
+	faults int
+	c      *kafkatest.Cluster
+	feed   *feeder
+	procs  []*proc
+	check  *checker
+	tail   *tail
+	disks  bool // each process has a disk of its own, which may be full
+	full   [processes]atomic.Bool
+	begun  atomic.Int64
+	out    *outcome
+}
+
+func newStorm(t *testing.T, faults int) *storm {
+	kafkatest.Require(t)
+	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
+	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_FAULTS=%d", seed, faults)
+	s := &storm{t: t, seed: seed, faults: faults, c: kafkatest.Start(t, kafkatest.Config{Nodes: nodes, Doors: processes})}
+	t.Cleanup(s.keepLogs)
+	s.c.CreateTopic(t, "customers", partitions, map[string]string{"cleanup.policy": "compact"})
+	for _, topic := range []string{"orders", "emails", "order-counts"} {
+		s.c.CreateTopic(t, topic, partitions, nil)
+	}
+	in := newInput(t, s.c)
+	in.seedCustomers()
+	s.feed = newFeeder(t, s.c, in, seed, envInt("LIMPET_CHAOS_RATE", 300))
+	s.check, s.tail = newChecker(t, s.c), newTail(t, s.c, "emails", "order-counts")
+	s.out = newOutcome(seed)
+
+	bin := binary(t, "./internal/chaos/app")
+	s.disks = true
+	for i := range processes {
+		disk := filepath.Join(t.TempDir(), "disk")
+		if err := os.Mkdir(disk, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
+			if s.disks {
+				t.Logf("NO FULL DISKS in this run: a tmpfs cannot be mounted, which needs root: %v", err)
+			}
+			s.disks = false
+		} else {
+			t.Cleanup(func() {
+				if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		p := &proc{
+			t: t, name: fmt.Sprint("process ", i), bin: bin, dir: filepath.Join(disk, "state"),
+			log: filepath.Join(t.ArtifactDir(), fmt.Sprintf("process%d.log", i)), ended: s.ended,
+			args: []string{"run", shop, "--brokers", strings.Join(s.c.Door(i), ","), "--state-dir", filepath.Join(disk, "state")},
+		}
+		t.Cleanup(p.kill)
+		s.procs = append(s.procs, p)
+	}
+	return s
+}
+
+// keepLogs puts the brokers' logs beside those of the processes (go test -artifacts), and
+// shows the ends of the latter.
+func (s *storm) keepLogs() {
+	for id := 1; id <= nodes; id++ {
+		if b, err := os.ReadFile(s.c.Node(id).Log()); err == nil {
+			_ = os.WriteFile(filepath.Join(s.t.ArtifactDir(), fmt.Sprintf("node%d.log", id)), b, 0o644)
+		}
+	}
+	if s.t.Failed() {
+		for _, p := range s.procs {
+			b, _ := os.ReadFile(p.log)
+			s.t.Logf("%s:\n%s", p.name, lastOf(string(b), 8000))
+		}
+	}
+}
+
+// ended notes that a process has ended by itself. With a full disk it may.
+func (s *storm) ended(p *proc, code int, last string) {
+	i := slices.Index(s.procs, p)
+	if s.full[i].Load() {
+		s.out.note("ended on a full disk, and started again")
+		return
+	}
+	s.out.note("ended by itself, and started again")
+	s.t.Errorf("%s ended by itself, with code %d: %s", p.name, code, last)
+}
+
+// blow does the faults: beside each other those of each process, of its network, and of
+// the brokers.
+func (s *storm) blow() {
+	var wg sync.WaitGroup
+	began := time.Now()
+	slot := func(n uint64, i int, faults []fault, rest time.Duration) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(s.seed, n))
+			for s.begun.Load() < int64(s.faults) {
+				time.Sleep(between(r, rest/4, rest*7/4))
+				s.harm(i, r, faults)
+			}
+		})
+	}
+	for i := range processes {
+		slot(uint64(i), i, processFaults, 7*time.Second)
+		slot(uint64(10+i), i, networkFaults, 12*time.Second)
+	}
+	slot(20, 0, clusterFaults, 8*time.Second)
+	wg.Wait()
+	s.out.blew = time.Since(began)
+}
+
+// harm does one of the faults.
+func (s *storm) harm(i int, r *rand.Rand, faults []fault) {
+	all := 0
+	for _, f := range faults {
+		all += f.weight
+	}
+	x, k := r.IntN(all), 0
+	for ; x >= faults[k].weight; k++ {
+		x -= faults[k].weight
+	}
+	f := faults[k]
+	began := time.Now()
+	switch err := f.harm(s, i, r); {
+	case errors.Is(err, errSkipped):
+	case err != nil:
+		s.t.Errorf("%s: %v", f.name, err)
+	default:
+		n := s.begun.Add(1)
+		s.out.fault(f.name)
+		s.t.Logf("%s %3d: %s (%d, %s)", time.Now().Format(time.TimeOnly), n, f.name, i, time.Since(began).Round(100*time.Millisecond))
+	}
+}
+
+// stop ends a process with SIGTERM. What other faults hold up it gives up after 25 s, and
+// says so.
+func (s *storm) stop(p *proc) {
+	took, code := p.stop()
+	s.out.stop(took)
+	switch last := lastError(p.log); {
+	case code == 0:
+	case code == 1 && strings.Contains(last, "not stopped within"):
+		s.out.note("gave up a clean stop after 25 s, amid other faults")
+	default:
+		s.t.Errorf("%s: after SIGTERM it ended with code %d: %s", p.name, code, last)
+	}
+}
+
+// calm waits until all that went in has come out.
+func (s *storm) calm() {
+	s.t.Helper()
+	s.feed.end()
+	if err := s.ready(); err != nil {
+		s.t.Fatal(err)
+	}
+	orders, _ := s.last()
+	began := time.Now()
+	if !s.tail.wait(len(orders)) {
+		s.t.Error("not all that went in came out")
+	}
+	s.out.drained = time.Since(began)
+	_, s.out.longest = s.tail.quiet()
+	// All at once, and nothing is in the way: this stop has a bound.
+	var wg sync.WaitGroup
+	for _, p := range s.procs {
+		wg.Go(func() {
+			if took, code := p.stop(); code != 0 || took > 5*time.Second {
+				s.t.Errorf("%s: stopped after %v, with code %d", p.name, took, code)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// last writes to each partition once more, and gives all orders that there are, and the
+// offsets behind them.
+func (s *storm) last() (map[string]order, map[int32]int64) {
+	s.t.Helper()
+	ends, err := s.check.ends("orders")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.feed.last(len(ends)); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.check.orders()
+}
+
+// judge compares what came out with what went in, and the state with the log: that of one
+// process that has taken over all tasks, from what it and the others have left.
+func (s *storm) judge() {
+	s.t.Helper()
+	p := s.procs[0]
+	p.start()
+	orders, at := s.last()
+	s.tail.wait(len(orders))
+	p.stop()
+
+	s.feed.check(orders)
+	s.out.orders, s.out.aborted = len(orders), s.feed.aborted
+	s.out.emails, s.out.counts = s.check.emails(orders), s.check.counts(orders)
+	for topic, rep := range map[string]report{"emails": s.out.emails, "order-counts": s.out.counts} {
+		if s.t.Logf("%s: %v", topic, rep); !rep.ok() {
+			s.t.Errorf("%s: not exactly once, in order: %v", topic, rep)
+		}
+	}
+	s.check.offsets(shop, "orders", at)
+	for _, topic := range []string{repartition, "customers"} {
+		s.check.offsets(shop, topic, s.check.read(topic, func(*kgo.Record) {}))
+	}
+	s.out.rows = s.check.state(p.dir, shop, "customers", "customers") + s.check.state(p.dir, shop, "seen", "shop-seen-changelog")
+}
+
+// refuse gives a topic that is joined more partitions: all processes must end, with code 3
+// and the reason, and commit nothing more.
+func (s *storm) refuse() {
+	s.t.Helper()
+	for _, p := range s.procs {
+		p.start()
+	}
+	time.Sleep(5 * time.Second)
+	for _, p := range s.procs {
+		p.mayEnd()
+	}
+	if err := s.grow("customers", partitions+1); err != nil {
+		s.t.Fatal(err)
+	}
+	s.out.refused = true
+	for _, p := range s.procs {
+		code, err := p.wait(2 * time.Minute)
+		if last := lastError(p.log); err != nil || code != 3 || !strings.Contains(last, "has grown") {
+			s.out.refused = false
+			s.t.Errorf("%s: customers has grown, and: code %d, %v, %s", p.name, code, err, last)
+		}
+	}
+}
