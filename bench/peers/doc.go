@@ -39,5 +39,12 @@ time at which a record was to be sent to the time at which a read_committed cons
 With -restore, a counting peer is started again with no local state when it has processed its
 topic; one more record in each partition tells when it is back. With -kill it is killed in the
 middle (kill -9), with its state, and the same is measured.
+
+With -recovery, three processes of a peer count records on three brokers, which come to each
+of six partitions every 20 ms (recovery.go): one is killed with -9 and started again at once,
+one is killed and not started again until others have its tasks, one is ended with SIGTERM.
+Time is from that to the first new committed result of the partition that took longest. What
+partitions that stay with their processes stop for, while others leave and come, is measured
+too.
 */
 package main

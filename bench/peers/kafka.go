@@ -22,8 +22,8 @@ type kafka struct {
 	cl     *kgo.Client
 }
 
-func startKafka(ctx context.Context) (*kafka, error) {
-	b, err := kafkatest.Open(ctx, kafkatest.Config{})
+func startKafka(ctx context.Context, nodes int) (*kafka, error) {
+	b, err := kafkatest.Open(ctx, kafkatest.Config{Nodes: nodes})
 	if err != nil {
 		return nil, err
 	}

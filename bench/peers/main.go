@@ -30,6 +30,7 @@ type options struct {
 	profile   string
 	restore   bool
 	kill      bool
+	recovery  bool
 
 	latency        bool
 	rate           int
@@ -50,6 +51,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the Go peers' first runs (whole runs; it costs some CPU)")
 	flag.BoolVar(&o.restore, "restore", false, "measure the restore of counts, too")
 	flag.BoolVar(&o.kill, "kill", false, "measure the recovery from kill -9, with state, of counts, too")
+	flag.BoolVar(&o.recovery, "recovery", false, "measure recovery of three processes on three brokers, in place of throughput")
 	flag.BoolVar(&o.latency, "latency", false, "measure latency at a fixed rate, in place of throughput")
 	flag.IntVar(&o.rate, "rate", 5000, "records per second, for -latency")
 	flag.DurationVar(&o.warmup, "warmup", 15*time.Second, "time before latency counts")
@@ -135,18 +137,29 @@ func run(ctx context.Context, o options) (err error) {
 	if name, path, ok := strings.Cut(o.also, "="); ok {
 		peers = append(peers, peer{name: name, bin: []string{path}, env: []string{"PEER_MODE=eos"}})
 	}
-	k, err := startKafka(ctx)
+	nodes := 1
+	if o.recovery {
+		nodes = 3
+	}
+	k, err := startKafka(ctx, nodes)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
 	fmt.Printf("%s\n%s, %d partitions, commit every %v, %d runs\n", measure.Machine(), k.Kind, partitions, o.commit, o.runs)
-	if o.records < 6_000_000 && !o.latency && slices.ContainsFunc(o.peers, func(p string) bool { return strings.HasPrefix(p, "streams") }) {
+	if o.records < 6_000_000 && !o.latency && !o.recovery && slices.ContainsFunc(o.peers, func(p string) bool { return strings.HasPrefix(p, "streams") }) {
 		fmt.Println("fewer than 6 million records: a JVM is still warming up, its figures are too high")
 	}
 	b := &bench{options: o, kafka: k, peers: peers, quiet: measure.Kernel()}
 	for range 9 {
 		b.quiet = min(b.quiet, measure.Kernel())
+	}
+	if o.recovery {
+		if err := b.recoveries(ctx); err != nil {
+			return err
+		}
+		b.print(os.Stdout)
+		return nil
 	}
 	for _, w := range workloads(o.records) {
 		if !slices.Contains(o.workloads, w.Name) {
@@ -168,12 +181,13 @@ func run(ctx context.Context, o options) (err error) {
 // bench is a run of the command.
 type bench struct {
 	options
-	kafka *kafka
-	peers []peer
-	quiet time.Duration // what measure.Kernel takes when nothing runs
-	rows  []*figures
-	lates []*latency
-	apps  int
+	kafka     *kafka
+	peers     []peer
+	quiet     time.Duration // what measure.Kernel takes when nothing runs
+	rows      []*figures
+	lates     []*latency
+	recovered []*recovery
+	apps      int
 }
 
 // app makes a name that no run had before, and its folder.

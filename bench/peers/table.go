@@ -16,6 +16,9 @@ func (b *bench) print(out io.Writer) {
 	if len(b.lates) > 0 {
 		b.printLatency(out)
 	}
+	if len(b.recovered) > 0 {
+		b.printRecovery(out)
+	}
 }
 
 func (b *bench) printThroughput(out io.Writer) {
@@ -48,6 +51,20 @@ func (b *bench) printLatency(out io.Writer) {
 	for _, l := range b.lates {
 		line(out, l.workload, l.peer, f("%.1f", l.p50, 1), f("%.1f", l.p99, 1), f("%.1f", l.p999, 1), f("%.1f", l.most, 1),
 			f("%.1f %%", l.cpu, 100), f("%.1f %%", l.broker, 100), f("%.0f", l.rss, 1))
+	}
+}
+
+func (b *bench) printRecovery(out io.Writer) {
+	head(out, "peer", "kill -9, restarted, s", "kill -9, moved, s", "SIGTERM, moved, s", "SIGTERM to its end, s", "longest stop of tasks that stay, s")
+	for _, r := range b.recovered {
+		cell := func(s measure.Sample) string {
+			var secs measure.Sample
+			for _, ms := range s {
+				secs = append(secs, ms/1e3)
+			}
+			return f("**%.1f**", secs, 1) + " (" + secs.Spread("%.1f") + ")"
+		}
+		line(out, r.peer, cell(r.restarted), cell(r.moved), cell(r.left), cell(r.stopped), cell(r.kept))
 	}
 }
 
