@@ -91,9 +91,9 @@ func (o *outcome) String() string {
 	}
 	p("| **all** | **%d** |", all)
 	p("")
-	p("They took %v, several at a time. The longest time without any committed result was %v; %v after the last fault",
+	p("They took %v, several at a time. The longest time without any committed result was %v; %v after the last orders",
 		o.blew.Round(time.Second), o.longest.Round(100*time.Millisecond), o.drained.Round(100*time.Millisecond))
-	p("everything had come out (2 s of them to see that nothing follows).")
+	p("everything had come out.")
 	if len(o.stops) > 0 {
 		slices.Sort(o.stops)
 		p("Of %d clean stops amid faults the median took %v, the longest %v.", len(o.stops), o.stops[len(o.stops)/2].Round(time.Millisecond), o.stops[len(o.stops)-1].Round(time.Millisecond))
