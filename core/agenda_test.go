@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"testing"
 
@@ -84,6 +85,27 @@ func selfJoinShape(t *Task) {
 	Source(t, "in", str{}, str{}, j.Step)
 }
 
+// foreignShape has left rows that refer to what their value says; "reset" refers to nothing.
+func foreignShape(t *Task) {
+	rights := NewTable(t, "rights", str{}, str{})
+	kc := SubscriberCodec[string, string]{str{}, str{}}
+	tb := NewTable[Subscriber[string, string], int64](t, "subscribed", kc, i64{})
+	out := Sink(t, 0, "answers", str{}, str{}, nil)
+	s := NewSubscriptions(tb, str{}, rights.Get, func(tx *Tx, r Record[string, Answer[string]]) {
+		out(tx, Record[string, string]{Key: r.Key, Value: fmt.Sprint(r.Value), Time: r.Time})
+	})
+	lefts := NewTable(t, "lefts", str{}, str{})
+	TableSource(t, "rights", rights, s.FromRight)
+	TableSource(t, "lefts", lefts, func(tx *Tx, r Record[string, Change[string]]) {
+		if was := r.Value.Old; was.OK && was != r.Value.New {
+			s.FromLeft(tx, Record[string, Subscription[string]]{Key: was.Value[:1], Value: Subscription[string]{Key: r.Key, Do: Unsubscribe}, Time: r.Time})
+		}
+		if is := r.Value.New; is.OK && is.Value != "reset" && tx.err == nil {
+			s.FromLeft(tx, Record[string, Subscription[string]]{Key: is.Value[:1], Value: Subscription[string]{Key: r.Key, Version: int64(r.Time)}, Time: r.Time})
+		}
+	})
+}
+
 // bounded are tasks whose indexes by time are in memory in part only.
 var bounded = map[string]func(*Task){
 	"tumbling":          windowShape(Window{Size: 8, Advance: 8, Grace: 3}),
@@ -96,6 +118,7 @@ var bounded = map[string]func(*Task){
 	"left join":         joinShape(5, -1, 3, true, false),
 	"outer join":        joinShape(3, 4, 6, true, true),
 	"self join":         selfJoinShape,
+	"foreign keys":      foreignShape,
 	"session, on close": windowShape(Window{Kind: SessionWindow, Size: 3, Grace: 4, OnClose: true}),
 }
 
@@ -106,7 +129,7 @@ func TestBoundedIndexesGiveTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				sources := newWorld(TaskConfig{}, shape).task.sources
-				all := logsOf(t, len(sources), 60, "a", "a\x00", "aa", "b", "b\x00\x00\x00\x00\x00\x00\x00\x01", "c", "d", "")
+				all := logsOf(t, len(sources), 60, "a", "a\x00", "aa", "b", "w", "x", "y", "b\x00\x00\x00\x00\x00\x00\x00\x01", "c", "d", "")
 				plain := newWorld(TaskConfig{CacheBytes: 1 << 20}, shape)
 				feedAll(t, plain, all)
 				cfg := TaskConfig{CacheBytes: rapid.SampledFrom([]int{0, 600}).Draw(t, "cache"), CheckMutation: rapid.Bool().Draw(t, "check")}

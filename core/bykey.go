@@ -4,8 +4,7 @@ import "fmt"
 
 // byKey has for each key a list of what is in a table under it, in order. While these are
 // few it has all of them. When they are more than a bound, it has those of the keys that were
-// used lately, and finds others in the view; those of keys whose rows the view does not have
-// yet stay.
+// used lately, among them all whose rows the view does not have yet, and finds others in the view.
 type byKey[K comparable, E any] struct {
 	lists map[K][]E
 	old   map[K][]E // those used before; nil while all are here
@@ -57,15 +56,8 @@ func bind[K comparable, E any, R comparable, V any](b *byKey[K, E], tb *Table[R,
 		if b.n <= b.most {
 			return
 		}
-		for _, i := range tb.dirty {
-			if i < 0 {
-				continue
-			}
-			k := of(tb.cells[i].key)
-			if list, ok := b.old[k]; ok {
-				b.lists[k] = list
-			}
-		}
+		// What was written in the generation in hand stays for one more turn, which comes when
+		// that one is committed, too.
 		if b.old == nil {
 			b.old = map[K][]E{}
 		}

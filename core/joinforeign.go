@@ -175,14 +175,25 @@ func (c SubscriberCodec[F, K]) Decode(src []byte) (s Subscriber[F, K], err error
 	return s, err
 }
 
+// AppendPrefix implements PrefixCodec: what the subscriptions to one right row begin with.
+func (c SubscriberCodec[F, K]) AppendPrefix(dst []byte, s Subscriber[F, K]) ([]byte, error) {
+	at := len(dst)
+	dst, err := c.Foreign.Append(append(dst, 0, 0, 0, 0), s.Foreign)
+	if err == nil {
+		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	}
+	return dst, err
+}
+
 // Subscriptions is the right side of a foreign-key join. Which left rows wait for which
-// right one is in memory, too, in the order of their keys' bytes.
+// right one is in memory, too, in the order of their keys' bytes: all while they are few, else
+// for the right rows that were used lately.
 type Subscriptions[F, K comparable, B any] struct {
 	tb     *Table[Subscriber[F, K], int64]
 	right  Lookup[F, B]
 	next   Next[K, Answer[B]]
 	kc     Codec[K]
-	by     map[F][]subscriber[K]
+	by     byKey[F, subscriber[K]]
 	loaded bool
 }
 
@@ -191,37 +202,58 @@ type subscriber[K any] struct {
 	key   K
 }
 
-// NewSubscriptions makes the right side, which keeps its subscriptions in tb.
+// NewSubscriptions makes the right side, which keeps its subscriptions in tb, whose codec of keys
+// is a SubscriberCodec.
 func NewSubscriptions[F, K comparable, B any](tb *Table[Subscriber[F, K], int64], kc Codec[K], right Lookup[F, B], next Next[K, Answer[B]]) *Subscriptions[F, K, B] {
 	s := &Subscriptions[F, K, B]{tb: tb, right: right, next: next, kc: kc}
+	prefix := tb.kc.(PrefixCodec[Subscriber[F, K]])
+	bind(&s.by, tb, func(k Subscriber[F, K]) F { return k.Foreign }, s.entry, func(f F, lo, hi []byte) (_, _ []byte, err error) {
+		if lo, err = prefix.AppendPrefix(lo, Subscriber[F, K]{Foreign: f}); err != nil {
+			return nil, nil, err
+		}
+		hi = append(hi, lo...)
+		n := len(hi)
+		for hi[n-1] == 0xff { // there is a length in front, which is less than all
+			n--
+		}
+		hi[n-1]++
+		return lo, hi[:n], nil
+	})
 	tb.aborted = func() { s.loaded = false }
 	return s
+}
+
+func (s *Subscriptions[F, K, B]) entry(k Subscriber[F, K]) subscriber[K] {
+	b, _ := s.kc.Append(nil, k.Key) // it was encoded before, or came decoded
+	return subscriber[K]{string(b), k.Key}
 }
 
 func (s *Subscriptions[F, K, B]) load(tx *Tx) bool {
 	if s.loaded {
 		return true
 	}
-	s.by = map[F][]subscriber[K]{}
-	s.loaded = scanKeys(tx, s.tb, func(k Subscriber[F, K], _ Time) { s.index(k, true) })
-	return s.loaded
+	s.by.clear(true)
+	few, ok := scanFew(tx, s.tb, s.tb.indexRows(), func(k Subscriber[F, K], _ []byte, _ Time) error {
+		s.index(k, true)
+		return nil
+	})
+	if ok && !few {
+		s.by.clear(false)
+	}
+	s.loaded = ok
+	return ok
 }
 
 // index adds a subscription to those in memory, or takes it out.
 func (s *Subscriptions[F, K, B]) index(k Subscriber[F, K], add bool) {
-	b, _ := s.kc.Append(nil, k.Key) // it was encoded before, or came decoded
-	list := s.by[k.Foreign]
-	i, ok := slices.BinarySearchFunc(list, string(b), func(e subscriber[K], b string) int { return strings.Compare(e.bytes, b) })
+	e := s.entry(k)
+	list, _ := s.by.known(k.Foreign)
+	i, ok := slices.BinarySearchFunc(list, e.bytes, func(e subscriber[K], b string) int { return strings.Compare(e.bytes, b) })
 	switch {
 	case add && !ok:
-		list = slices.Insert(list, i, subscriber[K]{string(b), k.Key})
+		s.by.set(k.Foreign, slices.Insert(list, i, e))
 	case !add && ok:
-		list = slices.Delete(list, i, i+1)
-	}
-	if len(list) == 0 {
-		delete(s.by, k.Foreign)
-	} else {
-		s.by[k.Foreign] = list
+		s.by.set(k.Foreign, slices.Delete(list, i, i+1))
 	}
 }
 
@@ -236,13 +268,16 @@ func (s *Subscriptions[F, K, B]) FromLeft(tx *Tx, r Record[F, Subscription[K]]) 
 		return
 	}
 	was, ends := s.tb.cells[i].ok, r.Value.Do >= Unsubscribe
+	if was == ends { // the list is found as it was
+		if _, ok := s.by.of(tx, r.Key); !ok {
+			return
+		}
+		s.index(k, !ends)
+	}
 	if ends && was {
 		s.tb.delete(i, r.Time)
 	} else if !ends {
 		s.tb.put(i, r.Value.Version, r.Time)
-	}
-	if was == ends {
-		s.index(k, !ends)
 	}
 	if r.Value.Do == Unsubscribe {
 		return
@@ -267,7 +302,11 @@ func (s *Subscriptions[F, K, B]) FromRight(tx *Tx, r Record[F, Change[B]]) {
 	if !s.load(tx) {
 		return
 	}
-	for _, e := range s.by[r.Key] {
+	list, ok := s.by.of(tx, r.Key)
+	if !ok {
+		return
+	}
+	for _, e := range list {
 		version, _, ok := s.tb.Get(tx, Subscriber[F, K]{r.Key, e.key})
 		if !ok {
 			return // the task has failed
