@@ -95,6 +95,9 @@ func (b *bench) harm(ctx context.Context, p *peer, row *recovery) (err error) {
 	}
 	began := time.Now()
 	if _, err := m.goOn(ctx, all(), began); err != nil {
+		for _, proc := range procs {
+			err = errors.Join(err, proc.ended())
+		}
 		return err
 	}
 	ms := func(d time.Duration) float64 { return float64(d.Milliseconds()) }
@@ -200,7 +203,10 @@ func (k *kafka) replicated(ctx context.Context, topic string, partitions int32) 
 	if err != nil {
 		return err
 	}
-	return kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		return fmt.Errorf("create %s: %w", topic, err)
+	}
+	return k.Create(ctx, topic, partitions, nil) // it exists: waits until it can be used
 }
 
 // meter sends records to each partition and notes when results come from it.
