@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -98,6 +99,42 @@ func TestPoison(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLastCommitFails wants a clean stop to end soon where the last commit cannot be made: the
+// revoked tasks wait for nothing more.
+func TestLastCommitFails(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "words")) // one task: the last one that is revoked
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	addrs := c.ListenAddrs()
+	b := topology.New("last")
+	seen := make(chan string, 2)
+	shown := words.Stream(b).Peek(func(w string) { seen <- w })
+	rows := codec.Func(func(dst []byte, w string) ([]byte, error) {
+		if w == "bad" {
+			return nil, errors.New("no such word")
+		}
+		return append(dst, w...), nil
+	}, func(b []byte) (string, error) { return string(b), nil })
+	shown.ToTable("latest", topology.StateCodec(rows))
+	stop := start(t, shell.Config{
+		Broker: openBroker(t, addrs), CommitEvery: time.Hour, CommitMin: time.Hour, // but for the first one
+	}, build(t, b))
+	send(t, addrs, &kgo.Record{Topic: "words", Key: []byte("a"), Value: []byte("good")})
+	<-seen
+	time.Sleep(100 * time.Millisecond) // the first commit is made, if not before
+	send(t, addrs, &kgo.Record{Topic: "words", Key: []byte("a"), Value: []byte("bad")})
+	<-seen
+	began := time.Now()
+	if err := stop(); !errors.Is(err, core.ErrEncode) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
 

@@ -304,7 +304,8 @@ func (w *worker) begin(now time.Time) {
 		c, err := t.core.Ready()
 		if err != nil {
 			w.failure(err)
-			return // what was sealed is never sent
+			w.closeFinished() // what was sealed is never sent; who is revoked waits for nothing more
+			return
 		}
 		t.final = t.state == taskClosing
 		w.skips.add(c)
