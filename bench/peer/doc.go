@@ -18,6 +18,12 @@ else ends it with 1, a wrong command line with 2.
 	join         two inputs, orders,customers, both keyed by customer id, values JSON as in
 	             examples/emailservice; out: key, the email. Customers are a table: of the
 	             topic itself where it is compacted, else with a changelog
+	streamjoin   two inputs, both keyed alike: pairs of records that are up to a minute apart, both
+	             ends included, no grace; out: key, the first 4 bytes of the left value and of the
+	             right one
+	nexmark-qN   query N of examples/nexmark, N being 0 1 2 3 5 7 8 11 13 17 18 20, with its keys and
+	             values. Inputs are bids; of 3 and 8 auctions,persons, of 13 bids,side-input, of 20
+	             bids,auctions. Tables as in join
 
 These variables say the rest:
 

@@ -134,7 +134,7 @@ func (j job) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
 	var table []topology.TopicOption
-	if j.workload == "join" {
+	if len(j.in) > 1 { // where it is a table
 		if table, err = describe(ctx, broker, j.in[1]); err != nil {
 			return err
 		}

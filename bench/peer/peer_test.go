@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,8 +18,10 @@ import (
 
 	"github.com/seed-81380e12/limpet/bench/internal/cluster"
 	"github.com/seed-81380e12/limpet/examples/emailservice"
+	"github.com/seed-81380e12/limpet/examples/nexmark"
 	"github.com/seed-81380e12/limpet/internal/kafkatest"
 	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
 // The test binary is the peer, too, so that the tests see a process with a signal and an
@@ -123,7 +126,7 @@ func testPeer(t *testing.T, c *cluster.Cluster) {
 					want[k] = v
 				}
 				key := string(last.Key)
-				want[key] = append(append([]string(nil), want[key]...), again(tr.workload, want[key]))
+				want[key] = append(slices.Clone(want[key]), again(tr.workload, want[key])...)
 				waitFor(t, c, out, want)
 				stop()
 			})
@@ -153,13 +156,16 @@ func must(p *topology.Plan, err error) *topology.Plan {
 	return p
 }
 
-// again is the result of the last record, once more.
-func again(workload string, before []string) string {
+// again is what the last record of the first input leads to, once more.
+func again(workload string, before []string) []string {
 	last := []byte(before[len(before)-1])
-	if workload == "count" || workload == "window" {
+	switch workload {
+	case "streamjoin": // both partners
+		return before
+	case "count", "window":
 		last[len(last)-1]++
 	}
-	return string(last)
+	return []string{string(last)}
 }
 
 func trials(t *testing.T) []trial {
@@ -192,6 +198,64 @@ func trials(t *testing.T) []trial {
 		}},
 		{"join", []input{orders, {"customers", compacted, customers}}, map[string][]string{"a": {email}}},
 		{"join", []input{orders, {"customers-deleted", nil, customers}}, map[string][]string{"a": {email}}},
+		{
+			"streamjoin",
+			[]input{
+				{"left", nil, []*kgo.Record{rec("b", "left-b", 0), rec("a", "left-a", minute)}},
+				{"right", nil, []*kgo.Record{rec("a", "right-a", 0), rec("b", "right-b", minute+1), rec("a", "more-a", minute+2)}},
+			},
+			map[string][]string{"a": {"leftrigh", "leftmore"}},
+		},
+		nexmark2(t), nexmark20(t),
+	}
+}
+
+var (
+	lot = nexmark.Auction{ID: 1230, ItemName: "clock", Category: 10, Seller: 7, DateTime: minute, Expires: 2 * minute}
+	bid = nexmark.Bid{Auction: 1230, Bidder: 9, Price: 500, Channel: "web", DateTime: minute + 1}
+)
+
+// nexmark2 is a query with one input, nexmark20 one with a table.
+func nexmark2(t *testing.T) trial {
+	key, _, bids := bidsOf(t)
+	return trial{"nexmark-q2", []input{{"bids", nil, bids}}, map[string][]string{key: {string(encode(t, codec.Int64, bid.Price))}}}
+}
+
+func nexmark20(t *testing.T) trial {
+	key, value, bids := bidsOf(t)
+	auction := encode(t, nexmark.AuctionCodec, lot)
+	auctions := []*kgo.Record{{Key: []byte(key), Value: auction, Timestamp: time.UnixMilli(int64(lot.DateTime))}}
+	return trial{"nexmark-q20", []input{{"bids", nil, bids}, {"auctions", map[string]string{"cleanup.policy": "compact"}, auctions}}, map[string][]string{key: {value + string(auction)}}}
+}
+
+func bidsOf(t *testing.T) (key, value string, records []*kgo.Record) {
+	other := bid
+	other.Auction = 1 // in no result
+	for _, b := range []nexmark.Bid{other, bid} {
+		key, value = string(encode(t, codec.Int64, b.Auction)), string(encode(t, nexmark.BidCodec, b))
+		records = append(records, &kgo.Record{Key: []byte(key), Value: []byte(value), Timestamp: time.UnixMilli(int64(b.DateTime))})
+	}
+	return key, value, records
+}
+
+func encode[T any](t *testing.T, c topology.Codec[T], v T) []byte {
+	t.Helper()
+	b, err := c.Append(nil, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Each workload is described, with as many topics as it says.
+func TestBuild(t *testing.T) {
+	for workload, n := range inputs {
+		if _, err := build(workload, []string{"a", "b"}[:n], "out", nil, false); err != nil {
+			t.Errorf("%s: %v", workload, err)
+		}
+		if _, err := build(workload, []string{"a", "b", "c"}[:n+1], "out", nil, false); err == nil {
+			t.Errorf("%s with %d topics: no error", workload, n+1)
+		}
 	}
 }
 

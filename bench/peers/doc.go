@@ -18,7 +18,22 @@ The peers, each a process with the arguments and variables of bench/peer:
 	streams-alo            tuned, every update, at_least_once
 	goka                   at least once is all it has; tuned
 
-kafkastreams/Main.java and goka/main.go have their settings. goka and loop are modules of
+Not each peer has each workload: goka and limpet-commit have the first five below, the loop those and
+streamjoin. In the table the others are "-".
+
+	passthrough, count-uniform, count-zipf, join, window
+	             as in bench/peer; each output is compared with what it must be
+	streamjoin   pairs of two streams, up to a minute apart
+	nexmark-qN   the queries of examples/nexmark, on the same events
+
+Of streamjoin and nexmark-qN the outputs of all peers are compared with each other: every record, in any
+order; where rows change and changes may be left out, the last one of each row. (The queries are tested
+against models where they are.) Events are such that no bid comes before its auction, since Kafka Streams'
+join does not wait for it. Figures are for each record of the first input: bids; of 3 and 8 auctions. They
+are taken until all is through the peer's own topics, too. Behind that, events an hour later make the
+windows of 5, 7, 8 and 11 close; each run of those has topics of its own.
+
+kafkastreams/Main.java and Nexmark.java, and goka/main.go, have their settings. goka and loop are modules of
 their own: what they need is not what Limpet needs. Kafka Streams is built by Maven.
 
 # How it measures

@@ -99,7 +99,7 @@ const (
 
 // workloads are what is compared.
 func workloads(records int) []*workload.Workload {
-	return []*workload.Workload{
+	all := []*workload.Workload{
 		{Name: "passthrough", Kind: workload.Passthrough, Records: records, Keys: 1_000_000, Value: 100, Partitions: partitions, Seed: 1},
 		{Name: "count-uniform", Kind: workload.Count, Records: records, Keys: 1_000_000, Value: 184, Partitions: partitions, Seed: 2},
 		{Name: "count-zipf", Kind: workload.Count, Records: records, Keys: 1_000_000, Zipf: 1.1, Value: 184, Partitions: partitions, Seed: 3},
@@ -107,6 +107,13 @@ func workloads(records int) []*workload.Workload {
 		// A window holds 600 000 records.
 		{Name: "window", Kind: workload.Window, Records: records, Keys: 100_000, Value: 184, PerMs: 10, Partitions: partitions, Seed: 5},
 	}
+	// A record finds 1.2 partners: 120 000 of each side are a minute.
+	all = append(all, &workload.Workload{Name: "streamjoin", Kind: workload.StreamJoin, Records: records, Keys: 200_000, Value: 100, PerMs: 2, Partitions: partitions, Seed: 6})
+	for _, query := range []int{0, 1, 2, 3, 5, 7, 8, 11, 13, 17, 18, 20} {
+		kind := fmt.Sprint(workload.Nexmark, query)
+		all = append(all, &workload.Workload{Name: kind, Kind: kind, Records: records, Partitions: partitions, Seed: 7})
+	}
+	return all
 }
 
 func workloadNames() (names []string) {
@@ -188,6 +195,7 @@ type bench struct {
 	lates     []*latency
 	recovered []*recovery
 	apps      int
+	first     *made // of the workload in hand, what others' outputs are compared with
 }
 
 // app makes a name that no run had before, and its folder.

@@ -22,22 +22,32 @@ type peer struct {
 	name  string
 	build func(context.Context) (command []string, err error)
 	env   []string
-	skips bool // an update may stand for several
+	skips bool     // an update may stand for several
+	only  []string // kinds of workloads that it has; nil: all
 	bin   []string
 }
+
+// What not all peers have.
+var (
+	simple = []string{workload.Passthrough, workload.Count, workload.Window, workload.Join}
+	byHand = append(slices.Clone(simple), workload.StreamJoin)
+)
+
+// has reports whether the peer has a workload of that kind.
+func (p *peer) has(kind string) bool { return p.only == nil || slices.Contains(p.only, kind) }
 
 // known are all peers; the first ones of a list are built first.
 var known = []peer{
 	{name: "limpet", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=eos"}},
-	{name: "loop", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=eos"}},
+	{name: "loop", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=eos"}, only: byHand},
 	{name: "limpet-alo", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=alo"}},
-	{name: "loop-alo", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=alo"}},
-	{name: "limpet-commit", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=eos", "PEER_EMIT=commit"}, skips: true},
+	{name: "loop-alo", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=alo"}, only: byHand},
+	{name: "limpet-commit", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=eos", "PEER_EMIT=commit"}, skips: true, only: simple},
 	{name: "streams-nocache", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned-nocache"}},
 	{name: "streams", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=default"}, skips: true},
 	{name: "streams-tuned", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned"}, skips: true},
 	{name: "streams-alo", build: maven, env: []string{"PEER_MODE=alo", "PEER_TUNE=tuned-nocache"}},
-	{name: "goka", build: goBuild("bench/peers/goka", "."), env: []string{"PEER_TUNE=tuned", "PEER_JSON=goccy"}},
+	{name: "goka", build: goBuild("bench/peers/goka", "."), env: []string{"PEER_TUNE=tuned", "PEER_JSON=goccy"}, only: simple},
 }
 
 func peerNames() (names []string) {
@@ -209,13 +219,4 @@ func diskUse(dir string) (n int64) {
 		return nil
 	})
 	return n
-}
-
-// inputs are the topics of a workload's records.
-func inputs(w *workload.Workload) []string {
-	in := []string{"in-" + w.Name}
-	if w.Kind == workload.Join {
-		in = append(in, "customers-"+w.Name)
-	}
-	return in
 }

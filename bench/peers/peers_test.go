@@ -66,11 +66,12 @@ func TestTable(t *testing.T) {
 	b := &bench{rows: []*figures{
 		{workload: "count", peer: "limpet", cpu: measure.Sample{1, 2, 3}},
 		{workload: "count", peer: "loop", cpu: measure.Sample{2, 2, 2}},
+		{workload: "count", peer: "goka"},
 	}}
 	var out bytes.Buffer
 	b.print(&out)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 1.00 |") {
+	if len(lines) != 5 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 1.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
 		t.Errorf("%s", out.String())
 	}
 }

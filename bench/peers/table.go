@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/seed-81380e12/limpet/bench/internal/measure"
@@ -22,8 +23,11 @@ func (b *bench) print(out io.Writer) {
 }
 
 func (b *bench) printThroughput(out io.Writer) {
-	head(out, "workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "broker us", "records/s", "peak MiB", "disk MiB",
-		"changelog/input bytes", "outputs/input", "flushes", "noise", "restore/s", "restore us", "after kill, s")
+	names := []string{
+		"workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "broker us", "records/s", "peak MiB", "disk MiB",
+		"changelog/input bytes", "outputs/input", "flushes", "noise", "restore/s", "restore us", "after kill, s",
+	}
+	head(out, names...)
 	loops := map[string]measure.Sample{}
 	for _, r := range b.rows {
 		if r.peer == "loop" {
@@ -31,6 +35,10 @@ func (b *bench) printThroughput(out io.Writer) {
 		}
 	}
 	for _, r := range b.rows {
+		if len(r.cpu) == 0 { // the peer does not have it
+			line(out, append([]string{r.workload, r.peer}, slices.Repeat([]string{"-"}, len(names)-2)...)...)
+			continue
+		}
 		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), ratio(r.cpu, loops[r.workload]),
 			f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1), f("%.2f", r.changelog, 1), f("%.2f", r.out, 1),
 			f("%.0f", r.flushes, 1), f("%.2f", r.noise, 1), f("%.0fk", r.restore, 1e-3), f("%.2f", r.restCPU, 1), f("%.1f", r.kill, 1))

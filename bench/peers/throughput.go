@@ -38,34 +38,72 @@ type mark struct {
 // workload runs all peers on one workload, in turns.
 func (b *bench) workload(ctx context.Context, w *workload.Workload) (err error) {
 	fmt.Printf("\n%s: %d records, %d keys\n", w.Name, w.Records, w.Keys)
-	in := inputs(w)
-	if len(in) > 1 {
-		if err := w.FillCustomers(ctx, b.kafka.Cluster, in[1]); err != nil {
+	var filled *workload.Filled
+	if !w.Closes() {
+		if filled, err = b.fill(ctx, w); err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, b.empty(ctx, w)) }()
 	}
-	filled, err := w.Fill(ctx, b.kafka.Cluster, in[0])
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.kafka.Delete(context.WithoutCancel(ctx), in...)) }()
 	rows := map[string]*figures{}
 	for _, p := range b.peers {
 		rows[p.name] = &figures{workload: w.Name, peer: p.name}
 		b.rows = append(b.rows, rows[p.name])
 	}
+	b.first = nil
 	return b.alternate(func(run int, p *peer) error {
-		if err := b.once(ctx, run, p, filled, rows[p.name]); err != nil {
+		if !p.has(w.Kind) {
+			return nil
+		}
+		var err error
+		if w.Closes() {
+			err = b.refilled(ctx, run, p, w, rows[p.name])
+		} else {
+			err = b.once(ctx, run, p, filled, rows[p.name])
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		return nil
 	})
 }
 
+// fill writes a workload's topics.
+func (b *bench) fill(ctx context.Context, w *workload.Workload) (*workload.Filled, error) {
+	if w.Compared() {
+		return &workload.Filled{Workload: w}, w.FillAll(ctx, b.kafka.Cluster)
+	}
+	in := w.Inputs()
+	if len(in) > 1 {
+		if err := w.FillCustomers(ctx, b.kafka.Cluster, in[1]); err != nil {
+			return nil, err
+		}
+	}
+	return w.Fill(ctx, b.kafka.Cluster, in[0])
+}
+
+// empty deletes a workload's topics.
+func (b *bench) empty(ctx context.Context, w *workload.Workload) error {
+	return b.kafka.Delete(context.WithoutCancel(ctx), w.Inputs()...)
+}
+
+// refilled is once with topics of its own. What makes the windows close stays in the topics: for the
+// next peer it would be in between, since it does not read all partitions at the same speed.
+func (b *bench) refilled(ctx context.Context, run int, p *peer, w *workload.Workload, row *figures) (err error) {
+	own := *w
+	own.Name = fmt.Sprintf("%s-%d", w.Name, b.apps+1)
+	filled, err := b.fill(ctx, &own)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.empty(ctx, &own)) }()
+	return b.once(ctx, run, p, filled, row)
+}
+
 // once runs a peer on a workload, checks what it made, and notes the figures.
 func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, row *figures) (err error) {
 	app, dir := b.app(p, f.Workload)
-	j := job{kind: f.Kind, in: inputs(f.Workload), out: app + "-out", app: app, state: dir}
+	j := job{kind: f.Kind, in: f.Inputs(), out: app + "-out", app: app, state: dir}
 	if b.profile != "" && run == 0 && !strings.HasPrefix(p.name, "streams") {
 		j.profile = filepath.Join(b.profile, f.Name+"-"+p.name+".pprof")
 	}
@@ -81,6 +119,9 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 		return err
 	}
 	marks, err := b.watch(ctx, proc, j, int64(f.Records))
+	if err == nil && f.Compared() {
+		err = b.finish(ctx, proc, j, f.Workload, marks)
+	}
 	if err != nil {
 		proc.kill()
 		return err
@@ -124,9 +165,11 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 
 func last(s measure.Sample) float64 { return s[len(s)-1] }
 
+// most is how long a peer may make no progress.
+const most = 10 * time.Minute
+
 // watch takes a mark each 50 ms until all records are committed.
 func (b *bench) watch(ctx context.Context, proc *process, j job, records int64) (marks []mark, err error) {
-	const most = 10 * time.Minute // without progress
 	moved, asked := time.Now(), time.Now()
 	for {
 		m := mark{at: time.Now(), cpu: measure.ProcessCPU(proc.pid()), broker: measure.ProcessCPU(b.kafka.pid())}
@@ -258,6 +301,9 @@ func (b *bench) comesBack(ctx context.Context, p *peer, f *workload.Filled, j jo
 func (b *bench) outputs(ctx context.Context, p *peer, f *workload.Filled, j job) (int, error) {
 	if err := b.kafka.settled(ctx, j.out); err != nil {
 		return 0, err
+	}
+	if f.Compared() {
+		return b.compare(ctx, p, f.Workload, j)
 	}
 	if p.skips && (f.Kind == workload.Count || f.Kind == workload.Window) {
 		return f.CheckLast(ctx, b.kafka.Cluster, j.out)

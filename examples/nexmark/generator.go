@@ -55,6 +55,17 @@ const (
 	IsBid
 )
 
+// KindOf is the kind of event n, where events come in the order of their times.
+func KindOf(n int) Kind {
+	switch in := n % cycle; {
+	case in < persons:
+		return IsPerson
+	case in < persons+auctions:
+		return IsAuction
+	}
+	return IsBid
+}
+
 // Event is a person, an auction or a bid.
 type Event struct {
 	Kind    Kind
@@ -82,10 +93,10 @@ func (g *Generator) Event(n int) Event {
 	}
 	r := random{rand.New(rand.NewPCG(g.Seed, uint64(n)))}
 	at := g.at(n)
-	switch in := n % cycle; {
-	case in < persons:
+	switch KindOf(n) {
+	case IsPerson:
 		return Event{Kind: IsPerson, Time: at, Person: g.person(r, n, at)}
-	case in < persons+auctions:
+	case IsAuction:
 		return Event{Kind: IsAuction, Time: at, Auction: g.auction(r, n, at)}
 	}
 	return Event{Kind: IsBid, Time: at, Bid: g.bid(r, n, at)}

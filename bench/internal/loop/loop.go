@@ -26,6 +26,7 @@ type Config struct {
 	CommitEvery time.Duration
 	AtLeastOnce bool                // no transactions: outputs are flushed, then offsets are committed
 	Customers   string              // topic of the table, for Join; it is compacted
+	Right       string              // the second input, for StreamJoin
 	JSON        JSON                // for Join
 	Committed   func(records int64) // called after each commit; may be nil
 	Restored    func()              // called when the state is there; may be nil
@@ -47,6 +48,7 @@ type loop struct {
 	changelog string
 	counts    []map[string]*count
 	customers []map[string]*emailservice.Customer
+	pairs     []*pairs
 	ctx       context.Context
 	records   sync.Pool // of *kgo.Record
 	slab      []byte    // where the next values go
@@ -66,15 +68,20 @@ func Run(ctx context.Context, cfg Config) error {
 	l := &loop{
 		Config: cfg, changelog: cfg.Changelog(), ctx: context.WithoutCancel(ctx),
 		counts: make([]map[string]*count, cfg.Partitions), customers: make([]map[string]*emailservice.Customer, cfg.Partitions),
+		pairs: make([]*pairs, cfg.Partitions),
 	}
 	l.records.New = func() any { return new(kgo.Record) }
 	if err := l.prepare(ctx); err != nil {
 		return err
 	}
+	inputs := []string{cfg.In}
+	if cfg.Right != "" {
+		inputs = append(inputs, cfg.Right)
+	}
 	assigned := make(chan error, 16)
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.ConsumerGroup(cfg.App), kgo.ConsumeTopics(cfg.In), kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumerGroup(cfg.App), kgo.ConsumeTopics(inputs...), kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxPartitionBytes(1 << 20),
@@ -226,6 +233,8 @@ func (l *loop) step(r *kgo.Record) {
 		l.changed(r, v)
 	case workload.Join:
 		l.join(r)
+	case workload.StreamJoin:
+		l.pair(r)
 	}
 }
 
@@ -312,14 +321,18 @@ func (l *loop) prepare(ctx context.Context) error {
 		return err
 	}
 	defer cl.Close()
-	return cluster.Create(ctx, cl, l.changelog, l.Partitions, map[string]string{"cleanup.policy": "compact"})
+	config := map[string]string{"cleanup.policy": "compact"}
+	if l.Kind == workload.StreamJoin { // a key has many rows
+		config = map[string]string{"retention.ms": "-1"}
+	}
+	return cluster.Create(ctx, cl, l.changelog, l.Partitions, config)
 }
 
 // restore reads the changelog's partitions up to their last stable offset, or for Join the
 // customers'.
 func (l *loop) restore(ctx context.Context, partitions []int32) error {
 	for _, p := range partitions {
-		l.counts[p], l.customers[p] = map[string]*count{}, map[string]*emailservice.Customer{}
+		l.counts[p], l.customers[p], l.pairs[p] = map[string]*count{}, map[string]*emailservice.Customer{}, newPairs()
 	}
 	if l.Kind == workload.Passthrough || len(partitions) == 0 {
 		return nil
@@ -381,6 +394,9 @@ func (l *loop) restored(r *kgo.Record) error {
 		c := new(emailservice.Customer)
 		l.customers[r.Partition][string(r.Key)] = c
 		return l.JSON.Unmarshal(r.Value, c)
+	}
+	if l.Kind == workload.StreamJoin {
+		return l.pairs[r.Partition].kept(r)
 	}
 	c := l.counter(r.Partition, r.Key)
 	if len(r.Value) == 16 {

@@ -20,6 +20,8 @@ const (
 	Count       = "count"       // per key; out: key, count as 8 bytes big endian, every update
 	Window      = "window"      // the same in tumbling minutes; out: key, window start in ms and count, 8 bytes each
 	Join        = "join"        // orders with customers, JSON; out: key, email
+	StreamJoin  = "streamjoin"  // pairs of two streams within a minute; out: key, 4 bytes of each
+	Nexmark     = "nexmark-q"   // and the number of a query of examples/nexmark
 )
 
 // Workload is a topic's content and what is done with it.

@@ -1,5 +1,3 @@
-// Command loop is the hand-written loop of bench/internal/loop as a peer, with the arguments
-// and variables of bench/peer. It is a module of its own, for the sake of its JSON library.
 package main
 
 import (
@@ -42,11 +40,19 @@ func run(ctx context.Context, args []string) (err error) {
 		CommitEvery: 100 * time.Millisecond, AtLeastOnce: os.Getenv("PEER_MODE") == "alo",
 		JSON: loop.JSON{Marshal: gojson.Marshal, Unmarshal: gojson.Unmarshal},
 	}
-	if cfg.Kind == workload.Join {
-		if len(in) != 2 {
-			return errors.New("join has two input topics")
+	switch two := len(in) == 2; cfg.Kind {
+	case workload.Passthrough, workload.Count, workload.Window:
+	case workload.Join, workload.StreamJoin:
+		if !two {
+			return fmt.Errorf("%s has two input topics", cfg.Kind)
 		}
-		cfg.Customers = in[1]
+		if cfg.Kind == workload.Join {
+			cfg.Customers = in[1]
+		} else {
+			cfg.Right = in[1]
+		}
+	default:
+		return fmt.Errorf("no workload is named %q", cfg.Kind)
 	}
 	if ms, err := strconv.Atoi(os.Getenv("PEER_COMMIT_MS")); err == nil {
 		cfg.CommitEvery = time.Duration(ms) * time.Millisecond

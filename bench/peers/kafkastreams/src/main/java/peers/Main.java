@@ -21,10 +21,12 @@ import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.RocksDBConfigSetter;
@@ -57,7 +59,8 @@ public final class Main {
             case "count" -> count(b, in[0], out);
             case "window" -> window(b, in[0], out);
             case "join" -> join(b, in[0], in[1], out);
-            default -> throw new IllegalArgumentException("unknown workload " + workload);
+            case "streamjoin" -> streamJoin(b, in[0], in[1], out);
+            default -> Nexmark.build(b, workload, in, out);
         }
 
         KafkaStreams streams = new KafkaStreams(b.build(p), p);
@@ -120,6 +123,16 @@ public final class Main {
             .to(out, Produced.with(Serdes.String(), emailSerde));
     }
 
+    /** What each value begins with, 4 bytes of the left one and of the right one. */
+    static void streamJoin(StreamsBuilder b, String left, String right, String out) {
+        b.stream(left, Consumed.with(Serdes.String(), Serdes.ByteArray()))
+            .join(b.stream(right, Consumed.with(Serdes.String(), Serdes.ByteArray())),
+                (l, r) -> ByteBuffer.allocate(8).put(l, 0, 4).put(r, 0, 4).array(),
+                JoinWindows.ofTimeDifferenceWithNoGrace(Duration.ofMinutes(1)),
+                StreamJoined.with(Serdes.String(), Serdes.ByteArray(), Serdes.ByteArray()).withName("pairs").withStoreName("pairs"))
+            .to(out, Produced.with(Serdes.String(), Serdes.ByteArray()));
+    }
+
     static Email email(Order o, Customer c) {
         return new Email(o.orderId(), c.id(), c.email(), c.locale(), "order-confirmation",
             "Your order " + o.orderId(),
@@ -160,6 +173,9 @@ public final class Main {
         p.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG,
             mode.equals("eos") ? StreamsConfig.EXACTLY_ONCE_V2 : StreamsConfig.AT_LEAST_ONCE);
         p.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
+        // The records' times are years ago. By default the broker deletes what is older than a day from the
+        // changelogs of windows, also of those that are open.
+        p.put(StreamsConfig.WINDOW_STORE_CHANGE_LOG_ADDITIONAL_RETENTION_MS_CONFIG, Long.toString(Duration.ofDays(36_500).toMillis()));
         String every = env("PEER_COMMIT_MS", "");
         if (mode.equals("eos") && !every.isEmpty()) {
             p.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, every);
