@@ -304,8 +304,11 @@ func (v *Versions[K, V]) tidy(tx *Tx, k Version[K]) {
 		if i < 0 {
 			return
 		}
+		// The changelog was told of it, if it was committed before; then a younger version may be
+		// the last record of the row, and must stay it.
+		told := v.tb.cells[i].below
 		v.tb.delete(i, at)
-		v.tb.cells[i].last = at == k.At
+		v.tb.cells[i].last = at == k.At && !told
 	}
 	v.keep(k.Key, slices.Delete(list, 0, n))
 }

@@ -1,6 +1,7 @@
 package shell_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,8 @@ type opCase struct {
 	folded bool
 	// taskKey is the key that tells the task of a record that comes out; nil: its own.
 	taskKey func(key string) string
+	// changelog, if set, is the table whose changelog must lead to the same.
+	changelog string
 }
 
 const opStart = 1_700_000_000_000
@@ -182,8 +185,77 @@ var opCases = map[string]opCase{
 	},
 }
 
-// expected is what topologytest makes of the records.
-func (c *opCase) expected(t *testing.T, rs []opRecord) (out []opRecord) {
+// Records of "in" are versions of rows, or what is joined with the version of its time. Some are late,
+// a few too late.
+func versionOrAsked(v string) bool { return short(v)[len(short(v))-1]%2 == 0 }
+
+func init() {
+	opCases["versioned table"] = opCase{
+		build: func(b *topology.Builder) {
+			asked, versions := opIn.Stream(b).Split(func(v string) bool { return !versionOrAsked(v) })
+			gone := func(v string) bool { return strings.HasSuffix(short(v), "4") }
+			rows := topology.ToVersionedTable(versions, "versions", 10*time.Second, topology.DeleteWhen(gone))
+			optional(topology.LeftJoin(asked, rows, "joined", func(v string, row topology.Opt[string]) string {
+				return short(v) + "+" + short(row.Or("-"))
+			})).To(opOut)
+		},
+		records:   func(rng *rand.Rand) []opRecord { return opRecords(rng, 1500, "in") },
+		changelog: "versions",
+	}
+	opCases["time to live"] = opCase{
+		build: func(b *topology.Builder) {
+			text(topology.Count(opIn.Stream(b), "counts", topology.TTL(3*time.Second))).To(opOut)
+		},
+		records:   func(rng *rand.Rand) []opRecord { return opRecords(rng, 1500, "in") },
+		changelog: "counts",
+	}
+}
+
+// logTopic is the changelog of a table.
+func logTopic(table string) topology.Topic[string, topology.Opt[[]byte]] {
+	return topology.NewTopic("ops-"+table+"-changelog", codec.String, codec.Optional(codec.Bytes))
+}
+
+// sameLog reads the changelog until it leads to what is expected. There must be deletions in it.
+func (c *opCase) sameLog(t *testing.T, addrs []string, want map[string]opRecord) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(logTopic(c.changelog).Name()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	got, deleted := map[string]*kgo.Record{}, 0
+	equal := func(a *kgo.Record, b opRecord) bool {
+		return bytes.Equal(a.Value, b.value) && a.Timestamp.UnixMilli() == b.at
+	}
+	for !maps.EqualFunc(got, want, equal) {
+		if ctx.Err() != nil {
+			for k, r := range got {
+				t.Logf("there is %s: %.8q @%d", k, r.Value, r.Timestamp.UnixMilli()-opStart)
+			}
+			for k, r := range want {
+				t.Logf("want %s: %.8q @%d", k, r.value, r.at-opStart)
+			}
+			t.Fatalf("the changelog of %s leads to something else", c.changelog)
+		}
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			if got[string(r.Key)] = r; r.Value == nil {
+				deleted++
+				delete(got, string(r.Key))
+			}
+		})
+	}
+	if deleted == 0 {
+		t.Errorf("nothing was ever deleted in the changelog of %s", c.changelog)
+	}
+}
+
+// expected is what topologytest makes of the records, and the last record of each key in the
+// changelog.
+func (c *opCase) expected(t *testing.T, rs []opRecord) (out []opRecord, log map[string]opRecord) {
 	b := topology.New("ops")
 	c.build(b)
 	d := topologytest.Config{Partitions: partitions}.New(t, b)
@@ -207,7 +279,15 @@ func (c *opCase) expected(t *testing.T, rs []opRecord) (out []opRecord) {
 		}
 		out = append(out, o)
 	}
-	return out
+	if c.changelog != "" {
+		log = map[string]opRecord{}
+		for _, r := range topologytest.Topic(d, logTopic(c.changelog)).Records() {
+			if log[r.Key] = (opRecord{key: r.Key, value: r.Value.Value, at: int64(r.Time)}); !r.Value.OK {
+				delete(log, r.Key)
+			}
+		}
+	}
+	return out, log
 }
 
 // same compares what came out with what is expected, as far as it is determined.
@@ -270,7 +350,7 @@ func TestOperators(t *testing.T) {
 func (c *opCase) run(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	rs := c.records(rng)
-	want := c.expected(t, rs)
+	want, log := c.expected(t, rs)
 	if len(want) < 20 {
 		t.Fatalf("%d records come out: the test proves nothing", len(want))
 	}
@@ -327,6 +407,9 @@ func (c *opCase) run(t *testing.T, seed uint64) {
 	read(200 * time.Millisecond)
 	if diff := c.same(got, want); diff != "" {
 		t.Errorf("after the end: %s", diff)
+	}
+	if c.changelog != "" {
+		c.sameLog(t, addrs, log)
 	}
 	t.Logf("%d records in, %d out, %d restarts, faults %v", len(rs), len(got), restarts, fb.hit)
 	if len(fb.hit) == 0 {
