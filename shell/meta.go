@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
 )
 
 // meta is what a task's committed offset carries in its metadata string: what a task
 // that opens elsewhere needs and that has no place in Kafka Streams' formats. It is
-// base64 of: version 1, the number of times and the times, as core.Commit.Times has them; then the number of
+// "limpet", a version, a colon and base64 of: the number of times and the times, as core.Commit.Times has them; then the number of
 // changelogs and for each the FNV-1a hash of its topic's name and the offset behind its
 // last record of the commit; then the number of tasks of the sub-topology. All numbers are varints. docs/format.md describes it.
 //
@@ -47,13 +48,14 @@ func (m meta) end(topic string) core.Offset {
 	return -1
 }
 
-const metaVersion = 1
+// The metadata that Kafka Streams writes is base64 with a version in the first byte: ours must look
+// like none of it, to us and to Kafka Streams, since an application can be taken over.
+const metaName, metaVersion = "limpet", "1"
 
-var errMeta = errors.New("shell: the committed offset's metadata is not ours")
+var errMeta = errors.New("shell: the committed offset's metadata is damaged, or of another version")
 
 func (m meta) encode() string {
-	b := []byte{metaVersion}
-	b = binary.AppendUvarint(b, uint64(len(m.times)))
+	b := binary.AppendUvarint(nil, uint64(len(m.times)))
 	for _, t := range m.times {
 		b = binary.AppendVarint(b, int64(t))
 	}
@@ -62,18 +64,22 @@ func (m meta) encode() string {
 		b = binary.AppendVarint(binary.AppendVarint(b, int64(e.log)), int64(e.end))
 	}
 	b = binary.AppendUvarint(b, uint64(m.partitions))
-	return base64.RawStdEncoding.EncodeToString(b)
+	return metaName + metaVersion + ":" + base64.RawStdEncoding.EncodeToString(b)
 }
 
+// decodeMeta reads metadata. That of another tool says nothing.
 func decodeMeta(s string) (m meta, err error) {
-	b, err := base64.RawStdEncoding.DecodeString(s)
-	if err != nil || len(b) == 0 {
+	if !strings.HasPrefix(s, metaName) {
+		return m, nil
+	}
+	version, text, ok := strings.Cut(s[len(metaName):], ":")
+	if !ok || version != metaVersion {
+		return m, fmt.Errorf("%w: version %q, this program knows %s", errMeta, version, metaVersion)
+	}
+	b, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
 		return m, fmt.Errorf("%w: %q", errMeta, s)
 	}
-	if b[0] != metaVersion {
-		return m, fmt.Errorf("%w: version %d, this program knows %d", errMeta, b[0], metaVersion)
-	}
-	b = b[1:]
 	list := func(each int) (vs []int64) {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)) {

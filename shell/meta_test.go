@@ -29,10 +29,24 @@ func TestMeta(t *testing.T) {
 	}
 }
 
+// Metadata of others is none; what begins as ours must be whole.
+func TestMetaOfOthers(t *testing.T) {
+	for _, s := range []string{"", "AgAAAYvP5WgAAAAAAA==", "AQAAAYvP5WgA", "AQ", "noted by hand"} { // the first two as Kafka Streams writes them
+		if m, err := decodeMeta(s); err != nil || m.times != nil || m.ends != nil || m.partitions != 0 {
+			t.Errorf("%q: %+v, %v", s, m, err)
+		}
+	}
+	for _, s := range []string{"limpet", "limpet1", "limpet2:", "limpet1:", "limpet1:!", "limpet1:BQ"} {
+		if m, err := decodeMeta(s); !errors.Is(err, errMeta) {
+			t.Errorf("%q: %+v, %v", s, m, err)
+		}
+	}
+}
+
 func FuzzMeta(f *testing.F) {
 	f.Add(meta{times: []core.Time{5, -1}, ends: []logEnd{{3, -1}, {4, 7}}}.encode())
 	f.Add("")
-	f.Add("AQ")
+	f.Add("limpet1:")
 	f.Fuzz(func(t *testing.T, s string) {
 		m, err := decodeMeta(s)
 		if err != nil {
