@@ -12,6 +12,13 @@ type Codec[T any] interface {
 	Decode(src []byte) (T, error)
 }
 
+// PartitionCodec is a codec of keys that are not partitioned by all their bytes, but by those
+// that AppendPartition appends. It must be pure, and what it appends must not be nil.
+type PartitionCodec[K any] interface {
+	Codec[K]
+	AppendPartition(dst []byte, k K) ([]byte, error)
+}
+
 // NullDecoder marks a codec whose Decode takes nil for a null value. Where a stream's
 // codec is no NullDecoder, null values are dropped at the source and counted.
 type NullDecoder interface{ DecodesNull() }

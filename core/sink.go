@@ -23,6 +23,9 @@ type sink[K, V any] struct {
 	limit int   // of keys, values and headers, that may be too large
 	max   int   // of a record
 	parts int32 // of the topic
+	// part, if not nil, says by which bytes a key is partitioned; pb is for them.
+	part PartitionCodec[K]
+	pb   []byte
 }
 
 // By chooses a partition of n for a record; nil leaves it to the key. What is not in [0, n)
@@ -31,6 +34,7 @@ type By[K, V any] func(r Record[K, V], n int) int
 
 func newSink[K, V any](t *Task, id SinkID, name string, kc Codec[K], vc Codec[V]) *sink[K, V] {
 	s := &sink[K, V]{n: t.Node(name, ""), id: id, kc: kc, vc: vc, limit: math.MaxInt, parts: 1}
+	s.part, _ = kc.(PartitionCodec[K])
 	if t.cfg.Sink != nil {
 		info := t.cfg.Sink(id)
 		s.parts = max(info.Partitions, 1)
@@ -103,6 +107,9 @@ func (s *sink[K, V]) put(tx *Tx, r *Record[K, V], to int32) {
 			tx.fail(s.n, fmt.Errorf("%w: key: %w", ErrEncode, err))
 			return
 		}
+		if o.To = s.partition(tx, r.Key, to); o.To < 0 {
+			return
+		}
 	}
 	if o.Value, err = encode(&tx.c.arena, s.vc, r.Value); err != nil {
 		tx.fail(s.n, fmt.Errorf("%w: value: %w", ErrEncode, err))
@@ -120,7 +127,23 @@ func (s *sink[K, V]) delete(tx *Tx, k K, at Time, headers Headers, to int32) {
 		tx.fail(s.n, fmt.Errorf("%w: key: %w", ErrEncode, err))
 		return
 	}
-	s.append(tx, o)
+	if o.To = s.partition(tx, k, to); o.To >= 0 {
+		s.append(tx, o)
+	}
+}
+
+// partition is where a key goes, plus one: to, if that is said, else where its codec says; 0
+// leaves it to its bytes. It is below 0 after a failure.
+func (s *sink[K, V]) partition(tx *Tx, k K, to int32) int32 {
+	if to > 0 || s.part == nil {
+		return to
+	}
+	var err error
+	if s.pb, err = s.part.AppendPartition(s.pb[:0], k); err != nil {
+		tx.fail(s.n, fmt.Errorf("%w: key: %w", ErrEncode, err))
+		return -1
+	}
+	return HashPartition(s.pb, s.parts) + 1
 }
 
 func (s *sink[K, V]) append(tx *Tx, o Output) {

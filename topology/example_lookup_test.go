@@ -18,7 +18,7 @@ func ExampleReadPartition() {
 		Orders topology.Range[OrderKey, string]
 		Out    topology.Out[string]
 	}
-	orders := topology.NewTopic("orders", codec.PairOf(codec.String, codec.Int64), codec.String, topology.Partitions(1))
+	orders := topology.NewTopic("orders", codec.PairByFirst(codec.String, codec.Int64), codec.String)
 
 	b := topology.New("example")
 	p := topology.NewProcessor(Words.Stream(b), "history", func(n int64, _ string, p *ports) int64 {

@@ -80,6 +80,50 @@ func TestRange(t *testing.T) {
 }
 
 // A step with ranges is tested as a function.
+// Rows with pairs for keys lie where their first parts do, wherever they come from: so a stream with
+// these for keys finds them, in any number of partitions.
+func TestPairsByFirst(t *testing.T) {
+	type ports struct {
+		Written, Made topology.Range[lineKey, string]
+		Out           topology.Out[string]
+	}
+	byFirst := codec.PairByFirst(codec.String, codec.Int64)
+	lines := topology.NewTopic("pairs", byFirst, codec.String)
+	copied := topology.NewTopic("pairs-copied", byFirst, codec.String)
+	orders := topology.NewTopic("pair-orders", codec.String, codec.String)
+	asks := topology.NewTopic("pair-asks", codec.String, codec.String)
+	b := topology.New("pairs")
+	rows := lines.Table(b)
+	rows.Filter(long, topology.EveryDeletion()).To(copied)
+	made := topology.KeyBy(orders.Stream(b), "by-customer", func(v string) lineKey { return lineKey{First: v[:1], Second: int64(len(v))} },
+		topology.KeyCodec(byFirst)).ToTable("made")
+	p := topology.NewProcessor(asks.Stream(b), "ask", func(n int64, customer string, p *ports) int64 {
+		var found []string
+		for _, rows := range []*topology.Range[lineKey, string]{&p.Written, &p.Made} {
+			for _, v := range rows.Prefix(lineKey{First: customer}) {
+				found = append(found, v)
+			}
+		}
+		p.Out.Emit(strings.Join(found, " "))
+		return n + 1
+	})
+	topology.ReadPartition(p, &p.Ports.Written, rows)
+	topology.ReadPartition(p, &p.Ports.Made, made)
+	topology.Output(p, &p.Ports.Out).To(Found)
+	for _, c := range []topologytest.Config{{Partitions: 1}, {Partitions: 5}, {Partitions: 5, Seed: 3, CrashAfter: 4}} {
+		d := c.New(t, b)
+		for _, customer := range []string{"a", "b", "c", "d", "e", "f"} {
+			for n := range int64(3) {
+				topologytest.Topic(d, lines).Send(lineKey{First: customer, Second: n}, customer+"-line")
+			}
+			topologytest.Topic(d, lines).Delete(lineKey{First: customer, Second: 7})
+			topologytest.Topic(d, orders).Send("order", customer+"-order")
+			topologytest.Topic(d, asks).Send(customer, customer)
+			topologytest.Topic(d, Found).Want(strings.ReplaceAll("x-line x-line x-line x-order", "x", customer))
+		}
+	}
+}
+
 func TestRangeInTest(t *testing.T) {
 	p := new(rangePorts)
 	p.Lines.SetRows(lineKeys, maps.All(map[lineKey]string{

@@ -149,11 +149,7 @@ func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want m
 	for i := range commit.Outputs {
 		o := &commit.Outputs[i]
 		to := s.sinks[o.Sink]
-		n := s.id.Partition % to.Partitions // nothing here chooses topics and partitions itself
-		if o.Key != nil {
-			n = core.HashPartition(o.Key, to.Partitions)
-		}
-		p := to.parts[n]
+		p := to.parts[o.Partition(s.id, to.Partitions)]
 		want[p] = append(want[p], cloneRecords([]core.RawRecord{{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time}})...)
 	}
 	for i := range commit.Writes {

@@ -25,6 +25,28 @@ func PairOf[A, B comparable](first core.Codec[A], second core.Codec[B]) core.Cod
 	return pair[A, B]{sorted(first), sorted(second)}
 }
 
+// PairByFirst is PairOf for pairs that are partitioned by their first part, as that is with its own
+// codec: so rows and records with such keys lie where those are whose key is the first part, and
+// one processor can read them together. It is the codec of the topic, or the KeyCodec of KeyBy; who else
+// writes to such a topic must choose the partition so, too.
+func PairByFirst[A, B comparable](first core.Codec[A], second core.Codec[B]) core.Codec[Pair[A, B]] {
+	return pairByFirst[A, B]{pair[A, B]{sorted(first), sorted(second)}, first}
+}
+
+type pairByFirst[A, B comparable] struct {
+	pair[A, B]
+	first core.Codec[A]
+}
+
+// AppendPartition implements core.PartitionCodec.
+func (c pairByFirst[A, B]) AppendPartition(dst []byte, p Pair[A, B]) ([]byte, error) {
+	return c.first.Append(dst, p.First)
+}
+
+func (c pairByFirst[A, B]) Schema() string {
+	return "pairByFirst(" + SchemaOf(c.a) + ", " + SchemaOf(c.b) + ")"
+}
+
 // sorter is a codec that knows another one whose bytes sort as the values do.
 type sorter[T any] interface{ sorted() core.Codec[T] }
 

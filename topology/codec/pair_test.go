@@ -77,3 +77,27 @@ func TestPairBytes(t *testing.T) {
 		t.Error("a second part that is null is taken")
 	}
 }
+
+// PairByFirst writes what PairOf does, and is partitioned as the first part alone.
+func TestPairByFirst(t *testing.T) {
+	plain, by := codec.PairOf(codec.Int64, codec.String), codec.PairByFirst(codec.Int64, codec.String)
+	p := codec.Pair[int64, string]{First: -7, Second: "x\x00y"}
+	want, err := plain.Append(nil, p)
+	got, err2 := by.Append(nil, p)
+	if err != nil || err2 != nil || !bytes.Equal(got, want) {
+		t.Errorf("%q, %v, want %q, %v", got, err2, want, err)
+	}
+	if back, err := by.Decode(got); back != p || err != nil {
+		t.Errorf("%v, %v", back, err)
+	}
+	first, _ := codec.Int64.Append([]byte("before"), -7)
+	if b, err := by.(core.PartitionCodec[codec.Pair[int64, string]]).AppendPartition([]byte("before"), p); !bytes.Equal(b, first) || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if codec.SchemaOf(by) == codec.SchemaOf(plain) {
+		t.Error("their topics are partitioned in different ways, and have the same schema")
+	}
+	if _, ok := by.(core.PrefixCodec[codec.Pair[int64, string]]); !ok || !codec.IsCanonical(by) {
+		t.Error("it is no codec for ranges")
+	}
+}

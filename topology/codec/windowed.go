@@ -80,6 +80,23 @@ func (c windowed[K]) Decode(src []byte) (w core.Windowed[K], err error) {
 	return w, nil
 }
 
+// AppendPartition implements core.PartitionCodec: as in Kafka Streams, all windows of a key lie in
+// its partition.
+func (c windowed[K]) AppendPartition(dst []byte, w core.Windowed[K]) ([]byte, error) {
+	return appendPartition(dst, c.key, w.Key)
+}
+
+func appendPartition[K comparable](dst []byte, c core.Codec[K], k K) ([]byte, error) {
+	if pc, ok := c.(core.PartitionCodec[K]); ok {
+		return pc.AppendPartition(dst, k)
+	}
+	b, err := c.Append(dst, k)
+	if b == nil && err == nil {
+		err = errNullKey
+	}
+	return b, err
+}
+
 // DueOf implements core.DueCodec: time and sliding windows close in the order of their starts.
 func (c windowed[K]) DueOf(key []byte) (at, then core.Time, ok bool) {
 	return core.DueTail(key, c.tail-8)
@@ -113,6 +130,11 @@ func (c session[K]) Append(dst []byte, w core.Windowed[K]) ([]byte, error) {
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(w.End))
 	return binary.BigEndian.AppendUint64(b, uint64(w.Start)), nil
+}
+
+// AppendPartition implements core.PartitionCodec, as for other windows.
+func (c session[K]) AppendPartition(dst []byte, w core.Windowed[K]) ([]byte, error) {
+	return appendPartition(dst, c.key, w.Key)
 }
 
 func (c session[K]) Decode(src []byte) (w core.Windowed[K], err error) {

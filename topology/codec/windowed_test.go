@@ -51,3 +51,18 @@ func TestWindowedKeysAreKafkas(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// All windows of a key lie in the partition of the key.
+func TestWindowsArePartitionedByKey(t *testing.T) {
+	w := core.Windowed[string]{Key: "ann", Start: 5, End: 9}
+	for _, c := range []core.Codec[core.Windowed[string]]{Windowed(String, 4), UnlimitedWindowed(String), SessionWindowed(String)} {
+		if b, err := c.(core.PartitionCodec[core.Windowed[string]]).AppendPartition([]byte("x"), w); string(b) != "xann" || err != nil {
+			t.Errorf("%s: %q, %v", SchemaOf(c), b, err)
+		}
+	}
+	type pair = Pair[string, int64]
+	c := SessionWindowed(PairByFirst(String, Int64)).(core.PartitionCodec[core.Windowed[pair]])
+	if b, err := c.AppendPartition(nil, core.Windowed[pair]{Key: pair{First: "ann", Second: 7}}); string(b) != "ann" || err != nil {
+		t.Errorf("pairs: %q, %v", b, err)
+	}
+}

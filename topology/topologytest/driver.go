@@ -287,15 +287,16 @@ func (d *Driver) finish() {
 type queued struct {
 	to  *topic
 	rec core.RawRecord
+	by  []byte // what it is partitioned by
 }
 
 // send takes a record of the test.
-func (d *Driver) send(to *topic, r core.RawRecord) {
+func (d *Driver) send(to *topic, r core.RawRecord, by []byte) {
 	d.t.Helper()
 	if n := len(d.queue); n > 0 && (d.queue[n-1].to != to || !d.anyTime && d.queue[n-1].rec.Time >= r.Time) {
 		d.flush()
 	}
-	d.queue = append(d.queue, queued{to, r})
+	d.queue = append(d.queue, queued{to, r, by})
 	if !d.batches {
 		d.flush()
 	}
@@ -308,7 +309,7 @@ func (d *Driver) flush() {
 		return
 	}
 	for _, q := range d.queue {
-		q.to.append(q.rec, q.to.partitionOf(q.rec.Key, int32(len(q.to.log))), true)
+		q.to.append(q.rec, q.to.partitionOf(q.by, int32(len(q.to.log))), true)
 	}
 	d.queue = d.queue[:0]
 	d.settle()

@@ -73,8 +73,20 @@ func (h *TopicHandle[K, V]) Delete(key K) {
 
 func (h *TopicHandle[K, V]) send(r core.RawRecord) {
 	h.d.t.Helper()
-	h.d.send(h.topic, r)
+	h.d.send(h.topic, r, h.partitionBytes(r.Key))
 	h.d.now++
+}
+
+// partitionBytes are those that a key is partitioned by: all of it, unless its codec says otherwise.
+func (h *TopicHandle[K, V]) partitionBytes(key []byte) []byte {
+	if pc, ok := h.kc.(core.PartitionCodec[K]); ok && key != nil {
+		if k, err := h.kc.Decode(key); err == nil {
+			if b, err := pc.AppendPartition([]byte{}, k); err == nil {
+				return b
+			}
+		}
+	}
+	return key
 }
 
 func (h *TopicHandle[K, V]) key(key K) []byte {
