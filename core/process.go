@@ -217,14 +217,44 @@ type AnyMoment interface {
 	isMoment()
 }
 
-// Port is a field of a processor's ports: a pointer to an Out, a Row, a Range, a Moment, a
-// Timer or a WallTimer.
+// Rejection is a port by which a step refuses the record in hand, as Out.Reject does: for steps
+// that emit nothing. The zero Rejection is ready to use, in tests too.
+type Rejection struct {
+	_      noCopy
+	reason error
+}
+
+// Reject refuses the record in hand: nothing that the step did counts.
+func (r *Rejection) Reject(reason error) {
+	if r.reason = reason; reason == nil {
+		r.reason = errNoReason
+	}
+}
+
+// Rejected is the reason of a Reject, or nil, for tests.
+func (r *Rejection) Rejected() error { return r.reason }
+
+// AddRejection connects a Rejection.
+func AddRejection[K comparable, P any](ps *Ports[K, P], r *Rejection) {
+	ps.ports = append(ps.ports, rejectionPort[K]{r})
+}
+
+type rejectionPort[K comparable] struct{ r *Rejection }
+
+func (p rejectionPort[K]) begin(*Tx, NodeID, K)                 { p.r.reason = nil }
+func (p rejectionPort[K]) rejected() error                      { return p.r.reason }
+func (p rejectionPort[K]) end(*Tx, NodeID, Record[K, struct{}]) {}
+
+// Port is a field of a processor's ports: a pointer to an Out, a Row, a Rows, a Range, a Moment, a
+// Rejection, a Timer or a WallTimer.
 type Port interface{ isPort() }
 
 func (*Out[W]) isPort()      {}
 func (*Row[V]) isPort()      {}
 func (*Moment[K]) isPort()   {}
 func (*Moment[K]) isMoment() {}
+
+func (*Rejection) isPort() {}
 
 // ProcessPorts is Process with ports in place of the one Out. Several inputs can share
 // the table and the ports.

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/topologytest"
@@ -69,4 +70,27 @@ func ExampleProcessor_State() {
 	show(play(b, "words@1 ann book", "words@2 ann pen"), Counts)
 	// Output:
 	// ann 2 @2
+}
+
+func ExampleRejection() {
+	type ports struct{ Refused topology.Rejection }
+	pay := func(balance int64, amount string, p *ports) int64 {
+		n, err := strconv.ParseInt(amount, 10, 64)
+		if err != nil {
+			p.Refused.Reject(err)
+			return 0 // it does not count
+		}
+		return balance + n
+	}
+	b := topology.New("example")
+	p := topology.NewProcessor(Words.Stream(b), "balances", pay, topology.OnError(topology.Skip))
+	p.State().To(Counts)
+
+	d := play(b, "words@1 ann 30", "words@2 ann thirty", "words@3 ann 12")
+	show(d, Counts)
+	fmt.Println(d.Dropped("balances", topology.Rejected), "rejected")
+	// Output:
+	// ann 30 @1
+	// ann 42 @3
+	// 1 rejected
 }

@@ -75,6 +75,43 @@ func TestNothingOfAFailedRecordIsLeft(t *testing.T) {
 	}, b)
 }
 
+// A step that emits nothing rejects by a port of its own, beside others.
+func TestRejection(t *testing.T) {
+	type ports struct {
+		Row     topology.Row[string]
+		Refused topology.Rejection
+	}
+	b := topology.New("refused")
+	in := polIn.Stream(b, topology.OnError(topology.DeadLetter))
+	p := topology.NewProcessor(in, "keep", func(n int64, v string, p *ports) int64 {
+		if p.Refused.Rejected() != nil {
+			panic("that of the record before")
+		}
+		if row, ok := p.Row.Get(); ok && row == v {
+			p.Refused.Reject(nil)
+		}
+		return n + 1
+	})
+	topology.Read(p, &p.Ports.Row, Rows.Table(b))
+	p.State().To(polCount)
+	topologytest.EveryWay(t, func(d *topologytest.Driver) {
+		topologytest.Topic(d, Rows).Send("k", "bad")
+		in := topologytest.Topic(d, polIn)
+		in.Send("k", "a")
+		in.Send("k", "bad")
+		in.Send("k", "b")
+		topologytest.Topic(d, polCount).Want(1, 2)
+		if ls := d.DeadLetters("refused-dead-letter"); len(ls) != 1 || string(ls[0].Value) != "bad" || ls[0].Node != "keep" || ls[0].Reason != "rejected" {
+			t.Errorf("dead letters %+v", ls)
+		}
+	}, b)
+	var one ports // in a test of the step alone
+	one.Refused.Reject(errors.New("why"))
+	if err := one.Refused.Rejected(); err == nil || err.Error() != "why" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // everything is a topology in which a record has effects of all kinds, and fails, if its value
 // is bad, in front of branch `where` of them.
 func everything(where int) *topology.Builder {

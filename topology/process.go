@@ -41,8 +41,12 @@ func MomentOf[K comparable](key K, at Time, h ...Headers) Moment[K] {
 // Range is a port: rows of a table in the order of their keys.
 type Range[K comparable, V any] = core.Range[K, V]
 
+// Rejection is a port by which a step refuses the record in hand: see OnError. It is connected by
+// itself.
+type Rejection = core.Rejection
+
 // Processor is a Process with ports: a struct of the user whose fields are Out, Row, Range,
-// Rows, Moment, Timer and WallTimer.
+// Rows, Moment, Rejection, Timer and WallTimer.
 // A step gets it as *P; &Ports.Field names a port in the topology:
 //
 //	type Ports struct {
@@ -236,7 +240,7 @@ func (p Processor[K, S, P]) State() Table[K, S] {
 // find looks for the ports in the user's struct.
 func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, prefix string) {
 	if v.Kind() != reflect.Struct {
-		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range, Rows, Moment, Timer and WallTimer", v.Type())
+		b.wrong(hub, "its ports are %v: they must be a struct with fields of type Out, Row, Range, Rows, Moment, Rejection, Timer and WallTimer", v.Type())
 		return
 	}
 	for i := range v.NumField() {
@@ -252,6 +256,9 @@ func (ps *ports[K, P]) find(b *Builder, hub *node, v reflect.Value, path []int, 
 					b.wrong(hub, "port %s is a %v, but the processor's key is %s: make it a Moment[%s]", p.name, f.Type, typeFor[K](), typeFor[K]())
 				}
 				p.connect = func(_ *compiler, ps *core.Ports[K, P], at any) { core.AddMoment(ps, at.(*Moment[K])) }
+			}
+			if _, ok := port.(*Rejection); ok {
+				p.connect = func(_ *compiler, ps *core.Ports[K, P], at any) { core.AddRejection(ps, at.(*Rejection)) }
 			}
 			ps.fields = append(ps.fields, p)
 		case f.Type.Kind() == reflect.Struct:
