@@ -10,7 +10,7 @@ PEERS ?=
 CHAOS ?= 300
 
 .DEFAULT_GOAL := build
-.PHONY: build test race fuzz lint fmt kafka test-kafka chaos bench bench-compare bench-save bench-peers demo pictures ci clean
+.PHONY: build test race fuzz mutate lint fmt kafka test-kafka chaos bench bench-compare bench-save bench-peers demo pictures ci clean
 
 build: ## compile everything; the binary goes to ./processor
 	$(GO) build ./...
@@ -24,6 +24,9 @@ race: ## with the race detector (needs a C compiler)
 
 fuzz: ## every fuzz target for a while
 	.ci/run fuzz
+
+mutate: ## break the rules of core one by one: which test notices?
+	$(GO) run ./internal/mutate
 
 lint: ## gofmt, go vet, golangci-lint
 	.ci/run gofmt vet lint

@@ -16,10 +16,16 @@ func TestMurmur2(t *testing.T) {
 			t.Errorf("murmur2(%q) = %d, want %d", key, got, want)
 		}
 	}
-	if got := HashPartition([]byte("21"), 10); got != (-973932308&0x7fffffff)%10 {
-		t.Errorf("partition of a negative hash: %d", got)
-	}
 	if n := testing.AllocsPerRun(100, func() { HashPartition([]byte("a-little-bit-long-string"), 7) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A hash below 0 loses its sign: it is not taken for 0, nor turned over.
+func TestHashPartition(t *testing.T) {
+	for key, want := range map[string]int32{"21": (-973932308 & 0x7fffffff) % 7, "foobar": (-790332482 & 0x7fffffff) % 7, "abc": 479470107 % 7} {
+		if got := HashPartition([]byte(key), 7); got != want {
+			t.Errorf("%s: %d, want %d", key, got, want)
+		}
 	}
 }

@@ -195,31 +195,54 @@ func TestJoinForeignMovesAndChanges(t *testing.T) {
 	send := func(topic, key, value string) {
 		r.topics[topic] = append(r.topics[topic], core.RawRecord{Key: []byte(key), Value: []byte(value), Time: 1, Offset: core.Offset(len(r.topics[topic]))})
 	}
-	rest := func() {
-		for did := true; did; {
-			did = false
-			for i := range r.tasks {
-				for j, src := range r.tasks[i].sub.Sources {
-					if r.tasks[i].next[j] < len(r.topics[src.TopicName("races")]) {
-						r.step(t, raceSource{i, j}, 100)
-						did = true
-					}
-				}
-			}
-		}
-	}
 	send("rows-b", "x", "r")
 	send("rows-a", "k", "x1")
-	rest()
+	r.rest(t)
 	send("rows-a", "k", "y1")
 	send("rows-a", "k", "y2")
-	rest()
+	r.rest(t)
 	var got []string
 	for _, rec := range r.topics["out"] {
 		got = append(got, string(rec.Value))
 	}
 	if !slices.Equal(got, []string{"x1+r", ""}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A row is deleted, put again and deleted again before any answer: the result goes with the answer
+// to the last deletion.
+func TestJoinForeignDeletedAgain(t *testing.T) {
+	b := topology.New("races")
+	topology.JoinForeign(RowsA.Table(b), RowsB.Table(b), "inner", first, plus).To(Out)
+	plan, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRace(plan)
+	send := func(topic, value string, at core.Time) {
+		rec := core.RawRecord{Key: []byte("k"), Time: at, Offset: core.Offset(len(r.topics[topic]))}
+		if rec.Value = []byte(value); value == "" {
+			rec.Value = nil
+		}
+		if topic == "rows-b" {
+			rec.Key = []byte("x")
+		}
+		r.topics[topic] = append(r.topics[topic], rec)
+	}
+	send("rows-b", "r", 1)
+	send("rows-a", "x1", 2)
+	r.rest(t)
+	send("rows-a", "", 5)
+	send("rows-a", "x2", 6)
+	send("rows-a", "", 7)
+	r.rest(t)
+	var got []string
+	for _, rec := range r.topics["out"] {
+		got = append(got, fmt.Sprintf("%s@%d", rec.Value, rec.Time))
+	}
+	if want := []string{"x1+r@2", "@7"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -236,6 +259,21 @@ type raceTask struct {
 }
 
 type raceSource struct{ task, source int }
+
+// rest lets all tasks take all that there is.
+func (r *race) rest(t *testing.T) {
+	for did := true; did; {
+		did = false
+		for i := range r.tasks {
+			for j, src := range r.tasks[i].sub.Sources {
+				if r.tasks[i].next[j] < len(r.topics[src.TopicName("races")]) {
+					r.step(t, raceSource{i, j}, 100)
+					did = true
+				}
+			}
+		}
+	}
+}
 
 // blank is a view of no rows: tasks keep all of theirs.
 type blank struct{}

@@ -98,6 +98,22 @@ func TestKeyBy(t *testing.T) {
 
 // A rekeyed branch that is merged with a plain one goes through a topic, the plain one
 // does not.
+// A key that a branch makes is that branch's: beside it the record still has none.
+func TestKeyByBesideNull(t *testing.T) {
+	b := topology.New("branches")
+	words := Words.Stream(b)
+	topology.KeyBy(words, "by-first", first).To(Out)
+	words.To(Out2)
+	topologytest.EveryWay(t, func(d *driver) {
+		open(d, Words).SendRaw(nil, []byte("a"))
+		open(d, Out).Want("a")
+		raw := topologytest.Topic(d, topology.NewTopic(Out2.Name(), codec.Optional(codec.String), codec.String)).Records()
+		if len(raw) != 1 || raw[0].Key.OK {
+			t.Errorf("got %v, want one with no key", raw)
+		}
+	}, b)
+}
+
 func TestMergeOfRekeyed(t *testing.T) {
 	b := topology.New("merged")
 	merged := Others.Stream(b).Merge(topology.KeyBy(Words.Stream(b), "by-first", first))

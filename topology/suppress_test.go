@@ -213,3 +213,20 @@ func TestSuppressIsAsTheModel(t *testing.T) {
 		}
 	})
 }
+
+// What goes on tells the row that went on before as the old one, as if nothing had come in between.
+func TestSuppressTellsWhatWentOn(t *testing.T) {
+	b := topology.New("suppressed")
+	held := topology.Suppress(held1.Table(b), "held", topology.UntilTimeLimit(10*time.Millisecond))
+	topology.Map(topology.Changes(held), func(c topology.Change[string]) string { return c.Old.Or("-") + ">" + c.New.Or("-") }).To(held2)
+	topologytest.EveryWay(t, func(d *topologytest.Driver) {
+		in, out := topologytest.Topic(d, held1), topologytest.Topic(d, held2)
+		in.SendAt(0, "a", "1")
+		in.SendAt(1, "a", "2")
+		in.SendAt(20, "a", "3")
+		in.SendAt(21, "a", "4")
+		in.SendAt(22, "a", "5")
+		in.SendAt(40, "b", "1")
+		out.Want("->3", "3>5")
+	}, b)
+}

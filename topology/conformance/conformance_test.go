@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -118,6 +119,9 @@ func TestConformance(t *testing.T) {
 			case err != nil:
 				failed++
 				t.Errorf("%s: %v", c.ID, err)
+				if f := flag.Lookup("test.failfast"); f != nil && f.Value.String() == "true" {
+					t.FailNow() // one is enough
+				}
 			case rule != "":
 				differ++
 				if !c.quirk() {
