@@ -20,7 +20,8 @@ type Position map[Partition]core.Offset
 // waited for. It ends with ctx's error when ctx ends.
 //
 // It asks the group's committed offsets and the ends of topics, nothing else, so it needs
-// no member of the group and may run in any process. Where sub-topologies feed each other
+// no member of the group and may run in any process. Package shell/view has the rows of an output
+// topic, to be read behind an Await. Where sub-topologies feed each other
 // in a circle, it waits for one time around.
 func Await(ctx context.Context, b Broker, plan *topology.Plan, app string, pos Position) error {
 	await := Position{}
@@ -83,6 +84,13 @@ func awaitCommitted(ctx context.Context, b Broker, group string, ps []Partition,
 	}
 }
 
+// Ends is how far topics are written now: the position behind all that they have. After an
+// Await of one topology, the ends of its output topics are what to await in the next one.
+func Ends(ctx context.Context, b Broker, topics ...string) (Position, error) {
+	ends := Position{}
+	return ends, addEnds(ctx, b, topics, ends)
+}
+
 // addEnds adds the ends of topics as they are now.
 func addEnds(ctx context.Context, b Broker, names []string, await Position) error {
 	if len(names) == 0 {
@@ -90,7 +98,7 @@ func addEnds(ctx context.Context, b Broker, names []string, await Position) erro
 	}
 	topics, err := b.Topics(ctx, names...)
 	if err != nil {
-		return fmt.Errorf("shell: await: %w", err)
+		return fmt.Errorf("shell: ends of topics: %w", err)
 	}
 	var ps []Partition
 	for _, t := range topics {
@@ -100,7 +108,7 @@ func addEnds(ctx context.Context, b Broker, names []string, await Position) erro
 	}
 	ends, err := b.Bounds(ctx, ps)
 	if err != nil {
-		return fmt.Errorf("shell: await: %w", err)
+		return fmt.Errorf("shell: ends of topics: %w", err)
 	}
 	for p, e := range ends {
 		await[p] = e.End

@@ -2,6 +2,8 @@ package cqrs
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/seed-81380e12/limpet/topology"
@@ -65,8 +67,12 @@ func Products() *topology.Builder {
 // Query asks, and changes nothing. A query of A is answered with an A.
 type Query[R, A any] interface{ Answer(View[R]) A }
 
-// View is a read model as somebody has it in memory: the latest row of each key of its topic.
-type View[R any] map[string]R
+// View is a read model as somebody has it in memory, the latest row of each key of its topic: a
+// View of package shell/view is one.
+type View[R any] interface {
+	Get(key string) (R, bool)
+	All() iter.Seq2[string, R]
+}
 
 // The queries.
 type (
@@ -75,16 +81,17 @@ type (
 )
 
 // Answer is the customer's summary.
-func (q SummaryOf) Answer(v View[Summary]) Summary { return v[q.CustomerID] }
+func (q SummaryOf) Answer(v View[Summary]) Summary {
+	s, _ := v.Get(q.CustomerID)
+	return s
+}
 
 // Answer is the products that have sold most, the best first.
 func (q BestSellers) Answer(v View[Total]) []string {
-	var names []string
-	for name := range v {
-		names = append(names, name)
-	}
+	totals := maps.Collect(v.All())
+	names := slices.Collect(maps.Keys(totals))
 	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(v[b].Sold, v[a].Sold), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(totals[b].Sold, totals[a].Sold), cmp.Compare(a, b))
 	})
 	return names[:min(q.N, len(names))]
 }

@@ -2,6 +2,8 @@ package cqrs
 
 import (
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 	"testing"
 
@@ -80,8 +82,14 @@ func TestReadYourWrites(t *testing.T) {
 	}
 }
 
+// rows are a View for tests.
+type rows[R any] map[string]R
+
+func (v rows[R]) Get(key string) (R, bool)  { r, ok := v[key]; return r, ok }
+func (v rows[R]) All() iter.Seq2[string, R] { return maps.All(v) }
+
 func viewOf[R any](h *topologytest.TopicHandle[string, R]) View[R] {
-	v := View[R]{}
+	v := rows[R]{}
 	for _, r := range h.Records() {
 		v[r.Key] = r.Value
 	}
