@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/seed-81380e12/limpet/internal/demo"
 	"github.com/seed-81380e12/limpet/shell/cli"
 )
 
@@ -199,6 +201,28 @@ func TestSignals(t *testing.T) {
 		t.Errorf("two signals: %v\n%s", cmd.ProcessState, log)
 	}
 }
+
+// An audit that misses a record ends its demo with 1, each of them.
+func TestAuditsMissARecord(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs for seconds")
+	}
+	t.Parallel()
+	for _, d := range program().Demos {
+		t.Run(d.Name, func(t *testing.T) {
+			var o, e bytes.Buffer
+			args := []string{"demo", d.Name, "--for", "500ms", "--rate", "100"}
+			code := program().Run(demo.Losing(t.Context()), args, cli.IO{In: strings.NewReader(""), Out: &o, Err: &e})
+			lines := strings.Split(strings.TrimSpace(o.String()), "\n")
+			if code != 1 || !faults.MatchString(lines[len(lines)-1]) || !strings.Contains(e.String(), demo.ErrAudit.Error()) {
+				t.Errorf("got %d: %s\n%s", code, lines[len(lines)-1], e.String())
+			}
+		})
+	}
+}
+
+// faults is a line of an audit that has counted something that must not be.
+var faults = regexp.MustCompile(` (missing|diverged|mails_wrong)=[1-9]`)
 
 // TestAuditIsComputed spoils the log between two runs of the demo.
 func TestAuditIsComputed(t *testing.T) {

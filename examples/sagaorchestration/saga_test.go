@@ -62,7 +62,7 @@ func TestShipped(t *testing.T) {
 		topologytest.Topic(d, Orders).Send("o1", book)
 		topologytest.Topic(d, Outcomes).Want(Outcome{OrderID: "o1", Shipped: true})
 		topologytest.Topic(d, Invoices).Want("Invoice of order o1")
-		topologytest.Topic(d, Mails).Want("Order o1 is on its way.")
+		topologytest.Topic(d, Mails).Want("Order o1 is paid.", "Order o1 is on its way.")
 	}, services()...)
 }
 
@@ -93,6 +93,20 @@ func TestTimeout(t *testing.T) {
 	outcomes.Want(Outcome{"o1", false, "no answer in time"})
 	topologytest.Table[string, Shelf](d, "shelves").Want(map[string]Shelf{"book": {}})
 	topologytest.Table[string, Account](d, "accounts").Want(map[string]Account{"o1": {true, true}})
+}
+
+// A payment that is told twice, since the orchestrator asked twice, has one invoice and one mail.
+func TestPaidOnce(t *testing.T) {
+	d := topologytest.New(t, services()...)
+	d.Pause("payment")
+	topologytest.Topic(d, Orders).Send("o1", book)
+	d.Advance(patience)
+	d.Resume("payment")
+	if paid := topologytest.Topic(d, PaymentEvents).Values(); len(paid) != 2 {
+		t.Fatalf("told %d times: %v", len(paid), paid)
+	}
+	topologytest.Topic(d, Invoices).Want("Invoice of order o1")
+	topologytest.Topic(d, Mails).Want("Order o1 is paid.", "Order o1 is on its way.")
 }
 
 // Whatever is slow, fails or crashes, and in whichever order: each order is all done or all

@@ -2,6 +2,7 @@ package sagaorchestration
 
 import (
 	"slices"
+	"time"
 
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -162,12 +163,14 @@ func Shipping() *topology.Builder {
 	return b
 }
 
-// Billing listens to payments and outcomes; nobody knows of it.
+// Billing listens to payments and outcomes; nobody knows of it. A payment that is told again,
+// since the orchestrator asked again, is one payment.
 func Billing() *topology.Builder {
 	b := topology.New("billing", envelope.Headers())
-	paid := topology.OfType[Paid](PaymentEvents.Stream(b))
+	paid := topology.Deduplicate(topology.OfType[Paid](PaymentEvents.Stream(b)), "once", Paid.payment, 24*time.Hour)
 	topology.Map(paid, func(p Paid) string { return "Invoice of order " + p.OrderID }).To(Invoices)
-	topology.Map(Outcomes.Stream(b), Write).To(Mails)
+	thanks := topology.Map(paid, func(p Paid) string { return "Order " + p.OrderID + " is paid." })
+	thanks.Merge(topology.Map(Outcomes.Stream(b), Write)).To(Mails)
 	return b
 }
 

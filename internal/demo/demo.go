@@ -91,8 +91,8 @@ func (s Spec) run(ctx context.Context, o cli.DemoOptions) (err error) {
 	began := time.Now()
 	builders, late := s.Topologies(), 0
 	if s.Late != nil {
-		builders = append(builders, s.Late()...)
-		late = len(s.Late())
+		after := s.Late()
+		builders, late = append(builders, after...), len(after)
 	}
 	var plans []*topology.Plan
 	for _, b := range builders {
@@ -142,11 +142,11 @@ func (s *show) perform(ctx context.Context) (err error) {
 	if err := feeder.Prepare(ctx); err != nil {
 		return err
 	}
-	watching, unwatch := context.WithCancel(background)
-	defer unwatch()
-	if err := s.tail.follow(watching, s.broker, s.Output); err != nil {
+	unfollow, err := s.tail.follow(background, s.broker, s.Output)
+	if err != nil {
 		return err
 	}
+	defer unfollow()
 	s.introduce()
 	if s.worker, err = s.start(); err != nil {
 		return err
@@ -257,7 +257,11 @@ func (s *show) sum(topic string) (n int64) {
 // audit closes the demo: one line, and what is behind it if it is not all zero.
 func (s *show) audit(ctx context.Context) error {
 	s.view.say("Reading everything back ...")
-	r, err := s.Audit(ctx, s.broker)
+	var log Log = s.broker
+	if ctx.Value(losing{}) != nil {
+		log = &lossy{Log: log, topic: s.Output}
+	}
+	r, err := s.Audit(ctx, log)
 	if err != nil {
 		return err
 	}

@@ -74,3 +74,18 @@ func Send[K comparable, V any](f *Feed, t topology.Topic[K, V], k K, v V) error 
 	f.Send(r)
 	return nil
 }
+
+// Reading is a Read for InOrder.
+func Reading[K comparable, V any](ctx context.Context, log Log, t topology.Topic[K, V], each func(Record[K, V])) func() error {
+	return func() error { return Read(ctx, log, t, each) }
+}
+
+// InOrder calls fs until one fails.
+func InOrder(fs ...func() error) error {
+	for _, f := range fs {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -18,8 +18,9 @@ type tail struct {
 	came      chan *kgo.Record // gets the first one
 }
 
-// follow takes records until ctx ends.
-func (t *tail) follow(ctx context.Context, b *broker, topic string) error {
+// follow takes records until end is called, which returns when nothing of it is left: before
+// the broker goes.
+func (t *tail) follow(ctx context.Context, b *broker, topic string) (end func(), err error) {
 	from := map[int32]kgo.Offset{}
 	for p, end := range b.ends(topic) {
 		from[int32(p)] = kgo.NewOffset().At(end)
@@ -27,9 +28,12 @@ func (t *tail) follow(ctx context.Context, b *broker, topic string) error {
 	c, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer c.Close()
 		for {
 			fetches := c.PollFetches(ctx)
@@ -39,7 +43,7 @@ func (t *tail) follow(ctx context.Context, b *broker, topic string) error {
 			t.take(time.Now(), fetches.Records())
 		}
 	}()
-	return nil
+	return func() { cancel(); <-ended }, nil
 }
 
 func (t *tail) take(now time.Time, rs []*kgo.Record) {

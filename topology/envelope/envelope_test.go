@@ -72,6 +72,47 @@ func TestFlow(t *testing.T) {
 	}
 }
 
+type reminders struct {
+	Mails topology.Out[mail]
+	Soon  topology.Timer
+	Late  topology.WallTimer
+}
+
+// What comes of an alarm belongs to the conversation of the record that set it, and was caused
+// by it: with no code of the user, by the event's time and by the clock.
+func TestTimers(t *testing.T) {
+	b := topology.New("remind", envelope.Headers())
+	p := topology.NewProcessor(checked.Stream(b), "reminders", func(_ string, o placed, p *reminders) string {
+		p.Soon.In(time.Minute)
+		p.Late.In(time.Hour)
+		return o.CustomerID
+	})
+	p.OnTimer(&p.Ports.Soon, func(c string, p *reminders) string { p.Mails.Emit(mail{"soon " + c}); return c })
+	p.OnTimer(&p.Ports.Late, func(c string, p *reminders) string { p.Mails.Emit(mail{"late " + c}); return c })
+	topology.Output(p, &p.Ports.Mails).To(mails)
+	check, _ := services()
+
+	topologytest.EveryWay(t, func(d *topologytest.Driver) {
+		topologytest.Topic(d, orders).Send("o1", placed{"o1", "c1"})
+		cause := envelope.Of(topologytest.Topic(d, checked).Records()[0].Headers)
+		d.Elapse(time.Minute)
+		d.Crash()
+		d.Advance(time.Hour)
+		rs := topologytest.Topic(d, mails).Records()
+		if len(rs) != 2 || rs[0].Value != (mail{"soon c1"}) || rs[1].Value != (mail{"late c1"}) {
+			d.T().Fatalf("got %v", rs)
+		}
+		seen := map[string]bool{cause.ID: true}
+		for _, r := range rs {
+			m := envelope.Of(r.Headers)
+			if m.CorrelationID != cause.CorrelationID || m.CausationID != cause.ID || m.Producer != "remind" || m.Time != r.Time || seen[m.ID] {
+				d.T().Errorf("%v: %+v, of %+v", r.Value, m, cause)
+			}
+			seen[m.ID] = true
+		}
+	}, check, b)
+}
+
 // Ids are the same, however often records are run again.
 func TestReplay(t *testing.T) {
 	ids := func(crash bool) (ids []string) {

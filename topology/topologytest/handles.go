@@ -136,6 +136,16 @@ func (h *TopicHandle[K, V]) Values() []V {
 	return vs
 }
 
+// ByKey is what topologies wrote since the last read, by key, each in order.
+func (h *TopicHandle[K, V]) ByKey() map[K][]V {
+	h.d.t.Helper()
+	m := map[K][]V{}
+	for _, r := range h.Records() {
+		m[r.Key] = append(m[r.Key], r.Value)
+	}
+	return m
+}
+
 // Want fails the test unless topologies wrote exactly these values since the last read, in
 // this order; where there are several partitions, in this order for each key. Keys and times
 // are not looked at: see WantRecords.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -28,9 +27,11 @@ func Demo() cli.Demo {
 			{Name: es.Balances.Name(), Config: map[string]string{"cleanup.policy": "compact"}},
 		},
 		Input: es.Commands.Name(), Output: es.Events.Name(),
-		NewFeeder: func(f *demo.Feed) demo.Feeder { return &feeder{feed: f, rng: rand.New(rand.NewPCG(1, 1))} },
-		Show:      show,
-		Audit:     audit,
+		NewFeeder: func(f *demo.Feed) demo.Feeder {
+			return demo.Sending(f, 1, func(rng *rand.Rand, _ string) error { return send(f, rng) })
+		},
+		Show:  show,
+		Audit: audit,
 	})
 }
 
@@ -45,24 +46,9 @@ func show(r *kgo.Record) string {
 	return fmt.Sprintf("%s: %T%+v", e.Key, e.Value, e.Value)
 }
 
-// feeder sends commands with no knowledge of what became of earlier ones.
-type feeder struct {
-	feed *demo.Feed
-	rng  *rand.Rand
-	err  error
-}
-
-func (f *feeder) Prepare(context.Context) error { return nil }
-
-func (f *feeder) Run(ctx context.Context) error {
-	return f.feed.Pace(ctx, f.send, func(time.Duration) error { return f.err })
-}
-
-func (f *feeder) send() {
-	account := fmt.Sprintf("account-%04d", f.rng.IntN(1000))
-	if err := demo.Send(f.feed, es.Commands, account, command(f.rng)); err != nil {
-		f.err = err
-	}
+// send sends a command with no knowledge of what became of earlier ones.
+func send(f *demo.Feed, rng *rand.Rand) error {
+	return demo.Send(f, es.Commands, fmt.Sprintf("account-%04d", rng.IntN(1000)), command(rng))
 }
 
 func command(rng *rand.Rand) es.Command {

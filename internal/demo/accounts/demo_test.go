@@ -20,7 +20,7 @@ func TestAudit(t *testing.T) {
 		in.Send(account, c)
 		commands[account] = append(commands[account], c)
 	}
-	events, rejections, balances := byKey(topologytest.Topic(d, es.Events)), byKey(topologytest.Topic(d, es.Rejections)), byKey(topologytest.Topic(d, es.Balances))
+	events, rejections, balances := topologytest.Topic(d, es.Events).ByKey(), topologytest.Topic(d, es.Rejections).ByKey(), topologytest.Topic(d, es.Balances).ByKey()
 	check := func() *demo.Report { return judge(commands, events, rejections, balances) }
 	if r := check(); !r.Clean() {
 		t.Fatal(r, r.Examples)
@@ -42,12 +42,4 @@ func TestAudit(t *testing.T) {
 	if r := check(); r.Clean() {
 		t.Error("a missing balance was not found")
 	}
-}
-
-func byKey[V any](h *topologytest.TopicHandle[string, V]) map[string][]V {
-	m := map[string][]V{}
-	for _, r := range h.Records() {
-		m[r.Key] = append(m[r.Key], r.Value)
-	}
-	return m
 }

@@ -33,7 +33,7 @@ func TestAudit(t *testing.T) {
 		in.SendAt(at, p.Account, p)
 		payments = append(payments, sent{p, 0, time.UnixMilli(int64(at))})
 	}
-	bookings, repeats := byKey(topologytest.Topic(d, idempotent.Bookings)), byKey(topologytest.Topic(d, idempotent.Repeats))
+	bookings, repeats := topologytest.Topic(d, idempotent.Bookings).ByKey(), topologytest.Topic(d, idempotent.Repeats).ByKey()
 	check := func() *demo.Report { return judge(payments, bookings, repeats) }
 	if r := check(); !r.Clean() || len(repeats) == 0 {
 		t.Fatal(r, r.Examples)
@@ -55,12 +55,4 @@ func TestAudit(t *testing.T) {
 	if check().Clean() {
 		t.Error("a repeat that was not seen was not found")
 	}
-}
-
-func byKey[V any](h *topologytest.TopicHandle[string, V]) map[string][]V {
-	m := map[string][]V{}
-	for _, r := range h.Records() {
-		m[r.Key] = append(m[r.Key], r.Value)
-	}
-	return m
 }

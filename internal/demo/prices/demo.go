@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -28,9 +27,13 @@ func Demo() cli.Demo {
 			{Name: rr.Outcomes.Name()},
 		},
 		Input: rr.Questions.Name(), Output: rr.Outcomes.Name(),
-		NewFeeder: func(f *demo.Feed) demo.Feeder { return &feeder{feed: f, rng: rand.New(rand.NewPCG(1, 4))} },
-		Show:      show,
-		Audit:     audit,
+		NewFeeder: func(f *demo.Feed) demo.Feeder {
+			return demo.Sending(f, 4, func(rng *rand.Rand, _ string) error {
+				return demo.Send(f, rr.Questions, fmt.Sprint(rng.IntN(1000)), rr.Request{Product: strings.Repeat("x", 1+rng.IntN(30))})
+			})
+		},
+		Show:  show,
+		Audit: audit,
 	})
 }
 
@@ -43,25 +46,6 @@ func show(r *kgo.Record) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%s: a %s is %d cents", o.Key, o.Value.Product, o.Value.Cents)
-}
-
-type feeder struct {
-	feed *demo.Feed
-	rng  *rand.Rand
-	err  error
-}
-
-func (f *feeder) Prepare(context.Context) error { return nil }
-
-func (f *feeder) Run(ctx context.Context) error {
-	return f.feed.Pace(ctx, f.send, func(time.Duration) error { return f.err })
-}
-
-func (f *feeder) send() {
-	product := strings.Repeat("x", 1+f.rng.IntN(30))
-	if err := demo.Send(f.feed, rr.Questions, fmt.Sprint(f.rng.IntN(1000)), rr.Request{Product: product}); err != nil {
-		f.err = err
-	}
 }
 
 // audit wants one outcome for each question, with the service's answer, found by the

@@ -70,29 +70,18 @@ type books struct {
 
 func audit(ctx context.Context, log demo.Log) (*demo.Report, error) {
 	b := books{versions: map[string][]version{}, requests: map[string]asked{}, changes: map[string]int{}, asks: map[string]int{}}
-	read := func(err error, f func() error) error {
-		if err != nil {
-			return err
-		}
-		return f()
+	quotes := func(i int, t topology.Topic[string, quoting.Quote]) func() error {
+		return demo.Reading(ctx, log, t, func(r demo.Record[string, quoting.Quote]) { b.quotes[i] = append(b.quotes[i], r.Value) })
 	}
-	err := demo.Read(ctx, log, quoting.Risks, func(r demo.Record[string, quoting.Risk]) {
-		b.versions[r.Key] = append(b.versions[r.Key], version{r.Value, r.Time})
-	})
-	err = read(err, func() error {
-		return demo.Read(ctx, log, quoting.Requests, func(r demo.Record[string, quoting.Request]) { b.requests[r.Key] = asked{r.Value, r.Time} })
-	})
-	err = read(err, func() error {
-		return demo.Read(ctx, log, quoting.Changes, func(r demo.Record[string, quoting.Changed]) { b.changes[r.Key]++ })
-	})
-	err = read(err, func() error {
-		return demo.Read(ctx, log, quoting.Asks, func(r demo.Record[string, quoting.Ask]) { b.asks[r.Key]++ })
-	})
-	for i, t := range []topology.Topic[string, quoting.Quote]{quoting.QuotesByNotification, quoting.QuotesByStateTransfer} {
-		err = read(err, func() error {
-			return demo.Read(ctx, log, t, func(r demo.Record[string, quoting.Quote]) { b.quotes[i] = append(b.quotes[i], r.Value) })
-		})
-	}
+	err := demo.InOrder(
+		demo.Reading(ctx, log, quoting.Risks, func(r demo.Record[string, quoting.Risk]) {
+			b.versions[r.Key] = append(b.versions[r.Key], version{r.Value, r.Time})
+		}),
+		demo.Reading(ctx, log, quoting.Requests, func(r demo.Record[string, quoting.Request]) { b.requests[r.Key] = asked{r.Value, r.Time} }),
+		demo.Reading(ctx, log, quoting.Changes, func(r demo.Record[string, quoting.Changed]) { b.changes[r.Key]++ }),
+		demo.Reading(ctx, log, quoting.Asks, func(r demo.Record[string, quoting.Ask]) { b.asks[r.Key]++ }),
+		quotes(0, quoting.QuotesByNotification), quotes(1, quoting.QuotesByStateTransfer),
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func TestAudit(t *testing.T) {
 	}
 	send(301, start+core.Time(20*300+1000))
 	send(302, start+core.Time(20*300+1000))
-	ordered, gaps := byKey(topologytest.Topic(d, reorder.Ordered)), byKey(topologytest.Topic(d, reorder.Gaps))
+	ordered, gaps := topologytest.Topic(d, reorder.Ordered).ByKey(), topologytest.Topic(d, reorder.Gaps).ByKey()
 	check := func() *demo.Report { return judge(readings, ordered, gaps) }
 	if r := check(); !r.Clean() || len(gaps["s"]) == 0 {
 		t.Fatal(r, r.Examples)
@@ -61,12 +61,4 @@ func TestAudit(t *testing.T) {
 	if check().Clean() {
 		t.Error("a gap that was not told was not found")
 	}
-}
-
-func byKey[V any](h *topologytest.TopicHandle[string, V]) map[string][]V {
-	m := map[string][]V{}
-	for _, r := range h.Records() {
-		m[r.Key] = append(m[r.Key], r.Value)
-	}
-	return m
 }

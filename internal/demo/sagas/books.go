@@ -1,40 +1,17 @@
 package sagas
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
-	"time"
+	"strings"
 
 	"github.com/seed-81380e12/limpet/internal/demo"
 	"github.com/seed-81380e12/limpet/topology"
 )
 
-// feeder places orders.
-type feeder[V any] struct {
-	feed  *demo.Feed
-	topic topology.Topic[string, V]
-	order func(id string, rng *rand.Rand) V
-	rng   *rand.Rand
-	run   int64 // part of the orders' ids
-	n     int
-	err   error
-}
-
-func newFeeder[V any](f *demo.Feed, t topology.Topic[string, V], order func(string, *rand.Rand) V) *feeder[V] {
-	return &feeder[V]{feed: f, topic: t, order: order, rng: rand.New(rand.NewPCG(1, 6)), run: time.Now().UnixMilli()}
-}
-
-func (f *feeder[V]) Prepare(context.Context) error { return nil }
-
-func (f *feeder[V]) Run(ctx context.Context) error {
-	return f.feed.Pace(ctx, func() {
-		id := fmt.Sprintf("%d-%07d", f.run, f.n)
-		f.n++
-		if err := demo.Send(f.feed, f.topic, id, f.order(id, f.rng)); err != nil {
-			f.err = err
-		}
-	}, func(time.Duration) error { return f.err })
+// newFeeder places orders.
+func newFeeder[V any](f *demo.Feed, t topology.Topic[string, V], order func(string, *rand.Rand) V) demo.Feeder {
+	return demo.Sending(f, 6, func(rng *rand.Rand, id string) error { return demo.Send(f, t, id, order(id, rng)) })
 }
 
 // story is what the topics say of one order.
@@ -44,6 +21,38 @@ type story struct {
 	paid, refunded         bool
 	shipped                bool
 	told                   bool // the customer, that it is on its way
+	// The mails to the customer, by what they say.
+	paidMails, shippedMails, cancelledMails int
+}
+
+// mail takes a mail down.
+func (s *story) mail(text string) {
+	switch {
+	case strings.HasSuffix(text, " is paid."):
+		s.paidMails++
+	case strings.HasSuffix(text, " is on its way."):
+		s.shippedMails++
+	default:
+		s.cancelledMails++
+	}
+}
+
+// mails says what is wrong with the mails, by what has happened: one of the payment, if there
+// was one, and one of the end.
+func (s *story) mails(shipped bool) string {
+	want := map[string][2]int{"payment": {s.paidMails, 0}, "shipment": {s.shippedMails, 0}, "cancellation": {s.cancelledMails, 1}}
+	if s.paid {
+		want["payment"] = [2]int{s.paidMails, 1}
+	}
+	if shipped {
+		want["shipment"], want["cancellation"] = [2]int{s.shippedMails, 1}, [2]int{s.cancelledMails, 0}
+	}
+	for what, n := range want {
+		if n[0] != n[1] {
+			return fmt.Sprintf("%d mails of the %s, not %d", n[0], what, n[1])
+		}
+	}
+	return ""
 }
 
 func (s *story) end(shipped bool) { s.ends, s.told = s.ends+1, shipped }
@@ -61,11 +70,13 @@ func (b books) of(id string) *story {
 }
 
 // judge wants each order to end once; with everything done and nothing undone, or with all
-// undone that was done; and as the customer was told. An invoice is written for each payment.
+// undone that was done; and as the customer was told. An invoice and a mail are written for each
+// payment, and a mail for each end.
 func (b books) judge() *demo.Report {
 	r := new(demo.Report)
 	orders, shipped, cancelled := r.Seen("orders"), r.Seen("shipped"), r.Seen("cancelled")
 	missing, duplicated, half, wrong := r.Fault("missing"), r.Fault("duplicated"), r.Fault("half_done"), r.Fault("wrong")
+	unmailed := r.Fault("mails_wrong")
 	for id, s := range b {
 		orders.N += int64(s.placed)
 		reserved, paid := s.reserved && !s.released, s.paid && !s.refunded
@@ -81,6 +92,8 @@ func (b books) judge() *demo.Report {
 			half.Found("%s: %+v", id, *s)
 		case all != s.told || s.paid != (s.invoices == 1):
 			wrong.Found("%s: %+v", id, *s)
+		case s.mails(all) != "":
+			unmailed.Found("%s: %s", id, s.mails(all))
 		case all:
 			shipped.N++
 		default:

@@ -44,13 +44,12 @@ func ChoreographyTopologies() []*topology.Builder {
 func auditChoreography(ctx context.Context, log demo.Log) (*demo.Report, error) {
 	b := books{}
 	hear := func(t topology.Topic[string, sc.Event]) func() error {
-		return func() error {
-			return demo.Read(ctx, log, t, func(r demo.Record[string, sc.Event]) { b.hear(r.Value) })
-		}
+		return demo.Reading(ctx, log, t, func(r demo.Record[string, sc.Event]) { b.hear(r.Value) })
 	}
-	err := firstOf(hear(sc.OrderEvents), hear(sc.InventoryEvents), hear(sc.PaymentEvents), hear(sc.ShippingEvents), func() error {
-		return demo.Read(ctx, log, sc.Invoices, func(r demo.Record[string, string]) { b.of(r.Key).invoices++ })
-	})
+	err := demo.InOrder(hear(sc.OrderEvents), hear(sc.InventoryEvents), hear(sc.PaymentEvents), hear(sc.ShippingEvents),
+		demo.Reading(ctx, log, sc.Invoices, func(r demo.Record[string, string]) { b.of(r.Key).invoices++ }),
+		demo.Reading(ctx, log, sc.Mails, func(r demo.Record[string, string]) { b.of(r.Key).mail(r.Value) }),
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -51,58 +51,37 @@ func OrchestrationTopologies() []*topology.Builder {
 
 func auditOrchestration(ctx context.Context, log demo.Log) (*demo.Report, error) {
 	b := books{}
-	err := firstOf(
-		func() error {
-			return demo.Read(ctx, log, so.Orders, func(r demo.Record[string, so.Order]) { b.of(r.Key).placed++ })
-		},
-		func() error {
-			return demo.Read(ctx, log, so.StockEvents, func(r demo.Record[string, so.StockEvent]) {
-				switch r.Value.(type) {
-				case so.Reserved:
-					b.of(r.Key).reserved = true
-				case so.Released:
-					b.of(r.Key).released = true
-				}
-			})
-		},
-		func() error {
-			return demo.Read(ctx, log, so.PaymentEvents, func(r demo.Record[string, so.PaymentEvent]) {
-				switch r.Value.(type) {
-				case so.Paid:
-					b.of(r.Key).paid = true
-				case so.Refunded:
-					b.of(r.Key).refunded = true
-				}
-			})
-		},
-		func() error {
-			return demo.Read(ctx, log, so.ShippingEvents, func(r demo.Record[string, so.ShippingEvent]) {
-				if _, ok := r.Value.(so.Sent); ok {
-					b.of(r.Key).shipped = true
-				}
-			})
-		},
-		func() error {
-			return demo.Read(ctx, log, so.Outcomes, func(r demo.Record[string, so.Outcome]) { b.of(r.Key).end(r.Value.Shipped) })
-		},
-		func() error {
-			return demo.Read(ctx, log, so.Invoices, func(r demo.Record[string, string]) { b.of(r.Key).invoices++ })
-		},
+	err := demo.InOrder(
+		demo.Reading(ctx, log, so.Orders, func(r demo.Record[string, so.Order]) { b.of(r.Key).placed++ }),
+		demo.Reading(ctx, log, so.StockEvents, func(r demo.Record[string, so.StockEvent]) {
+			switch r.Value.(type) {
+			case so.Reserved:
+				b.of(r.Key).reserved = true
+			case so.Released:
+				b.of(r.Key).released = true
+			}
+		}),
+		demo.Reading(ctx, log, so.PaymentEvents, func(r demo.Record[string, so.PaymentEvent]) {
+			switch r.Value.(type) {
+			case so.Paid:
+				b.of(r.Key).paid = true
+			case so.Refunded:
+				b.of(r.Key).refunded = true
+			}
+		}),
+		demo.Reading(ctx, log, so.ShippingEvents, func(r demo.Record[string, so.ShippingEvent]) {
+			if _, ok := r.Value.(so.Sent); ok {
+				b.of(r.Key).shipped = true
+			}
+		}),
+		demo.Reading(ctx, log, so.Outcomes, func(r demo.Record[string, so.Outcome]) { b.of(r.Key).end(r.Value.Shipped) }),
+		demo.Reading(ctx, log, so.Invoices, func(r demo.Record[string, string]) { b.of(r.Key).invoices++ }),
+		demo.Reading(ctx, log, so.Mails, func(r demo.Record[string, string]) { b.of(r.Key).mail(r.Value) }),
 	)
 	if err != nil {
 		return nil, err
 	}
 	return b.judge(), nil
-}
-
-// firstOf calls fs until one fails.
-func firstOf(fs ...func() error) error {
-	for _, f := range fs {
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func item(rng *rand.Rand, unshippable string) string {

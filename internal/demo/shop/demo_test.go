@@ -25,8 +25,8 @@ func TestAudit(t *testing.T) {
 		in.Send(id, c)
 		commands[id] = append(commands[id], c)
 	}
-	events, refusals := byKey(topologytest.Topic(d, cqrs.Events)), byKey(topologytest.Topic(d, cqrs.Refusals))
-	summaries, totals := byKey(topologytest.Topic(d, cqrs.Summaries)), byKey(topologytest.Topic(d, cqrs.Totals))
+	events, refusals := topologytest.Topic(d, cqrs.Events).ByKey(), topologytest.Topic(d, cqrs.Refusals).ByKey()
+	summaries, totals := topologytest.Topic(d, cqrs.Summaries).ByKey(), topologytest.Topic(d, cqrs.Totals).ByKey()
 	var asked tally
 	check := func() *demo.Report { return judge(commands, events, refusals, summaries, totals, &asked) }
 	if r := check(); !r.Clean() {
@@ -53,12 +53,4 @@ func TestAudit(t *testing.T) {
 		break
 	}
 	finds("a stale answer", func() { asked.staleWith.Add(1) }, func() { asked.staleWith.Add(-1) })
-}
-
-func byKey[V any](h *topologytest.TopicHandle[string, V]) map[string][]V {
-	m := map[string][]V{}
-	for _, r := range h.Records() {
-		m[r.Key] = append(m[r.Key], r.Value)
-	}
-	return m
 }

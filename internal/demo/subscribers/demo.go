@@ -31,7 +31,11 @@ func Demo() cli.Demo {
 		},
 		Input: pubsub.Orders.Name(), Output: pubsub.Mails.Name(),
 		NewFeeder: func(f *demo.Feed) demo.Feeder {
-			return &feeder{feed: f, rng: rand.New(rand.NewPCG(1, 5)), run: time.Now().UnixMilli()}
+			return demo.Sending(f, 5, func(rng *rand.Rand, id string) error {
+				return demo.Send(f, pubsub.Orders, id, pubsub.Order{
+					OrderID: id, CustomerID: fmt.Sprintf("customer-%02d", rng.IntN(50)), Product: fmt.Sprintf("product-%02d", rng.IntN(20)), Cents: rng.Int64N(10_000),
+				})
+			})
 		},
 		Show:  func(r *kgo.Record) string { return string(r.Value) },
 		Audit: audit,
@@ -42,29 +46,6 @@ func Demo() cli.Demo {
 func Topologies() []*topology.Builder {
 	think := func(pubsub.Order) { time.Sleep(100 * time.Microsecond) }
 	return []*topology.Builder{pubsub.Mailing(), pubsub.Inventory(), pubsub.Analytics(think), pubsub.Archiving()}
-}
-
-type feeder struct {
-	feed *demo.Feed
-	rng  *rand.Rand
-	run  int64 // part of the orders' ids
-	n    int
-	err  error
-}
-
-func (f *feeder) Prepare(context.Context) error { return nil }
-
-func (f *feeder) Run(ctx context.Context) error {
-	return f.feed.Pace(ctx, f.send, func(time.Duration) error { return f.err })
-}
-
-func (f *feeder) send() {
-	id := fmt.Sprintf("%d-%07d", f.run, f.n)
-	f.n++
-	o := pubsub.Order{OrderID: id, CustomerID: fmt.Sprintf("customer-%02d", f.rng.IntN(50)), Product: fmt.Sprintf("product-%02d", f.rng.IntN(20)), Cents: f.rng.Int64N(10_000)}
-	if err := demo.Send(f.feed, pubsub.Orders, id, o); err != nil {
-		f.err = err
-	}
 }
 
 // books are what the audit reads back.
