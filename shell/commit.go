@@ -90,10 +90,15 @@ func newCommitter(l *layout, b Broker, p Producer, g Group, atomic bool, warn fu
 		}
 		return bs
 	}
+	// A Producer takes each partition once: sub-topologies that write to one topic share its batches.
+	shared := map[string][]ProduceBatch{}
 	for _, sub := range l.subs {
 		var sb subBatches
 		for _, s := range sub.sinks {
-			sb.sinks = append(sb.sinks, batches(s.topic, s.partitions))
+			if shared[s.topic] == nil {
+				shared[s.topic] = batches(s.topic, s.partitions)
+			}
+			sb.sinks = append(sb.sinks, shared[s.topic])
 		}
 		for _, t := range sub.tables {
 			sb.logs = append(sb.logs, batches(t.topic, sub.partitions))

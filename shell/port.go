@@ -158,8 +158,8 @@ type Producer interface {
 	// Open makes the transactional id this producer's: whoever used it before is fenced,
 	// a transaction it left open is aborted. It must be called first.
 	Open(ctx context.Context) error
-	// Produce appends the batches and waits until they are acknowledged. It sets each
-	// batch's End. The memory is the caller's again when it returns.
+	// Produce appends the batches, of which each is of another partition, and waits until they
+	// are acknowledged. It sets each batch's End. The memory is the caller's again when it returns.
 	Produce(ctx context.Context, batches []*ProduceBatch) error
 	// SendOffsets adds the group's offsets to the transaction, as a member of g of the
 	// current generation. It checks that g still holds the partitions. An illegal

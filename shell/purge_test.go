@@ -26,11 +26,16 @@ type scriptProducer struct {
 	fail      error
 	committed map[Partition]core.Offset
 	pending   []GroupOffset
+	produced  []*ProduceBatch
 }
 
-func (p *scriptProducer) Open(context.Context) error                     { return nil }
-func (p *scriptProducer) Abort(context.Context) error                    { return nil }
-func (p *scriptProducer) Produce(context.Context, []*ProduceBatch) error { return nil }
+func (p *scriptProducer) Open(context.Context) error  { return nil }
+func (p *scriptProducer) Abort(context.Context) error { return nil }
+func (p *scriptProducer) Produce(_ context.Context, bs []*ProduceBatch) error {
+	p.produced = bs
+	return nil
+}
+
 func (p *scriptProducer) SendOffsets(_ context.Context, _ Group, os []GroupOffset) error {
 	if p.fail != nil {
 		return p.fail
@@ -74,5 +79,41 @@ func TestPurge(t *testing.T) {
 				t.Errorf("%v: records before %d are deleted, the group has committed %d only: %d records lost", rp, b.deleted[rp], p.committed[rp], b.deleted[rp]-p.committed[rp])
 			}
 		})
+	}
+}
+
+// Sub-topologies that write to one topic in one commit write one batch to a partition: a second
+// one would take the place of the first.
+func TestSharedSink(t *testing.T) {
+	var subs []*subLayout
+	for _, in := range []string{"in", "too"} {
+		subs = append(subs, &subLayout{partitions: 1, sources: []sourceLayout{{topicLayout{in, 1}, false, -1}}, sinks: []topicLayout{{"out", 2}, {"of " + in, 1}}})
+	}
+	p := &scriptProducer{committed: map[Partition]core.Offset{}}
+	c := newCommitter(&layout{app: "a", subs: subs}, &purgeBroker{}, p, nil, true, func(string, ...any) {})
+	for range 2 {
+		r := &request{began: time.Now()}
+		for sub := range int32(2) {
+			commit := &core.Commit{Task: core.TaskID{Sub: sub}, Next: []core.Offset{1}, Times: []core.Time{0, 0}}
+			for _, key := range []string{"a", "b", "c", "d"} {
+				commit.Outputs = append(commit.Outputs, core.Output{Key: []byte(key), Value: fmt.Append(nil, sub)})
+			}
+			commit.Outputs = append(commit.Outputs, core.Output{Sink: 1, Key: []byte("a")})
+			r.parts = append(r.parts, part{commit: commit})
+		}
+		if got := c.commit(t.Context(), r); got.outcome != committed {
+			t.Fatal(got.err)
+		}
+		records, seen := 0, map[Partition]bool{}
+		for _, b := range p.produced {
+			if seen[b.Partition] {
+				t.Errorf("%v twice", b.Partition)
+			}
+			seen[b.Partition] = true
+			records += len(b.Records)
+		}
+		if records != 10 {
+			t.Errorf("%d records, want 10", records)
+		}
 	}
 }
