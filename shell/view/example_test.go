@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,9 +20,6 @@ func Example() {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "words", "counts"))
 	check(err)
 	defer cluster.Close()
-	dir, err := os.MkdirTemp("", "view")
-	check(err)
-	defer os.RemoveAll(dir)
 
 	ctx, stop := context.WithCancel(context.Background())
 	broker, err := kafka.Open(ctx, kafka.Config{Brokers: cluster.ListenAddrs()})
@@ -33,7 +29,7 @@ func Example() {
 	check(err)
 	ended := make(chan error)
 	go func() {
-		ended <- shell.Run(ctx, plan, shell.Config{Broker: broker, StateDir: dir, Logger: slog.New(slog.DiscardHandler)})
+		ended <- shell.Run(ctx, plan, shell.Config{Broker: broker, Logger: slog.New(slog.DiscardHandler)})
 	}()
 
 	counted, err := view.Open(ctx, broker, counts)
