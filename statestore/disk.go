@@ -25,6 +25,9 @@ import (
 //     directory stays as a crash at that moment would have left it.
 //   - While the store is opened, Fatalf does not return, but ends its goroutine: Open waits
 //     for a flush that Pebble would try for ever. Whoever opens waits for abandoned, too.
+//   - After a fatal error a compaction ends its goroutine where it next would write: it would
+//     panic over what the version that was not installed has left in Pebble's memory (the
+//     sublevels of L0). Pebble cannot be closed then, since it would wait for it.
 //   - After a failed write, new files wait a little, and longer each time. Flushes and
 //     compactions begin with a new file.
 //
@@ -37,6 +40,8 @@ type disk struct {
 	stop  chan struct{} // closed: do not wait any more
 
 	abandoned chan struct{} // closed: the store cannot be opened, because of fatal
+	halted    chan struct{} // closed: a compaction has ended its goroutine, because of fatal
+	halt      func()
 
 	mu      sync.Mutex
 	opening bool
@@ -48,9 +53,11 @@ type disk struct {
 }
 
 func newDisk(fs vfs.FS, where string, log *slog.Logger) *disk {
+	halted := make(chan struct{})
 	return &disk{
 		FS: fs, where: where, log: log, opening: true,
 		stop: make(chan struct{}), abandoned: make(chan struct{}), changed: make(chan struct{}),
+		halted: halted, halt: sync.OnceFunc(func() { close(halted) }),
 	}
 }
 
@@ -181,6 +188,7 @@ func (d *disk) Fatalf(format string, args ...any) {
 	if opening {
 		runtime.Goexit() // what it holds is given back by its defers
 	}
+	_ = d.dead()
 }
 
 // opened ends the time in which the store can be abandoned.
@@ -190,11 +198,30 @@ func (d *disk) opened() {
 	d.opening = false
 }
 
-// dead returns the fatal error, if there was one.
+// dead returns the fatal error, if there was one. A compaction does not come back from it then.
 func (d *disk) dead() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.fatal
+	fatal := d.fatal
+	d.mu.Unlock()
+	if fatal != nil && compacting() {
+		d.halt()
+		runtime.Goexit()
+	}
+	return fatal
+}
+
+// compacting reports whether the caller is a compaction of Pebble.
+func compacting() bool {
+	pcs := make([]uintptr, 64)
+	for frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)]); ; {
+		f, more := frames.Next()
+		if strings.Contains(f.Function, "pebble/v2.(*DB).compact.") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // wrote counts a write that failed, or a sync that did not.

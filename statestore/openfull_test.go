@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -46,11 +45,9 @@ func (f *fillingFile) Write(p []byte) (int, error) {
 // manifest while Open waited for that. What it leaves behind is why the test is a process
 // of its own.
 func TestOpenOnFullDisk(t *testing.T) {
-	if os.Getenv(leaves) == "" {
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestOpenOnFullDisk$", "-test.v")
-		cmd.Env = append(os.Environ(), leaves+"=1")
-		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("abandoned")) {
-			t.Fatalf("%v\n%s", err, out)
+	if out, child := ownProcess(t); !child {
+		if !bytes.Contains(out, []byte("abandoned")) {
+			t.Fatalf("%s", out)
 		}
 		return
 	}

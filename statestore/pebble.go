@@ -500,7 +500,13 @@ func (db *pebbleDB) Close() error {
 	}
 	db.flusher.stop(db)
 	close(db.disk.stop)
-	err2 := db.pdb.Close()
+	closed := make(chan error, 1)
+	go func() { closed <- db.pdb.Close() }()
+	var err2 error
+	select {
+	case err2 = <-closed:
+	case <-db.disk.halted: // Pebble waits for a compaction that does not come back
+	}
 	err3 := db.lock.Close()
 	if err != nil {
 		return err // the others follow from it
