@@ -205,8 +205,8 @@ func realFetchLatency(t *testing.T, c *kafkatest.Cluster) {
 // die ends a member as kill -9 does, as far as brokers can tell: nobody leaves, nobody
 // aborts, only silence.
 func (m *member) die(p *producer) {
-	p.open = false
-	p.hangUp()
+	p.open = false // so that Close says nothing to anybody
+	_ = p.Close()
 	m.Group.(*group).stop()
 }
 
