@@ -148,10 +148,14 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 // closeFinished closes the tasks whose last commit is done, and, when the worker has
 // failed, all that are revoked: what they have done is not committed.
 func (w *worker) closeFinished() {
-	for _, t := range slices.Clone(w.tasks) {
-		if t.state == taskClosing && (t.final && w.inflight == nil || w.err != nil && w.inflight == nil) {
-			w.close(t)
+	for again := true; again; {
+		before := w.err
+		for _, t := range slices.Clone(w.tasks) {
+			if t.state == taskClosing && (t.final && w.inflight == nil || w.err != nil && w.inflight == nil) {
+				w.close(t)
+			}
 		}
+		again = before == nil && w.err != nil // a store that could not be closed: the others wait for no commit any more
 	}
 	for _, t := range w.tasks {
 		if t.state == taskClosing {

@@ -134,6 +134,9 @@ func (w *worker) fetched(fs []Fetched) {
 		clear(t.got)
 		t.got = t.got[:0]
 	}
+	if w.err != nil {
+		w.closeFinished()
+	}
 }
 
 // A task's records are stepped in pieces. Between two of them commits begin and are settled,
@@ -179,7 +182,9 @@ func (w *worker) goOn() {
 	for range w.tasks {
 		w.turn = (w.turn + 1) % len(w.tasks)
 		if t := w.tasks[w.turn]; t.more && t.state == taskRunning {
-			w.step(t)
+			if w.step(t); w.err != nil {
+				w.closeFinished()
+			}
 			return
 		}
 	}

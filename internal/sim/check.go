@@ -33,6 +33,7 @@ type shadow struct {
 	id     core.TaskID
 	core   *core.Task
 	pos    []core.Offset // by source, as committed
+	times  []core.Time   // operator times, as committed; nil: nothing was
 	in     []*partition  // nil: the topic has no such partition
 	tables []*shadowTable
 	sinks  []*topic
@@ -168,6 +169,7 @@ func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want m
 	if !slices.Equal(commit.Times, sc.times) {
 		return fmt.Errorf("operator times %v, and %v in a fresh run", sc.times, commit.Times)
 	}
+	s.times = slices.Clone(commit.Times)
 	s.core.Advance()
 	return nil
 }
@@ -286,7 +288,7 @@ const (
 func (c *checker) rows(l *life, id core.TaskID, st statestore.Store) rowsState {
 	s := c.task(id)
 	cp, ok := st.Checkpoint()
-	if !ok || !slices.Equal(cp.Input, s.pos) {
+	if !ok || !slices.Equal(cp.Input, s.pos) || s.times != nil && !slices.Equal(cp.Times, s.times) { // ticks take no input
 		return otherCommit
 	}
 	for i, t := range s.tables {
