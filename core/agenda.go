@@ -294,37 +294,3 @@ func (a *agenda[K, V]) last(tx *Tx) (last Time, ok bool) {
 	})
 	return last, ok
 }
-
-// scanFew calls f with the committed rows, if they are no more than most: else with some of them,
-// and few is false. ok = false: the task has failed.
-func scanFew[K comparable, V any](tx *Tx, tb *Table[K, V], most int, f func(k K, value []byte, at Time) error) (few, ok bool) {
-	n := 0
-	ok = scanFrom(tx, tb, nil, func(k K, value []byte, at Time) (bool, error) {
-		if n++; n > most {
-			return false, nil
-		}
-		return true, f(k, value, at)
-	})
-	return n <= most, ok
-}
-
-// scanFrom is scanStored of the rows from lo on, until f returns false.
-func scanFrom[K comparable, V any](tx *Tx, tb *Table[K, V], lo []byte, f func(k K, value []byte, at Time) (more bool, err error)) bool {
-	var bad error
-	err := tb.view.Scan(lo, nil, func(key, value []byte, at Time) (more bool) {
-		k, err := tb.kc.Decode(key)
-		if err != nil {
-			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-		} else if more, err = f(k, value, at); err != nil {
-			bad = fmt.Errorf("%w: stored row %q: %w", ErrDecode, key, err)
-		}
-		return more && bad == nil
-	})
-	if err != nil {
-		bad = fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if bad != nil {
-		tx.fail(tb.node, bad)
-	}
-	return bad == nil
-}

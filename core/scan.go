@@ -181,19 +181,19 @@ func MapScanner[K, V, W any](n NodeID, to func(V) W, from Scanner[K, V]) Scanner
 	}
 }
 
-// scanStored calls f with each committed row of tb, in the order of the keys' bytes, and its
-// value as it is stored: for what a task makes of its rows when it begins. It reports false
+// scanFrom calls f with the committed rows of tb from lo on (nil: all), in the order of the
+// keys' bytes, and their values as they are stored, until f returns false. It reports false
 // when the task has failed: with an error of f, which says that the value is wrong, too.
-func scanStored[K comparable, V any](tx *Tx, tb *Table[K, V], f func(k K, value []byte, at Time) error) bool {
+func scanFrom[K comparable, V any](tx *Tx, tb *Table[K, V], lo []byte, f func(k K, value []byte, at Time) (more bool, err error)) bool {
 	var bad error
-	err := tb.view.Scan(nil, nil, func(key, value []byte, at Time) bool {
+	err := tb.view.Scan(lo, nil, func(key, value []byte, at Time) (more bool) {
 		k, err := tb.kc.Decode(key)
 		if err != nil {
 			bad = fmt.Errorf("%w: stored key %q: %w", ErrDecode, key, err)
-		} else if err = f(k, value, at); err != nil {
+		} else if more, err = f(k, value, at); err != nil {
 			bad = fmt.Errorf("%w: stored row %q: %w", ErrDecode, key, err)
 		}
-		return bad == nil
+		return more && bad == nil
 	})
 	if err != nil {
 		bad = fmt.Errorf("%w: %w", ErrState, err)
@@ -202,6 +202,24 @@ func scanStored[K comparable, V any](tx *Tx, tb *Table[K, V], f func(k K, value 
 		tx.fail(tb.node, bad)
 	}
 	return bad == nil
+}
+
+// scanStored is scanFrom for all rows: for what a task makes of them when it begins.
+func scanStored[K comparable, V any](tx *Tx, tb *Table[K, V], f func(k K, value []byte, at Time) error) bool {
+	return scanFrom(tx, tb, nil, func(k K, value []byte, at Time) (bool, error) { return true, f(k, value, at) })
+}
+
+// scanFew calls f with the committed rows, if they are no more than most: else with some of them,
+// and few is false. ok = false: the task has failed.
+func scanFew[K comparable, V any](tx *Tx, tb *Table[K, V], most int, f func(k K, value []byte, at Time) error) (few, ok bool) {
+	n := 0
+	ok = scanFrom(tx, tb, nil, func(k K, value []byte, at Time) (bool, error) {
+		if n++; n > most {
+			return false, nil
+		}
+		return true, f(k, value, at)
+	})
+	return n <= most, ok
 }
 
 // scanKeys is scanStored for those who need no values.
