@@ -148,14 +148,10 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 // closeFinished closes the tasks whose last commit is done, and, when the worker has
 // failed, all that are revoked: what they have done is not committed.
 func (w *worker) closeFinished() {
-	for again := true; again; {
-		before := w.err
-		for _, t := range slices.Clone(w.tasks) {
-			if t.state == taskClosing && (t.final && w.inflight == nil || w.err != nil && w.inflight == nil) {
-				w.close(t)
-			}
+	for _, t := range slices.Clone(w.tasks) {
+		if t.state == taskClosing && w.inflight == nil && (t.final || w.err != nil) {
+			w.close(t)
 		}
-		again = before == nil && w.err != nil // a store that could not be closed: the others wait for no commit any more
 	}
 	for _, t := range w.tasks {
 		if t.state == taskClosing {
@@ -201,6 +197,11 @@ func (w *worker) answer(t *task) {
 		t.done()
 		t.done = nil
 	}
+}
+
+// closing reports whether a task is revoked and not closed.
+func (w *worker) closing() bool {
+	return slices.ContainsFunc(w.tasks, func(t *task) bool { return t.state == taskClosing })
 }
 
 func (w *worker) find(id core.TaskID) *task {

@@ -31,9 +31,6 @@ func (w *worker) tick(now time.Time) {
 			w.tell(t)
 		}
 	}
-	if w.err != nil {
-		w.closeFinished()
-	}
 }
 
 // tell tells a task the time. What that leads to is committed like records' effects; where

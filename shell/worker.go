@@ -134,9 +134,6 @@ func (w *worker) fetched(fs []Fetched) {
 		clear(t.got)
 		t.got = t.got[:0]
 	}
-	if w.err != nil {
-		w.closeFinished()
-	}
 }
 
 // A task's records are stepped in pieces. Between two of them commits begin and are settled,
@@ -182,9 +179,7 @@ func (w *worker) goOn() {
 	for range w.tasks {
 		w.turn = (w.turn + 1) % len(w.tasks)
 		if t := w.tasks[w.turn]; t.more && t.state == taskRunning {
-			if w.step(t); w.err != nil {
-				w.closeFinished()
-			}
+			w.step(t)
 			return
 		}
 	}
@@ -266,12 +261,14 @@ func (w *worker) explain(t *task, err error) error {
 		t.id, err, oe.Topic)
 }
 
-// due is when the next commit should begin; ok = false: there is nothing to commit, or
-// another one is under way.
+// due is when begin should be called; ok = false: there is nothing to commit, or another
+// commit is under way. A worker that has failed commits no more: it closes what is revoked.
 func (w *worker) due() (at time.Time, ok bool) {
 	switch {
-	case w.inflight != nil || w.err != nil:
+	case w.inflight != nil:
 		return at, false
+	case w.err != nil:
+		return w.began, w.closing()
 	case w.urgent || w.dirty && w.size >= w.cfg.CommitBytes:
 		return w.began, true // at once
 	}
@@ -298,6 +295,10 @@ func (w *worker) full() bool { return w.inflight != nil && w.size >= w.cfg.Commi
 
 // begin seals what all tasks have done and hands it over as one transaction.
 func (w *worker) begin(now time.Time) {
+	if w.err != nil {
+		w.closeFinished()
+		return
+	}
 	w.every = w.pace(now.Sub(w.began))
 	w.began, w.dirty, w.urgent, w.size = now, false, false, 0
 	r := &request{began: now}
@@ -309,8 +310,7 @@ func (w *worker) begin(now time.Time) {
 		c, err := t.core.Ready()
 		if err != nil {
 			w.failure(err)
-			w.closeFinished() // what was sealed is never sent; who is revoked waits for nothing more
-			return
+			return // what was sealed is never sent
 		}
 		t.final = t.state == taskClosing
 		w.skips.add(c)
