@@ -24,8 +24,7 @@ type globalInfo struct {
 // keeps all rows.
 func (t Topic[K, V]) GlobalTable(b *Builder, opts ...SourceOption) GlobalTable[K, V] {
 	d := t.declaration()
-	if g, ok := b.reader(asGlobal, d).(GlobalTable[K, V]); ok {
-		b.use(g.n, d)
+	if g, ok := reader[GlobalTable[K, V]](b, asGlobal, d); ok {
 		return g
 	}
 	set := apply(opts)

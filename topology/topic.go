@@ -162,16 +162,18 @@ const (
 
 func (r reading) String() string { return [...]string{"", "stream", "table", "global table"}[r] }
 
-// reader is the Stream, Table or GlobalTable that reads the topic so already, or nil: a topic
-// is read once, however many handles are made of it.
-func (b *Builder) reader(as reading, d declaration) any {
+// reader is the Stream, Table or GlobalTable that reads the topic so already: a topic is read
+// once, however many handles are made of it.
+func reader[H any](b *Builder, as reading, d declaration) (h H, ok bool) {
 	if b == nil {
 		zero("a source on a nil Builder, or")
 	}
 	if u := b.topics[d.name]; u != nil && u.reading == as {
-		return u.handle
+		if h, ok = u.handle.(H); ok {
+			b.use(u.source, d)
+		}
 	}
-	return nil
+	return h, ok
 }
 
 // read adds the node that reads a topic. handle is made for it.
@@ -201,8 +203,7 @@ func (b *Builder) handled(n *node, handle any) {
 // Stream reads the topic as a stream.
 func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 	d := t.declaration()
-	if s, ok := b.reader(asStream, d).(Stream[K, V]); ok {
-		b.use(s.n, d)
+	if s, ok := reader[Stream[K, V]](b, asStream, d); ok {
 		return s
 	}
 	set := apply(opts)
@@ -220,8 +221,7 @@ func (t Topic[K, V]) Stream(b *Builder, opts ...SourceOption) Stream[K, V] {
 // topic. A null value deletes.
 func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	d := t.declaration()
-	if tb, ok := b.reader(asTable, d).(Table[K, V]); ok {
-		b.use(tb.n, d)
+	if tb, ok := reader[Table[K, V]](b, asTable, d); ok {
 		return tb
 	}
 	set := apply(opts)

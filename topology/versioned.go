@@ -17,8 +17,7 @@ import (
 // which stays. Downstream go the changes of the latest versions only (KIP-889).
 func VersionedTable[K comparable, V any](b *Builder, t Topic[K, V], history time.Duration, opts ...SourceOption) Table[K, V] {
 	d := t.declaration()
-	if tb, ok := b.reader(asTable, d).(Table[K, V]); ok {
-		b.use(tb.n, d)
+	if tb, ok := reader[Table[K, V]](b, asTable, d); ok {
 		return tb
 	}
 	set := apply(opts)
