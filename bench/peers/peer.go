@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/bench/internal/workload"
+	"github.com/seed-81380e12/limpet/internal/kafkatest"
 )
 
 // peer is one contender.
@@ -97,33 +98,8 @@ func goBuild(dir, pkg string) func(context.Context) ([]string, error) {
 
 // maven builds the Java peer, unless it is there and its sources are older.
 func maven(ctx context.Context) ([]string, error) {
-	dir, err := filepath.Abs(filepath.Join(cache, "kafkastreams"))
-	if err != nil {
-		return nil, err
-	}
-	command := []string{"java", "-cp", filepath.Join(dir, "classes") + ":" + filepath.Join(dir, "dependency", "*"), "peers.Main"}
-	newest := time.Time{}
-	if err := filepath.WalkDir("bench/peers/kafkastreams", func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		i, err := d.Info()
-		if err == nil && i.ModTime().After(newest) {
-			newest = i.ModTime()
-		}
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	stamp := filepath.Join(dir, "built")
-	if i, err := os.Stat(stamp); err == nil && i.ModTime().After(newest) {
-		return command, nil
-	}
-	cmd := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", "bench/peers/kafkastreams/pom.xml", "-Dpeers.build="+dir, "compile", "dependency:copy-dependencies")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, out)
-	}
-	return command, os.WriteFile(stamp, nil, 0o644)
+	classpath, err := kafkatest.Java(ctx, "bench/peers/kafkastreams", filepath.Join(cache, "kafkastreams"))
+	return []string{"java", "-cp", classpath, "peers.Main"}, err
 }
 
 // process is a peer at work.

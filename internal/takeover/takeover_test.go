@@ -5,12 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -456,27 +453,7 @@ func all(t *testing.T, c *cluster, topic string) (rs []*kgo.Record) {
 // maven builds the Java application, unless it is there and its sources are older.
 func maven(t *testing.T) (command []string) {
 	t.Helper()
-	dir, err := filepath.Abs("../../.cache/takeover")
+	classpath, err := kafkatest.Java(t.Context(), "streams", "../../.cache/takeover")
 	must(t, err)
-	newest := time.Time{}
-	must(t, filepath.WalkDir("streams", func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		i, err := d.Info()
-		if err == nil && i.ModTime().After(newest) {
-			newest = i.ModTime()
-		}
-		return err
-	}))
-	stamp := filepath.Join(dir, "built")
-	if i, err := os.Stat(stamp); err != nil || !i.ModTime().After(newest) {
-		must(t, os.MkdirAll(dir, 0o755))
-		out, err := exec.Command("mvn", "-q", "-B", "-f", "streams/pom.xml", "-Dtakeover.build="+dir, "compile", "dependency:copy-dependencies").CombinedOutput()
-		if err != nil {
-			t.Fatalf("mvn: %v\n%s", err, out)
-		}
-		must(t, os.WriteFile(stamp, nil, 0o644))
-	}
-	return []string{"java", "-Xmx512m", "-cp", filepath.Join(dir, "classes") + ":" + filepath.Join(dir, "dependency", "*"), "takeover.Main"}
+	return []string{"java", "-Xmx512m", "-cp", classpath, "takeover.Main"}
 }
