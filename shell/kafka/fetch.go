@@ -35,9 +35,9 @@ import (
 //
 // A broker reads the partitions of a request in the request's order. Streams come before
 // tables (Priority), so an update that was committed before a record was written is in
-// the same response as that record, or an earlier one. That is why there are no fetch
-// sessions: in them the order is the broker's, which moves what had records to the end.
-// A request takes some 35 bytes for each partition.
+// the same response as that record, or an earlier one. That is why there are fetch
+// sessions only where all partitions are streams, or all are tables: in them the order is the
+// broker's, which moves what had records to the end (fetchsession.go).
 //
 // # Who holds which memory
 //

@@ -22,12 +22,15 @@ type fetchNode struct {
 	conn  *conn
 
 	// The goroutine's own.
-	asked  []asked
-	buf    []byte // the request
-	name   []byte // a topic in the response
-	txns   []aborted
-	dec    decoder
-	broken int // connections in a row
+	asked   []asked
+	buf     []byte // the request
+	name    []byte // a topic in the response
+	txns    []aborted
+	dec     decoder
+	broken  int      // connections in a row
+	named   []*asked // what the request names
+	session session
+	many    bool // a session is worth it, and the order is no matter
 }
 
 // asked is what a request says of one partition.
@@ -35,6 +38,7 @@ type asked struct {
 	*fetchPart
 	from core.Offset
 	max  int
+	same bool // as the session has it
 	got  reply
 }
 
@@ -123,7 +127,8 @@ func (n *fetchNode) choose() (wait time.Duration, ok bool) {
 		}
 		n.asked = append(n.asked, asked{fetchPart: x, from: x.next, max: x.ask})
 	}
-	share := max(askMin, requestBytes/max(1, len(n.asked)))
+	n.many = len(n.parts) >= sessionFrom && n.parts[0].priority == n.parts[len(n.parts)-1].priority
+	share := max(askMin, requestBytes/max(1, len(n.parts)))
 	for i := range n.asked {
 		x := &n.asked[i]
 		if !x.known {
@@ -148,6 +153,7 @@ func (n *fetchNode) hangUp() {
 	c := n.conn
 	n.conn = nil
 	n.f.mu.Unlock()
+	n.session.drop()
 	if c != nil {
 		c.close()
 	}
@@ -181,7 +187,7 @@ func (n *fetchNode) poll(wait time.Duration) error {
 	if err != nil {
 		return err
 	}
-	n.encode(c, wait)
+	epoch := n.encode(c, wait)
 	if err := c.send(n.buf); err != nil {
 		return err
 	}
@@ -190,26 +196,28 @@ func (n *fetchNode) poll(wait time.Duration) error {
 		return err
 	}
 	r.int32() // throttle time: the broker has waited for it
-	if k := code(r.int16()); k != sarama.ErrNoError {
+	if k := code(r.int16()); n.session.lost(k) {
+		epoch = sessionEnd // it says no more; the next request is whole
+	} else if k != sarama.ErrNoError {
 		return &answer{"Fetch", k}
 	}
-	r.int32() // session: none
+	n.session.answered(r.int32(), epoch)
 	at := 0
 	for topics := r.length(); topics > 0 && r.err == nil; topics-- {
 		n.name = r.text(n.name)
 		for parts := r.length(); parts > 0 && r.err == nil; parts-- {
 			id := r.int32()
-			x := n.find(&at, id)
-			n.partition(&r, x)
+			n.partition(&r, n.find(&at, id))
 		}
 		r.tags()
 	}
 	return r.finish()
 }
 
-// encode builds a Fetch request, version 12.
-func (n *fetchNode) encode(c *conn, wait time.Duration) {
+// encode builds a Fetch request, version 12, and tells its epoch in the session.
+func (n *fetchNode) encode(c *conn, wait time.Duration) (epoch int32) {
 	be := binary.BigEndian
+	epoch, whole := n.session.begin(n.asked, n.many)
 	b := c.begin(n.buf, keyFetch, verFetch)
 	b = be.AppendUint32(b, 0xffffffff) // we are no replica
 	b = be.AppendUint32(b, uint32(wait.Milliseconds()))
@@ -219,26 +227,32 @@ func (n *fetchNode) encode(c *conn, wait time.Duration) {
 		total += n.asked[i].max
 	}
 	b = be.AppendUint32(b, uint32(min(max(total, requestBytes), 1<<30)))
-	b = append(b, 1)                   // read_committed
-	b = be.AppendUint32(b, 0)          // no session,
-	b = be.AppendUint32(b, 0xffffffff) // and none wanted
+	b = append(b, 1) // read_committed
+	b = be.AppendUint32(b, uint32(n.session.id))
+	b = be.AppendUint32(b, uint32(epoch))
+	n.named = n.named[:0]
+	for i := range n.asked {
+		if x := &n.asked[i]; whole || !x.same {
+			n.named = append(n.named, x)
+		}
+	}
 	// A topic comes again where the order wants it; brokers keep the order of partitions.
 	groups := 0
-	for i := range n.asked {
-		if i == 0 || n.asked[i].Topic != n.asked[i-1].Topic {
+	for i, x := range n.named {
+		if i == 0 || x.Topic != n.named[i-1].Topic {
 			groups++
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(groups)+1)
-	for i := 0; i < len(n.asked); {
+	for i := 0; i < len(n.named); {
 		end := i + 1
-		for end < len(n.asked) && n.asked[end].Topic == n.asked[i].Topic {
+		for end < len(n.named) && n.named[end].Topic == n.named[i].Topic {
 			end++
 		}
-		b = appendString(b, n.asked[i].Topic)
+		b = appendString(b, n.named[i].Topic)
 		b = binary.AppendUvarint(b, uint64(end-i)+1)
 		for ; i < end; i++ {
-			x := &n.asked[i]
+			x := n.named[i]
 			b = be.AppendUint32(b, uint32(x.ID))
 			b = be.AppendUint32(b, 0xffffffff) // leader epoch: any
 			b = be.AppendUint64(b, uint64(x.from))
@@ -249,14 +263,21 @@ func (n *fetchNode) encode(c *conn, wait time.Duration) {
 		}
 		b = append(b, 0)
 	}
-	b = append(b, 1) // no forgotten topics
+	b = n.session.appendForgotten(b, len(n.asked), whole)
 	b = appendString(b, n.f.b.cfg.RackID)
 	n.buf = append(b, 0)
+	return epoch
 }
 
-// find looks for a partition of the response, topic n.name, beginning at *at: brokers
-// answer in the order of the request, more or less.
+// find looks for a partition of the response, topic n.name, beginning at *at: outside of
+// sessions brokers answer in the order of the request, more or less.
 func (n *fetchNode) find(at *int, id int32) *asked {
+	if n.session.id != 0 {
+		if h := n.session.has[shell.Partition{Topic: string(n.name), ID: id}]; h != nil {
+			return &n.asked[h.at]
+		}
+		return nil
+	}
 	for range n.asked {
 		x := &n.asked[*at]
 		if *at++; *at == len(n.asked) {

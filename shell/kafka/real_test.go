@@ -33,6 +33,9 @@ func TestRealKafka(t *testing.T) {
 		{"Sequences", realSequences},
 		{"TooLarge", realTooLarge},
 		{"FetchLatency", realFetchLatency},
+		{"FetchSession", func(t *testing.T, c *kafkatest.Cluster) {
+			fetchMany(t, open(t, testConfig(c.Brokers())), realName(t, "many"))
+		}},
 		{"Takeover", realTakeover},
 		{"AllDied", realAllDied},
 		{"Rebalances", realRebalances},
