@@ -225,7 +225,8 @@ func openFiles(dir string, o *pebble.Options) (pdb *pebble.DB, err error) {
 	}
 	switch {
 	case errors.Is(err, pebble.ErrDBNotPristine):
-		return nil, fmt.Errorf("%w: %s: %w", ErrForeign, dir, err)
+		return nil, fmt.Errorf("%w: %s: another Pebble database, or one whose marker.format-version is lost: name another directory, or delete this one (rows of ours are read again from the changelogs): %w",
+			ErrForeign, dir, oneLineError{err})
 	case errors.Is(err, os.ErrNotExist): // a file that the manifest names
 		return nil, fmt.Errorf("%w: %s: %w: %s", ErrCorrupt, dir, oneLineError{err}, startAnew)
 	case strings.Contains(err.Error(), "format version"), strings.Contains(err.Error(), "format major version"):
