@@ -11,6 +11,7 @@ The everyday entry, small and in one process, layer by layer:
 	codec_test.go  the codecs of the edges
 	operators_test.go  each operator alone: ns and allocations a record
 	nexmark_test.go  the queries of examples/nexmark: ns and allocations an event
+	count_test.go  a count with its store, by how many keys there are
 	store_test.go  the state store: read-modify-write, apply, restore
 	hop_test.go    a go-streams stage: what a hop costs a record, alone and in batches
 	shell_test.go  the whole shell on kfake, in one process: the broker's CPU is in it

@@ -28,6 +28,9 @@ type source struct {
 	notedIn  uint64 // if it is of this generation, plus one
 	bytes    int
 	caughtUp bool
+
+	near  []near // tables in which records look up their own keys
+	asked int    // up to which record of queue[0] they were asked
 }
 
 // addSource attaches the next source of t.
@@ -44,7 +47,7 @@ func (t *Task) addSource(topic string, n NodeID, step func(*Tx, *RawRecord)) *so
 
 func (s *source) reset(next Offset) {
 	clear(s.queue)
-	s.queue, s.pos, s.bytes, s.caughtUp = s.queue[:0], 0, 0, false
+	s.queue, s.pos, s.asked, s.bytes, s.caughtUp = s.queue[:0], 0, 0, 0, false
 	s.next, s.tail = next, next
 }
 
@@ -81,7 +84,7 @@ func (s *source) settle() {
 	for len(s.queue) > 0 && s.pos == len(s.queue[0].Records) {
 		s.next = s.queue[0].Next
 		n := copy(s.queue, s.queue[1:])
-		s.queue[n], s.queue, s.pos = nil, s.queue[:n], 0
+		s.queue[n], s.queue, s.pos, s.asked = nil, s.queue[:n], 0, 0
 	}
 }
 
@@ -137,6 +140,7 @@ func (t *Task) runSource(id SourceID, last Time) {
 	s := &t.sources[id]
 	tx := &t.tx
 	tx.source, t.from = id, t.left
+	tx.learns = true // by the first record
 	for len(s.queue) > 0 {
 		b := s.queue[0]
 		if t.holds(id, &b.Records[s.pos]) {
@@ -156,6 +160,9 @@ func (t *Task) runSource(id SourceID, last Time) {
 				tx.c.took(id, int64(t.from-t.left))
 				return
 			}
+			if s.pos >= s.asked && len(s.near) > 0 {
+				s.ask()
+			}
 			t.stepped = true
 			tx.offset, tx.index, tx.at = r.Offset, 0, at
 			tx.outputs, tx.writes = len(tx.c.Outputs), t.writes
@@ -168,6 +175,7 @@ func (t *Task) runSource(id SourceID, last Time) {
 				s.step(tx, r)
 			}
 			t.settled()
+			tx.learns = false
 			switch {
 			case tx.err == nil:
 				t.times.stream = max(t.times.stream, at)

@@ -39,6 +39,7 @@ type Table[K comparable, V any] struct {
 	bytes  int   // encoded size of all cells, with cellOverhead
 	hand   int32 // where the last eviction stopped (CLOCK)
 	kb, vb []byte
+	guess  guess[K]
 	check  *mutationCheck[K, V] // nil unless the task checks for mutations
 
 	// Of tables whose rows live shortly: a deleted row is not kept as one that is known to
@@ -113,6 +114,9 @@ func (t *Table[K, V]) find(tx *Tx, k K) int32 { return t.findSince(tx, k, false)
 
 // findSince is find. young says that the view has no row of k.
 func (t *Table[K, V]) findSince(tx *Tx, k K, young bool) int32 {
+	if tx.learns {
+		t.learn(tx, k)
+	}
 	i, ok := t.at(k)
 	if !ok {
 		if i = t.load(tx, k, young); i < 0 {
@@ -246,6 +250,9 @@ type overlay interface {
 func (t *Table[K, V]) seal(tx *Tx, c *Commit) {
 	tx.node = t.node
 	for n, i := range t.dirty {
+		if n%ahead == 0 {
+			t.guess.touched ^= t.touch(t.dirty[n:min(n+ahead, len(t.dirty))])
+		}
 		if i < 0 { // it comes later
 			continue
 		}

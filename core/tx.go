@@ -23,6 +23,7 @@ type Tx struct {
 	where   NodeID // where it failed: other branches go on meanwhile
 	index   int32  // how many ids the record in hand has led to
 	nullKey bool   // the record in hand has no key
+	learns  bool   // what the record in hand looks up is noted, see ask
 	asOf    Time   // of lookups in tables that keep versions: the time and 2, so that 1 is before all; 0: the latest
 
 	// Of the record in hand, to take its effects back: where its outputs begin, how many
