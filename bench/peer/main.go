@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,6 +32,9 @@ type job struct {
 	atLeastOnce bool
 	perCommit   bool          // of counts, the last change of a commit goes on
 	commitEvery time.Duration // fixed; 0: the default
+	workers     int           // 0: the default
+	cache       int           // bytes of decoded rows; 0: the default
+	memory      int64         // bytes of the store; 0: the default
 	cpu, mem    string        // files for profiles, or ""
 	flushes     string        // file, or ""
 }
@@ -81,13 +86,18 @@ func parse(args []string, getenv func(string) string) (j job, err error) {
 	default:
 		return j, fmt.Errorf("PEER_EMIT is %q: every or commit", emit)
 	}
-	if s := getenv("PEER_COMMIT_MS"); s != "" {
-		ms, err := strconv.Atoi(s)
-		if err != nil || ms <= 0 {
-			return j, fmt.Errorf("PEER_COMMIT_MS is %q", s)
+	var ms, cache, memory int
+	for name, n := range map[string]*int{"PEER_COMMIT_MS": &ms, "PEER_WORKERS": &j.workers, "PEER_CACHE_MB": &cache, "PEER_MEMORY_MB": &memory} {
+		s := getenv(name)
+		if s == "" {
+			continue
 		}
-		j.commitEvery = time.Duration(ms) * time.Millisecond
+		if *n, err = strconv.Atoi(s); err != nil || *n <= 0 {
+			return j, fmt.Errorf("%s is %q", name, s)
+		}
 	}
+	j.commitEvery = time.Duration(ms) * time.Millisecond
+	j.cache, j.memory = cache<<20, int64(memory)<<20
 	return j, nil
 }
 
@@ -146,13 +156,22 @@ func (j job) run(ctx context.Context) (err error) {
 	cfg := shell.Config{
 		Broker: broker, AppID: j.app, StateDir: j.state,
 		AtLeastOnce: j.atLeastOnce, CommitEvery: j.commitEvery, CommitMin: j.commitEvery, Logger: logger,
+		Workers: j.workers, CacheBytes: j.cache,
 	}
+	// The store is opened here, as shell.Run would, for its size and to see when it writes to disk.
+	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(j.state, j.app, "db"), App: j.app, MemoryBytes: j.memory, Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	cfg.Store = db
 	if j.flushes != "" {
-		done, err := j.tellFlushes(&cfg)
-		if err != nil {
+		var f *os.File
+		if f, err = os.Create(j.flushes); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, done()) }()
+		defer func() { err = errors.Join(err, f.Close()) }()
+		cfg.Events.Committed = tellFlushes(f, func() int64 { return db.Metrics().Flushes })
 	}
 	return shell.Run(ctx, plan, cfg)
 }
@@ -169,22 +188,15 @@ func describe(ctx context.Context, broker shell.Broker, topic string) ([]topolog
 	return nil, nil
 }
 
-// tellFlushes opens the store here, as shell.Run would, to see when it writes to disk.
-func (j job) tellFlushes(cfg *shell.Config) (done func() error, err error) {
-	f, err := os.Create(j.flushes)
-	if err != nil {
-		return nil, err
-	}
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(j.state, j.app, "db"), App: j.app, Logger: cfg.Logger})
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
+// tellFlushes writes a line for each time that the store wrote to disk.
+func tellFlushes(w io.Writer, flushes func() int64) func(shell.CommitInfo) {
+	var mu sync.Mutex // workers are callers
 	told := int64(0)
-	cfg.Store = db
-	cfg.Events.Committed = func(shell.CommitInfo) {
-		for n := db.Metrics().Flushes; told < n; told++ {
-			_, _ = fmt.Fprintln(f, time.Now().UnixMilli()) // one worker, so one caller
+	return func(shell.CommitInfo) {
+		mu.Lock()
+		defer mu.Unlock()
+		for n := flushes(); told < n; told++ {
+			_, _ = fmt.Fprintln(w, time.Now().UnixMilli()) // a figure is missing then
 		}
 	}
-	return func() error { return errors.Join(db.Close(), f.Close()) }, nil
 }

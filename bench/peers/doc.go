@@ -4,7 +4,10 @@ Command peers measures Limpet beside its peers on one real Apache Kafka, and pri
 	go run ./bench/peers                                      # all, 5 runs: hours
 	go run ./bench/peers -runs 1 -records 300000 -peers limpet,loop -workloads passthrough,count-zipf
 	go run ./bench/peers -peers limpet -also before=/tmp/peer     # what a change has brought
+	go run ./bench/peers -scale all -peers limpet -runs 3 -markdown scale.md
 	make bench-peers                                          # the same as the first
+
+What it prints is Markdown; -markdown writes the tables to a file as well, with command and machine.
 
 The peers, each a process with the arguments and variables of bench/peer:
 
@@ -51,9 +54,25 @@ The JVM needs more than a million records to get warm: below 6 million the table
 With -latency, records are sent at a fixed rate, whatever comes back: latency is from the
 time at which a record was to be sent to the time at which a read_committed consumer has it.
 
-With -restore, a counting peer is started again with no local state when it has processed its
+With -restore, a peer of a count or of join is started again with no local state when it has processed its
 topic; one more record in each partition tells when it is back. With -kill it is killed in the
-middle (kill -9), with its state, and the same is measured.
+middle (kill -9), with its state, and the same is measured. With -keys the state is as large as you
+like: 5 000 000 customers are 1 GB.
+
+	go run ./bench/peers -restore -workloads count-uniform -keys 10000000 -records 20000000 -from 0.9 -peers limpet,streams-nocache,loop
+	go run ./bench/peers -restore -kill -workloads join -keys 5000000 -records 1000000 -peers limpet,streams-nocache,loop
+
+With -scale, counts of values of 100 bytes grow along one axis at a time (scale.go), -records or more each, and a
+table and a plot say what a record costs: where bars are as long as each other, cost grows in a straight line.
+
+	partitions  1 to 256, each a task, in one process
+	keys        1k to 30M, or to -keys; as many records and half of that again
+	memory      10M keys by Zipf with the default memory, and with so much that nothing is evicted
+	processes   1, 2 and 4 of a group, a processor each
+	processors  1 and 2, with as many workers
+	idle        CPU of a process with nothing to do, by tasks
+
+A short run is dominated by what a process does when it begins: take -records 5000000 for figures.
 
 With -recovery, three processes of a peer count records on three brokers, which come to each
 of six partitions every 20 ms (recovery.go): one is killed with -9 and started again at once,

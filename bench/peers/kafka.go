@@ -44,14 +44,14 @@ func (k *kafka) Close() error {
 // pid is the broker's process.
 func (k *kafka) pid() int { return k.broker.Node(1).PID() }
 
-// committed is how many records of a topic a group has behind it.
-func (k *kafka) committed(ctx context.Context, group, topic string) (n int64, err error) {
+// committed is how many records of a topic with so many partitions a group has behind it.
+func (k *kafka) committed(ctx context.Context, group, topic string, partitions int32) (n int64, err error) {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	g := kmsg.NewOffsetFetchRequestGroup()
 	g.Group = group
 	gt := kmsg.NewOffsetFetchRequestGroupTopic()
 	gt.Topic = topic
-	for p := range int32(partitions) {
+	for p := range partitions {
 		gt.Partitions = append(gt.Partitions, p)
 	}
 	g.Topics = append(g.Topics, gt)
@@ -79,7 +79,7 @@ func (k *kafka) committed(ctx context.Context, group, topic string) (n int64, er
 
 // settled waits until no transaction is open on a topic: the group's offsets are committed
 // a moment before the markers of all output partitions are written.
-func (k *kafka) settled(ctx context.Context, topic string) error {
+func (k *kafka) settled(ctx context.Context, topic string, partitions int32) error {
 	for until := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		stable, err := cluster.Ends(ctx, k.cl, topic, partitions)
 		if err != nil {

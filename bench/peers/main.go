@@ -31,6 +31,9 @@ type options struct {
 	restore   bool
 	kill      bool
 	recovery  bool
+	scale     []string
+	keys      int
+	markdown  string
 
 	latency        bool
 	rate           int
@@ -39,7 +42,7 @@ type options struct {
 
 func main() {
 	var o options
-	var peers, workloads string
+	var peers, workloads, scale string
 	flag.IntVar(&o.runs, "runs", 5, "how often each peer runs")
 	flag.IntVar(&o.records, "records", 6_000_000, "records of each workload")
 	flag.Float64Var(&o.from, "from", 0.6, "part of the records that is warm-up")
@@ -52,12 +55,25 @@ func main() {
 	flag.BoolVar(&o.restore, "restore", false, "measure the restore of counts, too")
 	flag.BoolVar(&o.kill, "kill", false, "measure the recovery from kill -9, with state, of counts, too")
 	flag.BoolVar(&o.recovery, "recovery", false, "measure recovery of three processes on three brokers, in place of throughput")
+	flag.StringVar(&scale, "scale", "", "axes of growth to measure in place of workloads, comma-separated, or all: "+strings.Join(axisNames(), ","))
+	flag.IntVar(&o.keys, "keys", 0, "keys of counts and customers of joins, in place of the workload's; of -scale, the most (30000000)")
+	flag.StringVar(&o.markdown, "markdown", "", "file for the tables, with command and machine")
 	flag.BoolVar(&o.latency, "latency", false, "measure latency at a fixed rate, in place of throughput")
 	flag.IntVar(&o.rate, "rate", 5000, "records per second, for -latency")
 	flag.DurationVar(&o.warmup, "warmup", 15*time.Second, "time before latency counts")
 	flag.DurationVar(&o.during, "for", 30*time.Second, "time for which it does")
 	flag.Parse()
 	o.peers, o.workloads = strings.Split(peers, ","), strings.Split(workloads, ",")
+	switch scale {
+	case "":
+	case "all":
+		o.scale = axisNames()
+	default:
+		o.scale = strings.Split(scale, ",")
+	}
+	if o.scale != nil && o.keys == 0 {
+		o.keys = 30_000_000
+	}
 	if err := o.check(); err != nil || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, err)
 		flag.Usage()
@@ -84,11 +100,16 @@ func (o *options) check() error {
 			errs = append(errs, fmt.Errorf("no workload is named %q: %v", w, workloadNames()))
 		}
 	}
+	for _, a := range o.scale {
+		if !slices.Contains(axisNames(), a) {
+			errs = append(errs, fmt.Errorf("nothing grows by %q: %v", a, axisNames()))
+		}
+	}
 	if o.also != "" && !strings.Contains(o.also, "=") {
 		errs = append(errs, fmt.Errorf("-also is %q, not name=path", o.also))
 	}
-	if o.runs < 1 || o.records < 10_000 || o.from < 0 || o.from >= 1 || o.rate < 1 {
-		errs = append(errs, errors.New("-runs is 1 or more, -records 10000 or more, -from in [0,1), -rate 1 or more"))
+	if o.runs < 1 || o.records < 10_000 || o.from < 0 || o.from >= 1 || o.rate < 1 || o.keys < 0 {
+		errs = append(errs, errors.New("-runs is 1 or more, -records 10000 or more, -from in [0,1), -rate 1 or more, -keys 0 or more"))
 	}
 	return errors.Join(errs...)
 }
@@ -97,8 +118,8 @@ const (
 	partitions = 4
 )
 
-// workloads are what is compared.
-func workloads(records int) []*workload.Workload {
+// workloads are what is compared; keys, if not 0, is how many keys counts have and joins have customers.
+func workloads(records, keys int) []*workload.Workload {
 	all := []*workload.Workload{
 		{Name: "passthrough", Kind: workload.Passthrough, Records: records, Keys: 1_000_000, Value: 100, Partitions: partitions, Seed: 1},
 		{Name: "count-uniform", Kind: workload.Count, Records: records, Keys: 1_000_000, Value: 184, Partitions: partitions, Seed: 2},
@@ -106,6 +127,11 @@ func workloads(records int) []*workload.Workload {
 		{Name: "join", Kind: workload.Join, Records: records, Keys: 200_000, Partitions: partitions, Seed: 4},
 		// A window holds 600 000 records.
 		{Name: "window", Kind: workload.Window, Records: records, Keys: 100_000, Value: 184, PerMs: 10, Partitions: partitions, Seed: 5},
+	}
+	for _, w := range all {
+		if keys > 0 && (w.Kind == workload.Count || w.Kind == workload.Join) {
+			w.Keys = keys
+		}
 	}
 	// A record finds 1.2 partners: 120 000 of each side are a minute.
 	all = append(all, &workload.Workload{Name: "streamjoin", Kind: workload.StreamJoin, Records: records, Keys: 200_000, Value: 100, PerMs: 2, Partitions: partitions, Seed: 6})
@@ -117,7 +143,7 @@ func workloads(records int) []*workload.Workload {
 }
 
 func workloadNames() (names []string) {
-	for _, w := range workloads(0) {
+	for _, w := range workloads(0, 0) {
 		names = append(names, w.Name)
 	}
 	return names
@@ -153,7 +179,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
-	fmt.Printf("%s\n%s, %d partitions, commit every %v, %d runs\n", measure.Machine(), k.Kind, partitions, o.commit, o.runs)
+	about := fmt.Sprintf("%s\n%s, %d partitions, commit every %v, %d runs\n", measure.Machine(), k.Kind, partitions, o.commit, o.runs)
+	fmt.Print(about)
 	if o.records < 6_000_000 && !o.latency && !o.recovery && slices.ContainsFunc(o.peers, func(p string) bool { return strings.HasPrefix(p, "streams") }) {
 		fmt.Println("fewer than 6 million records: a JVM is still warming up, its figures are too high")
 	}
@@ -161,18 +188,34 @@ func run(ctx context.Context, o options) (err error) {
 	for range 9 {
 		b.quiet = min(b.quiet, measure.Kernel())
 	}
-	if o.recovery {
-		if err := b.recoveries(ctx); err != nil {
-			return err
-		}
-		b.print(os.Stdout)
+	switch {
+	case o.recovery:
+		err = b.recoveries(ctx)
+	case o.scale != nil:
+		err = b.scales(ctx)
+	default:
+		err = b.workloads(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	b.print(os.Stdout)
+	if o.markdown == "" {
 		return nil
 	}
-	for _, w := range workloads(o.records) {
-		if !slices.Contains(o.workloads, w.Name) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "    go run ./bench/peers %s\n\n%s", strings.Join(os.Args[1:], " "), about)
+	b.print(&text)
+	return os.WriteFile(o.markdown, []byte(text.String()), 0o644)
+}
+
+// workloads runs all peers on each workload that was asked for.
+func (b *bench) workloads(ctx context.Context) (err error) {
+	for _, w := range workloads(b.records, b.options.keys) {
+		if !slices.Contains(b.options.workloads, w.Name) {
 			continue
 		}
-		if o.latency {
+		if b.latency {
 			err = b.latencies(ctx, w)
 		} else {
 			err = b.workload(ctx, w)
@@ -181,7 +224,6 @@ func run(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("%s: %w", w.Name, err)
 		}
 	}
-	b.print(os.Stdout)
 	return nil
 }
 
@@ -194,6 +236,7 @@ type bench struct {
 	rows      []*figures
 	lates     []*latency
 	recovered []*recovery
+	scaled    []*scaled
 	apps      int
 	first     *made // of the workload in hand, what others' outputs are compared with
 }

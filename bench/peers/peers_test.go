@@ -67,11 +67,12 @@ func TestTable(t *testing.T) {
 		{workload: "count", peer: "limpet", cpu: measure.Sample{1, 2, 3}},
 		{workload: "count", peer: "loop", cpu: measure.Sample{2, 2, 2}},
 		{workload: "count", peer: "goka"},
+		{workload: "count", peer: "streams-nocache", cpu: measure.Sample{8, 8, 8}},
 	}}
 	var out bytes.Buffer
 	b.print(&out)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 5 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 1.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
+	if len(lines) != 6 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 1.00 | 4.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
 		t.Errorf("%s", out.String())
 	}
 }
@@ -84,5 +85,37 @@ func TestOptions(t *testing.T) {
 	bad := options{peers: []string{"nobody"}, workloads: []string{"nothing"}}
 	if err := bad.check(); err == nil || !strings.Contains(err.Error(), "nobody") || !strings.Contains(err.Error(), "nothing") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Each axis has steps, those of keys no more than asked for, and only peers' doors are used.
+func TestAxes(t *testing.T) {
+	for _, a := range axes(1_000_000) {
+		if len(a.steps) < 2 {
+			t.Errorf("%s does not grow", a.name)
+		}
+		for _, s := range a.steps {
+			if s.keys > 1_000_000 || s.keys < 1 || s.processes < 1 || s.partitions < int32(s.processes) {
+				t.Errorf("%s: %+v", a.name, s)
+			}
+		}
+	}
+}
+
+func TestPlot(t *testing.T) {
+	var out bytes.Buffer
+	rows := []*scaled{{label: "1k", peer: "a", cpu: measure.Sample{0.5, 9, 0.1}}, {label: "10k", peer: "a", cpu: measure.Sample{1}}}
+	plot(&out, "us", rows, func(r *scaled) measure.Sample { return r.cpu })
+	want := "\n    us\n     1k a |" + strings.Repeat("#", 25) + " 0.5\n    10k a |" + strings.Repeat("#", 50) + " 1\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int]string{7: "7", 1000: "1k", 100_000: "100k", 30_000_000: "30M"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
 	}
 }

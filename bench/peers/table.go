@@ -20,18 +20,24 @@ func (b *bench) print(out io.Writer) {
 	if len(b.recovered) > 0 {
 		b.printRecovery(out)
 	}
+	if len(b.scaled) > 0 {
+		b.printScaled(out)
+	}
 }
 
 func (b *bench) printThroughput(out io.Writer) {
 	names := []string{
-		"workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "broker us", "records/s", "peak MiB", "disk MiB",
+		"workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "Kafka Streams' to it", "broker us", "records/s", "peak MiB", "disk MiB",
 		"changelog/input bytes", "outputs/input", "flushes", "noise", "restore/s", "restore us", "after kill, s",
 	}
 	head(out, names...)
-	loops := map[string]measure.Sample{}
+	loops, streams := map[string]measure.Sample{}, map[string]measure.Sample{}
 	for _, r := range b.rows {
-		if r.peer == "loop" {
+		switch r.peer {
+		case "loop":
 			loops[r.workload] = r.cpu
+		case "streams-nocache":
+			streams[r.workload] = r.cpu
 		}
 	}
 	for _, r := range b.rows {
@@ -39,7 +45,7 @@ func (b *bench) printThroughput(out io.Writer) {
 			line(out, append([]string{r.workload, r.peer}, slices.Repeat([]string{"-"}, len(names)-2)...)...)
 			continue
 		}
-		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), ratio(r.cpu, loops[r.workload]),
+		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), ratio(r.cpu, loops[r.workload]), ratio(streams[r.workload], r.cpu),
 			f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1), f("%.2f", r.changelog, 1), f("%.2f", r.out, 1),
 			f("%.0f", r.flushes, 1), f("%.2f", r.noise, 1), f("%.0fk", r.restore, 1e-3), f("%.2f", r.restCPU, 1), f("%.1f", r.kill, 1))
 	}
@@ -73,6 +79,55 @@ func (b *bench) printRecovery(out io.Writer) {
 			return f("**%.1f**", secs, 1) + " (" + secs.Spread("%.1f") + ")"
 		}
 		line(out, r.peer, cell(r.restarted), cell(r.moved), cell(r.left), cell(r.stopped), cell(r.kept))
+	}
+}
+
+// printScaled prints a table and a plot for each axis.
+func (b *bench) printScaled(out io.Writer) {
+	for _, a := range axes(b.keys) {
+		var rows []*scaled
+		for _, r := range b.scaled {
+			if r.axis == a.name {
+				rows = append(rows, r)
+			}
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s: %s\n", a.name, a.title)
+		figure, unit := func(r *scaled) measure.Sample { return r.cpu }, "us of CPU a record"
+		if rows[0].idle != nil {
+			figure, unit = func(r *scaled) measure.Sample { return r.idle }, "parts of a core"
+			head(out, a.name, "peer", "CPU of a core", "least..greatest")
+			for _, r := range rows {
+				line(out, r.label, r.peer, f("%.2f %%", r.idle, 100), r.idle.Spread("%.4f"))
+			}
+		} else {
+			head(out, a.name, "peer", "CPU us/record", "least..greatest", "broker us", "records/s", "CPU of the whole run, s", "peak MiB", "disk MiB")
+			for _, r := range rows {
+				line(out, r.label, r.peer, "**"+f("%.2f", r.cpu, 1)+"**", r.cpu.Spread("%.2f"), f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3),
+					f("%.1f", r.total, 1), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1))
+			}
+		}
+		plot(out, unit, rows, figure)
+	}
+}
+
+// plot draws a bar for each row: what stays the same per record grows in a straight line.
+func plot(out io.Writer, unit string, rows []*scaled, figure func(*scaled) measure.Sample) {
+	const width = 50
+	most, label := 0.0, 0
+	for _, r := range rows {
+		most, label = max(most, figure(r).Median()), max(label, len(r.label)+len(r.peer))
+	}
+	fmt.Fprintf(out, "\n    %s\n", unit)
+	for _, r := range rows {
+		v := figure(r).Median()
+		bar := 0
+		if most > 0 {
+			bar = int(v/most*width + 0.5)
+		}
+		fmt.Fprintf(out, "    %*s |%s %.3g\n", label+1, r.label+" "+r.peer, strings.Repeat("#", bar), v)
 	}
 }
 

@@ -118,7 +118,7 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 	if err != nil {
 		return err
 	}
-	marks, err := b.watch(ctx, proc, j, int64(f.Records))
+	marks, err := b.watch(ctx, []*process{proc}, j, int64(f.Records), partitions)
 	if err == nil && f.Compared() {
 		err = b.finish(ctx, proc, j, f.Workload, marks)
 	}
@@ -132,7 +132,7 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 	}
 	from, to, ok := part(marks, int64(b.from*float64(f.Records)))
 	if !ok {
-		return errors.New("it went too fast to measure: take more -records")
+		return errTooFast
 	}
 	outputs, err := b.outputs(ctx, p, f, j)
 	if err != nil {
@@ -157,7 +157,7 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 	row.flushes = append(row.flushes, float64(flushesIn(flushes(j), from.at, to.at)))
 	fmt.Printf("  run %d %-15s %7.3f us/record (%.3f as counted, noise %.2f), broker %.3f, %4.0fk/s, %4.0f MiB\n", run+1, p.name,
 		last(row.cpu), last(row.raw), noise, last(row.broker), last(row.rate)/1e3, last(row.rss))
-	if f.Kind == workload.Count && b.restore {
+	if (f.Kind == workload.Count || f.Kind == workload.Join) && b.restore {
 		return b.again(ctx, p, f, j, row)
 	}
 	return nil
@@ -169,11 +169,14 @@ func last(s measure.Sample) float64 { return s[len(s)-1] }
 const most = 10 * time.Minute
 
 // watch takes a mark each 50 ms until all records are committed.
-func (b *bench) watch(ctx context.Context, proc *process, j job, records int64) (marks []mark, err error) {
+func (b *bench) watch(ctx context.Context, procs []*process, j job, records int64, partitions int32) (marks []mark, err error) {
 	moved, asked := time.Now(), time.Now()
 	for {
-		m := mark{at: time.Now(), cpu: measure.ProcessCPU(proc.pid()), broker: measure.ProcessCPU(b.kafka.pid())}
-		if m.records, err = b.kafka.committed(ctx, j.app, j.in[0]); err != nil {
+		m := mark{at: time.Now(), broker: measure.ProcessCPU(b.kafka.pid())}
+		for _, p := range procs {
+			m.cpu += measure.ProcessCPU(p.pid())
+		}
+		if m.records, err = b.kafka.committed(ctx, j.app, j.in[0], partitions); err != nil {
 			return nil, err
 		}
 		if n := len(marks); n == 0 || marks[n-1].records < m.records {
@@ -186,10 +189,12 @@ func (b *bench) watch(ctx context.Context, proc *process, j job, records int64) 
 			return marks, nil
 		}
 		if time.Since(moved) > most {
-			return nil, fmt.Errorf("no progress for %v at %d of %d records\n%s", most, m.records, records, proc.stderr.Bytes())
+			return nil, fmt.Errorf("no progress for %v at %d of %d records\n%s", most, m.records, records, procs[0].stderr.Bytes())
 		}
-		if err := proc.ended(); err != nil {
-			return nil, err
+		for _, p := range procs {
+			if err := p.ended(); err != nil {
+				return nil, err
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -254,7 +259,10 @@ func flushesIn(file string, from, to time.Time) (n int) {
 // again measures how a peer that has processed all comes back: with no local state, and
 // where it was killed. One more record in each partition tells when it has.
 func (b *bench) again(ctx context.Context, p *peer, f *workload.Filled, j job, row *figures) error {
-	n := float64(f.Records)
+	n := float64(f.Records) // as many are in the changelog, about
+	if f.Kind == workload.Join {
+		n = float64(f.Keys)
+	}
 	if err := os.RemoveAll(j.state); err != nil {
 		return err
 	}
@@ -290,7 +298,7 @@ func (b *bench) comesBack(ctx context.Context, p *peer, f *workload.Filled, j jo
 	if proc, err = b.start(p, j); err != nil {
 		return 0, 0, nil, err
 	}
-	if _, err := b.watch(ctx, proc, j, int64(f.Records)); err != nil {
+	if _, err := b.watch(ctx, []*process{proc}, j, int64(f.Records), partitions); err != nil {
 		proc.kill()
 		return 0, 0, nil, err
 	}
@@ -299,7 +307,7 @@ func (b *bench) comesBack(ctx context.Context, p *peer, f *workload.Filled, j jo
 
 // outputs reads the output back, compares it with what it must be, and counts the records.
 func (b *bench) outputs(ctx context.Context, p *peer, f *workload.Filled, j job) (int, error) {
-	if err := b.kafka.settled(ctx, j.out); err != nil {
+	if err := b.kafka.settled(ctx, j.out, partitions); err != nil {
 		return 0, err
 	}
 	if f.Compared() {
