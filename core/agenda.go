@@ -38,22 +38,33 @@ type Dated interface {
 	LastDue() (at Time, ok bool, err error)
 }
 
-// DueFunc says when a row comes due, by the bytes of its key, and a second time for those of
-// one time. Neither is negative. ok = false: they are no such bytes.
-type DueFunc func(key []byte) (at, then Time, ok bool)
+// DueOrder says when the rows of a table come due. A store that is told of it keeps rows in that
+// order, too: see Dated.
+type DueOrder struct {
+	// InRow: it goes by the row, not by the key alone, so that a row's time may move.
+	InRow bool
+	// Of says when a row comes due, by its bytes and its time, and a second time for those of
+	// one time. Neither is negative. ok = false: they are no such bytes.
+	Of func(key, value []byte, at Time) (due, then Time, ok bool)
+}
 
-// DueCodec is a codec of keys that say when their rows come due. A store that is told of DueOf
-// keeps rows in that order, too: see Dated.
+// DueCodec is a codec of keys that say when their rows come due.
 type DueCodec interface {
 	DueOf(key []byte) (at, then Time, ok bool)
 }
 
-// DueOf is the DueFunc of a codec; nil: it is no DueCodec.
-func DueOf[K any](c Codec[K]) DueFunc {
+// DueOf is the order of a table with a codec of keys; nil: it is no DueCodec.
+func DueOf[K any](c Codec[K]) *DueOrder {
 	if d, ok := c.(DueCodec); ok {
-		return d.DueOf
+		return &DueOrder{Of: func(key, _ []byte, _ Time) (Time, Time, bool) { return d.DueOf(key) }}
 	}
 	return nil
+}
+
+// DueByTime is the order of tables whose rows come due by their times: those that expire, and what
+// waits in Reorder.
+func DueByTime() *DueOrder {
+	return &DueOrder{InRow: true, Of: func(_, _ []byte, at Time) (Time, Time, bool) { return max(at, 0), 0, true }}
 }
 
 // DueTail reads the times from the end of a key: 8 bytes, and behind them some, at most 8, of the
@@ -81,10 +92,42 @@ const (
 // much as the table's cache. Few are allowed in any case.
 func (t *Table[K, V]) indexRows() int { return max(t.task.cfg.CacheBytes/indexRow, 4) }
 
+// byTime is the order of DueByTime.
+func byTime[K comparable, V any](_ K, _ V, at Time) (due, then Time) { return max(at, 0), 0 }
+
 func newAgenda[K comparable, V any](tb *Table[K, V], when func(k K, v V, at Time) (due, then Time), values bool) agenda[K, V] {
 	a := agenda[K, V]{tb: tb, when: when, values: values}
 	a.kc, a.most = tb.kc, min(tb.indexRows(), agendaMost)
 	return a
+}
+
+// load makes the index of the committed rows. There are no others: it was forgotten when the task
+// began, or when all others were dropped. Where they are many, it begins with none of them. It
+// reports false when the task has failed.
+func (a *agenda[K, V]) load(tx *Tx) bool {
+	a.clear()
+	few, ok := scanFew(tx, a.tb, a.tb.indexRows(), func(k K, value []byte, at Time) error {
+		e, err := a.entry(k, value, at)
+		if err == nil {
+			a.push(e)
+		}
+		return err
+	})
+	if ok && !few {
+		a.onlyTable(0)
+	}
+	return ok
+}
+
+// entry is what the index has of a stored row.
+func (a *agenda[K, V]) entry(k K, value []byte, at Time) (e dueKey[K], err error) {
+	var v V
+	if a.values {
+		v, err = a.tb.vc.Decode(value)
+	}
+	e.key = k
+	e.at, e.then = a.when(k, v, at)
+	return e, err
 }
 
 // place is one in the order of a calendar.
@@ -143,7 +186,7 @@ func (c *calendar[K]) halve() {
 func (a *agenda[K, V]) due(tx *Tx, limit Time) bool {
 	for {
 		switch {
-		case a.next() <= limit:
+		case a.n > 0 && a.next() <= limit:
 			return tx.err == nil
 		case !a.far.some || a.far.at > limit || !a.bring(tx):
 			return false

@@ -15,7 +15,7 @@ type every[K comparable, V any] struct {
 	d       Time
 	next    Next[K, Change[V]]
 	indexed bool
-	rows    due[K] // by when one went on
+	rows    agenda[K, Paced[V]] // by when one went on
 }
 
 // EmitEvery passes on at most one change of a row in each d of the operator's time, which is
@@ -23,12 +23,16 @@ type every[K comparable, V any] struct {
 // between, with its own time and headers. tb has a row for each row of which a change went
 // on within d.
 func EmitEvery[K comparable, V any](tb *Table[K, Paced[V]], clock *Clock, d Time, next Next[K, Change[V]]) Next[K, Change[V]] {
+	return newEvery(tb, clock, d, next).step
+}
+
+func newEvery[K comparable, V any](tb *Table[K, Paced[V]], clock *Clock, d Time, next Next[K, Change[V]]) *every[K, V] {
 	e := &every[K, V]{tb: tb, clock: clock, d: d, next: next}
-	e.rows.kc = tb.kc
+	e.rows = newAgenda(tb, func(_ K, p Paced[V], _ Time) (Time, Time) { return p.Since, 0 }, true)
 	tb.short = true
 	tb.aborted = func() { e.indexed = false }
 	clock.onPass(e.index, e.letGo)
-	return e.step
+	return e
 }
 
 func (e *every[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
@@ -57,7 +61,7 @@ func (e *every[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 
 // letGo lets go what has waited for d.
 func (e *every[K, V]) letGo(tx *Tx) {
-	for limit := e.clock.at - e.d; e.rows.next() <= limit && tx.err == nil; {
+	for limit := e.clock.at - e.d; tx.err == nil && e.rows.due(tx, limit); {
 		e.release(tx)
 	}
 }
@@ -85,19 +89,9 @@ func (e *every[K, V]) release(tx *Tx) {
 	e.next(tx, Record[K, Change[V]]{k, p.Change, at, p.Headers})
 }
 
-// index makes the order of the committed rows, as Windows does.
+// index makes the order of the committed rows, or of some.
 func (e *every[K, V]) index(tx *Tx) bool {
-	if e.indexed {
-		return true
-	}
-	e.rows.clear()
-	e.indexed = scanStored(tx, e.tb, func(k K, value []byte, _ Time) error {
-		p, err := e.tb.vc.Decode(value)
-		if err == nil {
-			e.rows.push(dueKey[K]{at: p.Since, key: k})
-		}
-		return err
-	})
+	e.indexed = e.indexed || e.rows.load(tx)
 	return e.indexed
 }
 

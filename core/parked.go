@@ -3,15 +3,16 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 )
 
 // Joins of a stream with a table in which records wait: for a time to pass, or for their
-// row. Records that wait are rows of a table, in the order in which they leave; in memory
-// is an index of them, by time and by key.
+// row. Records that wait are rows of a table; in memory is an index of them, by time and by
+// key, or a part of it.
 
-// ParkedCodec writes a key of records that wait: 8 bytes of time, the key, 4 bytes of the
-// number. So rows are in the order in which they leave.
+// ParkedCodec writes a key of records that wait for a time to pass: 8 bytes of time, the key, 4
+// bytes of the number. So rows are in the order in which they leave.
 type ParkedCodec[K comparable] struct{ Key Codec[K] }
 
 // Append implements Codec.
@@ -34,6 +35,19 @@ func (c ParkedCodec[K]) Decode(src []byte) (k Timed[K], err error) {
 	return k, err
 }
 
+// WaitingCodec writes a key of records that wait for their row, as TimedCodec does: so those of
+// a key lie together. They come due by time, then by key.
+type WaitingCodec[K comparable] struct{ TimedCodec[K] }
+
+// DueOf implements DueCodec.
+func (WaitingCodec[K]) DueOf(key []byte) (at, then Time, ok bool) {
+	n := len(key) - 12
+	if n < 0 {
+		return 0, 0, false
+	}
+	return Time(binary.BigEndian.Uint64(key[n:])), 0, true
+}
+
 // Parked is a record that waits. Its time is that of its row.
 type Parked[V any] struct {
 	Headers Headers
@@ -42,37 +56,79 @@ type Parked[V any] struct {
 
 // parking holds the records that wait.
 type parking[K comparable, V any] struct {
-	tb     *Table[Timed[K], Parked[V]]
-	lists  map[K][]timedSeq // of each key in the order in which they leave
-	spare  [][]timedSeq
-	due    due[Timed[K]] // and some that have left early
+	tb *Table[Timed[K], Parked[V]]
+	// by has those of each key in the order in which they leave, if forRow; else those of each key
+	// and time, which is all that is asked for.
+	by     byKey[Timed[K], timedSeq]
+	forRow bool
+	due    agenda[Timed[K], Parked[V]] // and some that have left early
+	most   int                         // 0: they need not be counted
 	count  int
 	loaded bool
 }
 
-func (p *parking[K, V]) init(tb *Table[Timed[K], Parked[V]]) {
-	p.tb, p.due.kc = tb, tb.kc
+func (p *parking[K, V]) init(tb *Table[Timed[K], Parked[V]], forRow bool, most int) {
+	p.tb, p.forRow, p.most = tb, forRow, most
+	p.due = newAgenda(tb, func(k Timed[K], _ Parked[V], _ Time) (Time, Time) { return k.At, 0 }, false)
+	p.due.inOrder = !forRow
+	bind(&p.by, tb, p.group, func(k Timed[K]) timedSeq { return timedSeq{k.At, k.Seq} }, p.bounds)
 	tb.short, tb.aborted = true, func() { p.loaded = false }
 }
 
-// load makes the index of the committed rows, as Buffer does.
+// group is what the records are looked for by that are in one list with k.
+func (p *parking[K, V]) group(k Timed[K]) Timed[K] {
+	if p.forRow {
+		k.At = 0
+	}
+	k.Seq = 0
+	return k
+}
+
+// bounds are those of the rows of a group.
+func (p *parking[K, V]) bounds(k Timed[K], lo, hi []byte) (_, _ []byte, err error) {
+	if lo, err = p.tb.kc.Append(lo, k); err != nil {
+		return nil, nil, err
+	}
+	if k.Seq = math.MaxUint32; p.forRow {
+		k.At = maxTime
+	}
+	hi, err = p.tb.kc.Append(hi, k)
+	return lo, append(hi, 0), err
+}
+
+// load makes the index of the committed rows, as Buffer does; where there is a bound, all of them
+// are counted.
 func (p *parking[K, V]) load(tx *Tx) bool {
 	if p.loaded {
 		return true
 	}
-	p.lists, p.count = map[K][]timedSeq{}, 0
+	p.by.clear(true)
 	p.due.clear()
-	p.loaded = scanKeys(tx, p.tb, func(k Timed[K], _ Time) { p.add(k) })
-	return p.loaded
+	p.count = 0
+	most := p.tb.indexRows()
+	few, ok := scanFew(tx, p.tb, most, func(k Timed[K], _ []byte, _ Time) error {
+		p.add(k)
+		return nil
+	})
+	if ok && !few {
+		if p.count = 0; p.most > 0 {
+			ok = scanKeys(tx, p.tb, func(Timed[K], Time) { p.count++ })
+		}
+		p.by.clear(false)
+		p.due.onlyTable(0)
+	}
+	p.loaded = ok
+	return ok
 }
 
-// add puts a record into the index.
+// add puts a record into the index. The list of its group is at hand.
 func (p *parking[K, V]) add(k Timed[K]) {
-	list, ok := p.lists[k.Key]
-	if n := len(p.spare); !ok && n > 0 {
-		list, p.spare = p.spare[n-1], p.spare[:n-1]
+	g := p.group(k)
+	list, _ := p.by.known(g)
+	if len(list) == 0 {
+		list = p.by.newList()
 	}
-	p.lists[k.Key] = slices.Insert(list, behind(list, k.At), timedSeq{k.At, k.Seq})
+	p.by.set(g, slices.Insert(list, behind(list, k.At), timedSeq{k.At, k.Seq}))
 	p.due.push(dueKey[Timed[K]]{at: k.At, key: k})
 	p.count++
 }
@@ -80,7 +136,10 @@ func (p *parking[K, V]) add(k Timed[K]) {
 // put parks a record, which leaves at a time behind those of its key that leave then too.
 func (p *parking[K, V]) put(tx *Tx, r Record[K, V], at Time) {
 	k := Timed[K]{Key: r.Key, At: at}
-	list := p.lists[r.Key]
+	list, ok := p.by.of(tx, p.group(k))
+	if !ok {
+		return
+	}
 	if i := behind(list, at); i > 0 && list[i-1].at == at {
 		k.Seq = list[i-1].seq + 1
 	}
@@ -95,51 +154,32 @@ func (p *parking[K, V]) put(tx *Tx, r Record[K, V], at Time) {
 	p.add(k)
 }
 
-// place is where a record is in the list of its key.
-func (p *parking[K, V]) place(k Timed[K]) (list []timedSeq, i int, ok bool) {
-	list = p.lists[k.Key]
-	i = slices.Index(list, timedSeq{k.At, k.Seq})
-	return list, i, i >= 0
+// of returns those of a key that wait for its row, in the order in which they leave. ok = false:
+// the task has failed.
+func (p *parking[K, V]) of(tx *Tx, k K) (list []timedSeq, ok bool) {
+	return p.by.of(tx, Timed[K]{Key: k})
 }
 
 // take takes a record out; ok is false where it has left already.
 func (p *parking[K, V]) take(tx *Tx, k Timed[K]) (r Record[K, V], ok bool) {
-	list, n, ok := p.place(k)
-	if !ok {
+	g := p.group(k)
+	list, known := p.by.known(g)
+	n := slices.Index(list, timedSeq{k.At, k.Seq})
+	if known && n < 0 {
 		return r, false
 	}
 	i := p.tb.find(tx, k)
-	if i < 0 {
+	if i < 0 || !p.tb.cells[i].ok {
 		return r, false
 	}
 	c := &p.tb.cells[i]
 	r = Record[K, V]{k.Key, c.val.Value, c.at, c.val.Headers}
 	p.tb.delete(i, c.at)
 	p.count--
-	if list = slices.Delete(list, n, n+1); len(list) > 0 {
-		p.lists[k.Key] = list
-		return r, true
-	}
-	delete(p.lists, k.Key)
-	if len(p.spare) < 64 {
-		p.spare = append(p.spare, list)
+	if known {
+		p.by.set(g, slices.Delete(list, n, n+1))
 	}
 	return r, true
-}
-
-// tidy forgets those that have left before their time, when they are the most.
-func (p *parking[K, V]) tidy() {
-	if len(p.due.list) < 2*p.count+64 {
-		return
-	}
-	all := p.due.list
-	p.due.list = all[:0]
-	for _, e := range all {
-		if _, _, ok := p.place(e.key); ok {
-			p.due.push(e) // into what was read already
-		}
-	}
-	clear(all[len(p.due.list):])
 }
 
 // LookupAsOf finds the row of a key as of a time, in a table that keeps versions; in another
@@ -170,7 +210,7 @@ type WaitingJoin[K comparable, V, T, R any] struct {
 
 // Init says where records wait, and whether it is for their row or for a time to pass.
 func (j *WaitingJoin[K, V, T, R]) Init(tb *Table[Timed[K], Parked[V]], forRow bool) {
-	j.wait.init(tb)
+	j.wait.init(tb, forRow, j.MaxRecords)
 	j.Clock.onPass(j.wait.load, func(tx *Tx) {
 		if forRow {
 			j.begin(tx, j.Clock.at)
@@ -223,7 +263,7 @@ func (j *WaitingJoin[K, V, T, R]) FromStreamWithGrace(tx *Tx, r Record[K, V]) {
 		return
 	}
 	j.wait.put(tx, r, r.Time)
-	if j.letGo(tx, r.Time); tx.err == nil && j.full(tx) {
+	if j.letGo(tx, r.Time); tx.err == nil && j.full(tx) && j.wait.due.due(tx, maxTime) {
 		j.first(tx)
 	}
 }
@@ -231,7 +271,7 @@ func (j *WaitingJoin[K, V, T, R]) FromStreamWithGrace(tx *Tx, r Record[K, V]) {
 // letGo moves the join's time and joins the records that it is grace past.
 func (j *WaitingJoin[K, V, T, R]) letGo(tx *Tx, at Time) {
 	j.Clock.move(at)
-	for j.wait.count > 0 && j.wait.due.next() <= j.Clock.at-j.Grace && tx.err == nil {
+	for tx.err == nil && j.wait.due.due(tx, j.Clock.at-j.Grace) {
 		j.first(tx)
 	}
 }
@@ -268,7 +308,9 @@ func (j *WaitingJoin[K, V, T, R]) FromStream(tx *Tx, r Record[K, V]) {
 		return
 	}
 	last := r.Time.plus(j.Wait)
-	if list := j.wait.lists[r.Key]; len(list) > 0 {
+	if list, ok := j.wait.of(tx, r.Key); !ok {
+		return
+	} else if len(list) > 0 {
 		last = max(last, list[len(list)-1].at)
 	} else {
 		row, ok := j.row(tx, r.Key, r.Time)
@@ -281,7 +323,7 @@ func (j *WaitingJoin[K, V, T, R]) FromStream(tx *Tx, r Record[K, V]) {
 		}
 	}
 	j.wait.put(tx, r, last)
-	for tx.err == nil && j.full(tx) { // some of the first ones may have left already
+	for tx.err == nil && j.full(tx) && j.wait.due.due(tx, maxTime) { // some of the first ones may have left already
 		j.giveUp(tx)
 	}
 }
@@ -290,7 +332,6 @@ func (j *WaitingJoin[K, V, T, R]) FromStream(tx *Tx, r Record[K, V]) {
 func (j *WaitingJoin[K, V, T, R]) FromTable(tx *Tx, r Record[K, Change[T]]) {
 	if j.begin(tx, r.Time) && r.Value.New.OK {
 		j.joinFirst(tx, r.Key)
-		j.wait.tidy()
 	}
 }
 
@@ -298,8 +339,8 @@ func (j *WaitingJoin[K, V, T, R]) FromTable(tx *Tx, r Record[K, Change[T]]) {
 // table that keeps versions, what is there may be younger than it.
 func (j *WaitingJoin[K, V, T, R]) joinFirst(tx *Tx, k K) {
 	for tx.err == nil {
-		list := j.wait.lists[k]
-		if len(list) == 0 {
+		list, ok := j.wait.of(tx, k)
+		if !ok || len(list) == 0 {
 			return
 		}
 		first := Timed[K]{k, list[0].at, list[0].seq}
@@ -323,7 +364,7 @@ func (j *WaitingJoin[K, V, T, R]) begin(tx *Tx, at Time) bool {
 		return false
 	}
 	j.Clock.move(at)
-	for tx.err == nil && j.wait.due.next() < j.Clock.at {
+	for tx.err == nil && j.wait.due.due(tx, j.Clock.at-1) {
 		j.giveUp(tx)
 	}
 	return tx.err == nil

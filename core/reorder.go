@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"slices"
 )
 
@@ -15,15 +16,22 @@ type Reorder[K comparable, V any] struct {
 
 	expected *Table[K, int64]                   // the number that is next
 	wait     *Table[KeyID[K, int64], Parked[V]] // the records that wait, with their times
-	numbers  map[K][]int64                      // of those that wait, in order
-	spare    [][]int64
-	due      due[KeyID[K, int64]] // by their times; and some that have gone on
+	numbers  byKey[K, int64]                    // of those that wait, in order
+	due      agenda[KeyID[K, int64], Parked[V]] // by their times; and some that have gone on
 	loaded   bool
 }
 
-// Init says where the numbers are that are next, and the records that wait.
+// Init says where the numbers are that are next, and the records that wait. These come due by
+// their times; the bytes of one key's numbers are in the order of the numbers.
 func (o *Reorder[K, V]) Init(expected *Table[K, int64], wait *Table[KeyID[K, int64], Parked[V]]) {
-	o.expected, o.wait, o.due.kc = expected, wait, wait.kc
+	type id = KeyID[K, int64]
+	o.expected, o.wait, o.due = expected, wait, newAgenda(wait, byTime[id, Parked[V]], false)
+	bind(&o.numbers, wait, func(k id) K { return k.Key }, func(k id) int64 { return k.ID }, func(k K, lo, hi []byte) (_, _ []byte, err error) {
+		if lo, err = wait.kc.Append(lo, id{k, 0}); err == nil {
+			hi, err = wait.kc.Append(hi, id{k, math.MaxInt64})
+		}
+		return lo, append(hi, 0), err
+	})
 	wait.short, wait.aborted = true, func() { o.loaded = false }
 	o.Clock.onPass(o.load, o.release)
 }
@@ -33,22 +41,31 @@ func (o *Reorder[K, V]) load(tx *Tx) bool {
 	if o.loaded {
 		return true
 	}
-	o.numbers = map[K][]int64{}
+	o.numbers.clear(true)
 	o.due.clear()
-	o.loaded = scanKeys(tx, o.wait, o.index)
-	return o.loaded
+	few, ok := scanFew(tx, o.wait, o.wait.indexRows(), func(k KeyID[K, int64], _ []byte, at Time) error {
+		o.index(k, at)
+		return nil
+	})
+	if ok && !few {
+		o.numbers.clear(false)
+		o.due.onlyTable(0)
+	}
+	o.loaded = ok
+	return ok
 }
 
+// index adds a record that waits to the index. The list of its key is at hand.
 func (o *Reorder[K, V]) index(k KeyID[K, int64], at Time) {
-	list, ok := o.numbers[k.Key]
-	if n := len(o.spare); !ok && n > 0 {
-		list, o.spare = o.spare[n-1], o.spare[:n-1]
+	list, _ := o.numbers.known(k.Key)
+	if len(list) == 0 {
+		list = o.numbers.newList()
 	}
 	i := len(list)
 	for i > 0 && list[i-1] > k.ID { // most come at the end
 		i--
 	}
-	o.numbers[k.Key] = slices.Insert(list, i, k.ID)
+	o.numbers.set(k.Key, slices.Insert(list, i, k.ID))
 	o.due.push(dueKey[KeyID[K, int64]]{at: at, key: k})
 }
 
@@ -102,6 +119,9 @@ func (o *Reorder[K, V]) keep(tx *Tx, k KeyID[K, int64], r Record[K, V]) {
 		tx.drop(o.Node, Duplicate)
 		return
 	}
+	if _, ok := o.numbers.of(tx, k.Key); !ok {
+		return
+	}
 	if raw := r.Headers.Raw(); len(raw) > 0 { // it must not hold on to a fetched batch
 		r.Headers = HeadersOf(slices.Clone(raw))
 	}
@@ -109,32 +129,31 @@ func (o *Reorder[K, V]) keep(tx *Tx, k KeyID[K, int64], r Record[K, V]) {
 	o.index(k, r.Time)
 }
 
-// follow lets the records of a key go that wait and are next.
+// follow lets the records of a key go that wait and are next. Where it is not at hand which wait,
+// it looks for the row of the next one only.
 func (o *Reorder[K, V]) follow(tx *Tx, k K) {
 	for tx.err == nil {
 		i := o.expected.find(tx, k)
-		if list := o.numbers[k]; i < 0 || len(list) == 0 || list[0] != o.next(i) {
+		if i < 0 {
 			return
 		}
-		o.first(tx, k)
+		next := o.next(i)
+		if list, known := o.numbers.known(k); known && (len(list) == 0 || list[0] != next) {
+			return
+		}
+		w := o.wait.find(tx, KeyID[K, int64]{k, next})
+		if w < 0 || !o.wait.cells[w].ok {
+			return
+		}
+		o.letGo(tx, k, next, w)
 	}
 }
 
-// first lets the first record of a key go that waits, and counts what is missing before it.
-func (o *Reorder[K, V]) first(tx *Tx, k K) {
-	list := o.numbers[k]
-	number := list[0]
-	if list = slices.Delete(list, 0, 1); len(list) > 0 {
-		o.numbers[k] = list
-	} else {
-		delete(o.numbers, k)
-		if len(o.spare) < 64 {
-			o.spare = append(o.spare, list)
-		}
-	}
-	w := o.wait.find(tx, KeyID[K, int64]{k, number})
-	if w < 0 {
-		return
+// letGo lets the first record of a key go that waits, whose row is at w, and counts what is
+// missing before it.
+func (o *Reorder[K, V]) letGo(tx *Tx, k K, number int64, w int32) {
+	if list, _ := o.numbers.known(k); len(list) > 0 {
+		o.numbers.set(k, slices.Delete(list, 0, 1))
 	}
 	i := o.expected.find(tx, k)
 	if i < 0 {
@@ -150,15 +169,34 @@ func (o *Reorder[K, V]) first(tx *Tx, k K) {
 // release gives up what is missing before records that have waited for grace.
 func (o *Reorder[K, V]) release(tx *Tx) {
 	had := tx.nullKey
-	for tx.nullKey = false; tx.err == nil && len(o.due.list) > 0 && o.due.next().plus(o.Grace) <= o.Clock.at; {
-		k := o.due.pop().key
-		for tx.err == nil {
-			if list := o.numbers[k.Key]; len(list) == 0 || list[0] > k.ID {
-				break // it has gone on
-			}
-			o.first(tx, k.Key)
+	for tx.nullKey = false; tx.err == nil && o.due.due(tx, o.Clock.at-o.Grace); {
+		if k := o.due.pop().key; o.waits(tx, k) {
+			o.giveUp(tx, k)
+			o.follow(tx, k.Key)
 		}
-		o.follow(tx, k.Key)
 	}
 	tx.nullKey = had
+}
+
+// waits reports whether a record has not gone on yet.
+func (o *Reorder[K, V]) waits(tx *Tx, k KeyID[K, int64]) bool {
+	if list, known := o.numbers.known(k.Key); known {
+		return len(list) > 0 && list[0] <= k.ID
+	}
+	i := o.wait.find(tx, k)
+	return i >= 0 && o.wait.cells[i].ok
+}
+
+// giveUp lets a record go, and before it all of its key that wait.
+func (o *Reorder[K, V]) giveUp(tx *Tx, k KeyID[K, int64]) {
+	for tx.err == nil {
+		list, ok := o.numbers.of(tx, k.Key)
+		if !ok || len(list) == 0 || list[0] > k.ID {
+			return
+		}
+		number := list[0]
+		if w := o.wait.find(tx, KeyID[K, int64]{k.Key, number}); w >= 0 {
+			o.letGo(tx, k.Key, number, w)
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -62,9 +61,9 @@ func (list) Decode(b []byte) ([]string, error) {
 
 // memView is the committed state of one table.
 type memView struct {
-	rows  map[string]memRow
-	err   error // of Get, if any
-	dueOf func(key []byte) (at, then Time, ok bool)
+	rows map[string]memRow
+	err  error // of Get, if any
+	due  *DueOrder
 }
 
 type memRow struct {
@@ -84,8 +83,15 @@ func (v *memView) Scan(lo, hi []byte, f func(key, value []byte, at Time) bool) e
 	if v.err != nil {
 		return v.err
 	}
-	for _, k := range slices.Sorted(maps.Keys(v.rows)) {
-		if r := v.rows[k]; k >= string(lo) && (hi == nil || k < string(hi)) && !f([]byte(k), []byte(r.value), r.at) {
+	var keys []string
+	for k := range v.rows {
+		if k >= string(lo) && (hi == nil || k < string(hi)) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if r := v.rows[k]; !f([]byte(k), []byte(r.value), r.at) {
 			break
 		}
 	}
@@ -94,8 +100,8 @@ func (v *memView) Scan(lo, hi []byte, f func(key, value []byte, at Time) bool) e
 
 // inDueOrder are the keys in the order of Dated.
 func (v *memView) inDueOrder() (list []dueKey[string]) {
-	for k := range v.rows {
-		at, then, _ := v.dueOf([]byte(k))
+	for k, r := range v.rows {
+		at, then, _ := v.due.Of([]byte(k), []byte(r.value), r.at)
 		list = append(list, dueKey[string]{at, then, k})
 	}
 	slices.SortFunc(list, func(a, b dueKey[string]) int {
@@ -105,7 +111,7 @@ func (v *memView) inDueOrder() (list []dueKey[string]) {
 }
 
 func (v *memView) Due(at, then Time, key []byte, f func(key []byte, at, then Time) bool) (bool, error) {
-	if v.dueOf == nil || v.err != nil {
+	if v.due == nil || v.err != nil {
 		return false, v.err
 	}
 	for _, e := range v.inDueOrder() {
@@ -117,7 +123,7 @@ func (v *memView) Due(at, then Time, key []byte, f func(key []byte, at, then Tim
 }
 
 func (v *memView) LastDue() (Time, bool, error) {
-	if v.dueOf == nil || v.err != nil {
+	if v.due == nil || v.err != nil {
 		return NoTime, false, v.err
 	}
 	if list := v.inDueOrder(); len(list) > 0 {
@@ -150,14 +156,20 @@ type world struct {
 	cfg     TaskConfig
 	views   []*memView
 	task    *Task
-	dated   bool     // views find rows by time, where their keys say it
+	dated   bool     // views find rows by time, where their keys or rows say it
 	outputs []string // of all commits, as text
 	next    []Offset
 }
 
-func (t *Table[K, V]) dueCodec() DueCodec {
-	c, _ := t.kc.(DueCodec)
-	return c
+// dueOrder is the order that a topology would tell a store of.
+func (t *Table[K, V]) dueOrder() *DueOrder {
+	if c, ok := t.vc.(interface{ DueOrder() *DueOrder }); ok {
+		return c.DueOrder()
+	}
+	if t.expiry != nil {
+		return DueByTime()
+	}
+	return DueOf(t.kc)
 }
 
 func newWorld(cfg TaskConfig, attach func(*Task)) *world {
@@ -180,8 +192,8 @@ func (w *world) open() {
 	w.task = NewTask(cfg)
 	w.attach(w.task)
 	for i, tb := range w.task.tables {
-		if d, ok := tb.(interface{ dueCodec() DueCodec }); ok && w.dated && d.dueCodec() != nil {
-			w.views[i].dueOf = d.dueCodec().DueOf
+		if d, ok := tb.(interface{ dueOrder() *DueOrder }); ok && w.dated {
+			w.views[i].due = d.dueOrder()
 		}
 	}
 	if w.next == nil {

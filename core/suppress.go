@@ -31,7 +31,8 @@ type suppress[K comparable, V any] struct {
 	clock   *Clock
 	next    Next[K, Change[V]]
 	indexed bool
-	held    due[K]
+	held    agenda[K, Held[V]]
+	count   int // of what is held back, where there is a bound
 	bytes   int
 	buf     []byte
 }
@@ -41,15 +42,19 @@ type suppress[K comparable, V any] struct {
 // the changes that reach it. What is let go comes by the time since when it was held back,
 // and by the key's bytes, with its own time and headers.
 func SuppressChanges[K comparable, V any](n NodeID, tb *Table[K, Held[V]], clock *Clock, rule Suppress[K], next Next[K, Change[V]]) Next[K, Change[V]] {
+	return newSuppress(n, tb, clock, rule, next).step
+}
+
+func newSuppress[K comparable, V any](n NodeID, tb *Table[K, Held[V]], clock *Clock, rule Suppress[K], next Next[K, Change[V]]) *suppress[K, V] {
 	s := &suppress[K, V]{Suppress: rule, n: n, tb: tb, clock: clock, next: next}
 	if next == nil {
 		s.next = func(*Tx, Record[K, Change[V]]) {}
 	}
-	s.held.kc = tb.kc
+	s.held = newAgenda(tb, func(_ K, h Held[V], _ Time) (Time, Time) { return h.Since, 0 }, true)
 	tb.short = true
 	tb.aborted = func() { s.indexed = false }
 	clock.onPass(s.index, s.release)
-	return s.step
+	return s
 }
 
 func (s *suppress[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
@@ -71,14 +76,18 @@ func (s *suppress[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 			h.Since = s.End(r.Key)
 		}
 		s.held.push(dueKey[K]{at: h.Since, key: r.Key})
+		s.count++
 	}
 	s.bytes += s.size(tx, r.Key, h)
 	s.tb.put(i, h, r.Time)
 	s.release(tx)
 	for tx.err == nil && s.full() {
 		if !s.Early {
-			tx.fail(s.n, fmt.Errorf("%w: %d changes with %d bytes are held back, at most %d and %d may be (0: any)", ErrFull, len(s.held.list), s.bytes, s.MaxRecords, s.MaxBytes))
+			tx.fail(s.n, fmt.Errorf("%w: %d changes with %d bytes are held back, at most %d and %d may be (0: any)", ErrFull, s.count, s.bytes, s.MaxRecords, s.MaxBytes))
 			return
+		}
+		if !s.held.due(tx, maxTime) {
+			return // the task has failed
 		}
 		s.emit(tx)
 	}
@@ -86,13 +95,13 @@ func (s *suppress[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 
 // release lets go what has been held back long enough.
 func (s *suppress[K, V]) release(tx *Tx) {
-	for limit := s.clock.at - s.Wait; len(s.held.list) > 0 && s.held.next() <= limit && tx.err == nil; {
+	for limit := s.clock.at - s.Wait; tx.err == nil && s.held.due(tx, limit); {
 		s.emit(tx)
 	}
 }
 
 func (s *suppress[K, V]) full() bool {
-	return s.MaxRecords > 0 && len(s.held.list) > s.MaxRecords || s.MaxBytes > 0 && s.bytes > s.MaxBytes
+	return s.MaxRecords > 0 && s.count > s.MaxRecords || s.MaxBytes > 0 && s.bytes > s.MaxBytes
 }
 
 // emit lets the first change go.
@@ -104,6 +113,7 @@ func (s *suppress[K, V]) emit(tx *Tx) {
 	}
 	h, at := s.tb.cells[i].val, s.tb.cells[i].at
 	s.bytes -= s.size(tx, k, h)
+	s.count--
 	s.tb.delete(i, at)
 	if s.End == nil || h.Change.New.OK {
 		s.next(tx, Record[K, Change[V]]{k, h.Change, at, h.Headers})
@@ -127,17 +137,23 @@ func (s *suppress[K, V]) size(tx *Tx, k K, h Held[V]) int {
 	return n + len(s.buf)
 }
 
-// index makes the order of what is held back from the committed rows, as Windows does.
+// index makes the order of what is held back from the committed rows, or of some; where there is
+// a bound, all of them are counted.
 func (s *suppress[K, V]) index(tx *Tx) bool {
-	if s.indexed {
+	switch {
+	case s.indexed:
 		return true
+	case s.MaxRecords == 0 && s.MaxBytes == 0:
+		s.indexed = s.held.load(tx)
+		return s.indexed
 	}
 	s.held.clear()
-	s.bytes = 0
+	s.count, s.bytes = 0, 0
 	s.indexed = scanStored(tx, s.tb, func(k K, value []byte, _ Time) error {
 		h, err := s.tb.vc.Decode(value)
 		if err == nil {
 			s.held.push(dueKey[K]{at: h.Since, key: k})
+			s.count++
 			s.bytes += s.size(tx, k, h)
 		}
 		return err

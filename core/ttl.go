@@ -10,14 +10,14 @@ type Expiry[K comparable, V any] struct {
 	clock   *Clock
 	ttl     Time
 	next    Next[K, Change[V]] // may be nil
-	due     due[K]             // each row is there with its time, or with an earlier one
+	due     agenda[K, V]       // each row is there with its time, or with an earlier one
 	indexed bool
 }
 
 // NewExpiry has the rows of tb expire. Deletions go to next, which may be nil.
 func NewExpiry[K comparable, V any](tb *Table[K, V], clock *Clock, ttl Time, next Next[K, Change[V]]) *Expiry[K, V] {
 	e := &Expiry[K, V]{tb: tb, clock: clock, ttl: ttl, next: next}
-	e.due.kc = tb.kc
+	e.due = newAgenda(tb, byTime[K, V], false)
 	tb.short, tb.expiry = true, e
 	tb.aborted = func() { e.indexed = false }
 	clock.onPass(e.index, e.end)
@@ -60,7 +60,7 @@ func (e *Expiry[K, V]) begin(tx *Tx, at Time) bool {
 // end deletes what has expired.
 func (e *Expiry[K, V]) end(tx *Tx) {
 	var last dueKey[K]
-	for again := false; tx.err == nil && e.due.next().plus(e.ttl) < e.clock.at; again = true {
+	for again := false; tx.err == nil && e.due.due(tx, e.clock.at-e.ttl-1); again = true {
 		d := e.due.pop()
 		if again && d == last {
 			continue // the row was deleted and made again, and is here twice
@@ -83,12 +83,8 @@ func (e *Expiry[K, V]) end(tx *Tx) {
 // dated is told the times of rows that are new, or have become older.
 func (e *Expiry[K, V]) dated(k K, at Time) { e.due.push(dueKey[K]{at: at, key: k}) }
 
-// index makes the order of the committed rows by time, as Windows does.
+// index makes the order of the committed rows by time, or of some.
 func (e *Expiry[K, V]) index(tx *Tx) bool {
-	if e.indexed {
-		return true
-	}
-	e.due.clear()
-	e.indexed = scanKeys(tx, e.tb, e.dated)
+	e.indexed = e.indexed || e.due.load(tx)
 	return e.indexed
 }

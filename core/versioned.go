@@ -26,6 +26,9 @@ func (c VersionCodec[K]) Append(dst []byte, v Version[K]) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(dst, uint64(v.At)), nil
 }
 
+// DueOf implements DueCodec: versions replace those before them in the order of their times.
+func (VersionCodec[K]) DueOf(key []byte) (at, then Time, ok bool) { return DueTail(key, 0) }
+
 // Decode implements Codec.
 func (c VersionCodec[K]) Decode(src []byte) (v Version[K], err error) {
 	key, at, err := CutVersion(src)
@@ -126,11 +129,12 @@ type Versions[K comparable, V any] struct {
 	history Time
 	next    Next[K, Change[V]] // may be nil
 
-	due     due[Version[K]] // the versions whose predecessors will go
+	due     agenda[Version[K], Opt[V]] // the versions whose predecessors will go
 	indexed bool
 	// times are the versions of some rows by time: all of a row or none. They are read from
 	// the table when they are asked for.
 	times map[K][]Time
+	held  int // about how many times that are
 	spare [][]Time
 	lo    []byte
 	hi    []byte
@@ -138,9 +142,6 @@ type Versions[K comparable, V any] struct {
 	list  []Time
 	add   func(Version[K], Opt[V], Time) bool
 }
-
-// versionLists is for how many rows the times of their versions are held at hand.
-const versionLists = 1 << 16
 
 // NewVersions adds the next table to t. Changes of the latest versions go to next.
 func NewVersions[K comparable, V any](t *Task, name string, kc Codec[K], vc Codec[V], history Time) *Versions[K, V] {
@@ -151,8 +152,9 @@ func NewVersions[K comparable, V any](t *Task, name string, kc Codec[K], vc Code
 	v.tb.aborted = func() {
 		v.indexed = false
 		clear(v.times)
+		v.held = 0
 	}
-	v.due.kc = v.tb.kc
+	v.due = newAgenda(v.tb, func(k Version[K], _ Opt[V], _ Time) (Time, Time) { return k.At, 0 }, false)
 	v.add = func(k Version[K], _ Opt[V], _ Time) bool {
 		if k.Key == v.load {
 			v.list = append(v.list, k.At)
@@ -176,8 +178,9 @@ func (v *Versions[K, V]) of(tx *Tx, k K) ([]Time, bool) {
 	if !v.index(tx) {
 		return nil, false
 	}
-	if len(v.times) >= versionLists {
+	if v.held >= v.tb.indexRows() {
 		clear(v.times)
+		v.held = 0
 	}
 	var err error
 	if v.lo, err = (VersionCodec[K]{v.kc}).Append(v.lo[:0], Version[K]{k, 0}); err == nil {
@@ -198,6 +201,7 @@ func (v *Versions[K, V]) of(tx *Tx, k K) ([]Time, bool) {
 		return nil, false
 	}
 	v.times[k] = v.list
+	v.held += len(v.list) + 1
 	return v.list, true
 }
 
@@ -264,6 +268,7 @@ func (v *Versions[K, V]) put(tx *Tx, row Opt[V], r Record[K, struct{}]) {
 	if !found {
 		list = slices.Insert(list, at, r.Time)
 		v.keep(r.Key, list)
+		v.held++
 		v.due.push(dueKey[Version[K]]{at: r.Time, key: Version[K]{r.Key, r.Time}})
 	}
 	if at < len(list)-1 {
@@ -279,7 +284,7 @@ func (v *Versions[K, V]) put(tx *Tx, row Opt[V], r Record[K, struct{}]) {
 
 // expire deletes the versions that are not valid at any time that can still be asked for.
 func (v *Versions[K, V]) expire(tx *Tx) {
-	for tx.err == nil && len(v.due.list) > 0 && v.due.next() <= v.clock.at-v.history {
+	for tx.err == nil && v.due.due(tx, v.clock.at-v.history) {
 		v.tidy(tx, v.due.pop().key)
 	}
 }
@@ -323,24 +328,36 @@ func (v *Versions[K, V]) index(tx *Tx) bool {
 	v.due.clear()
 	limit := v.clock.at - v.history
 	var old []Version[K]
-	var last Version[K]
-	first := true
-	v.indexed = scanStored(tx, v.tb, func(k Version[K], value []byte, _ Time) error {
-		v.clock.move(k.At) // so it is, unless the committed times are lost
-		switch {
-		case k.At > limit:
-			v.due.push(dueKey[Version[K]]{at: k.At, key: k})
-		case !first && last.Key == k.Key || len(value) == 1 && value[0] == 0:
-			old = append(old, k)
+	var before, resume Opt[Version[K]]
+	var from []byte
+	most := v.tb.indexRows()
+	for more, first := true, true; more; first = false {
+		more = false
+		v.indexed = scanFrom(tx, v.tb, from, func(k Version[K], value []byte, _ Time) (bool, error) {
+			if first {
+				v.clock.move(k.At) // so it is, unless the committed times are lost
+				if k.At > limit {
+					v.due.push(dueKey[Version[K]]{at: k.At, key: k})
+				}
+			}
+			if k.At <= limit && (before.OK && before.Value.Key == k.Key || len(value) == 1 && value[0] == 0) {
+				switch {
+				case len(old) < most:
+					old = append(old, k)
+				case !more: // than is held at hand
+					more, resume, from = true, before, v.due.bytes(from[:0], k)
+				}
+			}
+			before = Some(k)
+			return first || !more, nil
+		})
+		if !v.indexed {
+			return false
 		}
-		first, last = false, k
-		return nil
-	})
-	if !v.indexed {
-		return false
-	}
-	for _, k := range old {
-		v.tidy(tx, k)
+		for _, k := range old {
+			v.tidy(tx, k)
+		}
+		old, before = old[:0], resume
 	}
 	return tx.err == nil
 }

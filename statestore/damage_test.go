@@ -28,10 +28,10 @@ import (
 // to do. A wrong row, or one that is missing, is the one thing that must not be.
 
 var damageTables = []TableSpec{
-	{Name: "orders", Schema: "string -> bytes"},
-	{Name: "windows", Schema: "window -> bytes", DueOf: func(key []byte) (at, then core.Time, ok bool) {
+	{Name: "orders", Schema: "string -> bytes", DueOf: core.DueByTime()},
+	{Name: "windows", Schema: "window -> bytes", DueOf: &core.DueOrder{Of: func(key, _ []byte, _ core.Time) (at, then core.Time, ok bool) {
 		return core.Time(key[len(key)-1]), core.Time(len(key)), true
-	}},
+	}}},
 }
 
 var damageGlobal = TableSpec{Name: "rates", Schema: "string -> bytes"}

@@ -16,22 +16,78 @@ import (
 // written and deleted with the rows, in the same batch. Rows in memory are not in it until they go
 // to disk, and so those that live shortly never are: a look at the order goes over all rows in
 // memory, of which there are not too many.
+//
+// Where the time is in the row, and not in its key, it moves when the row is written. A row in memory
+// then says when the row comes due that disk has, so that the flush that brings the new one takes the
+// old one's key out of the order.
 
-// dueRow is a row in memory, and when it comes due.
+// dueRow is a row in memory, and when it comes due; or, where it is gone, came due on disk.
 type dueRow struct {
 	at, then core.Time
 	ref      uint32
 	frozen   bool
+	gone     bool
 }
 
-// dueOfRow says when a row comes due. One that says nothing comes first: who decodes its key finds
+// noDue is what a row says where disk has none.
+var noDue = bytes.Repeat([]byte{0xff}, dueLen)
+
+// dueOfRow says when a row comes due. One that says nothing comes first: who decodes it finds
 // what is wrong.
-func (t *pebbleTable) dueOfRow(key []byte) (at, then core.Time) {
-	at, then, ok := t.dueOf(key)
+func dueOfRow(o *core.DueOrder, r row) (at, then core.Time) {
+	value, stamp := r.read()
+	at, then, ok := o.Of(r.key(), value, stamp)
 	if !ok {
 		return 0, 0
 	}
 	return at, then
+}
+
+// meet has the active tables know what disk has of the rows that are to be written, where they come
+// due by what is in them.
+func (s *pebbleStore) meet(writes []core.Write) error {
+	if !s.moves {
+		return nil
+	}
+	for i := range writes {
+		w := &writes[i]
+		t := s.tables[w.Table]
+		if t.active.due == nil {
+			continue
+		}
+		h := hashKey(s.db.seed, w.Key)
+		if r, slot := t.active.find(h, w.Key); r == nil {
+			if err := t.bring(h, slot, w.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bring puts a copy of what is below into the active table, which does not have the row.
+func (t *pebbleTable) bring(h, slot uint32, key []byte) error {
+	r, _ := t.frozen.find(h, key)
+	if r == nil && t.store.onDisk {
+		b, err := t.read(key)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			value, at, err := t.parse(b, key)
+			if err == nil {
+				t.active.fill(h, slot, key, value, at, false)
+			}
+			return err
+		}
+	}
+	if r == nil || r.absent() {
+		t.active.fill(h, slot, key, nil, 0, true)
+		return nil
+	}
+	value, at := r.read()
+	t.active.fill(h, slot, key, value, at, false)
+	return nil
 }
 
 // writeDue writes what has changed in the order of a table's rows.
@@ -41,9 +97,27 @@ func (f *flusher) writeDue(b *pebble.Batch, t *pebbleTable, frozen *table) error
 	}
 	f.due = f.due[:0]
 	frozen.each(func(ref uint32, r row) {
-		if r.mustGo() && (r.absent() || r.tag()&flagBorn == 0) {
-			at, then := t.dueOfRow(r.key())
-			f.due = append(f.due, dueRow{at: at, then: then, ref: ref})
+		if !r.mustGo() {
+			return
+		}
+		d := dueRow{ref: ref}
+		d.at, d.then = dueOfRow(t.dueOf, r)
+		if !t.dueOf.InRow {
+			if d.gone = r.absent(); d.gone || r.tag()&flagBorn == 0 {
+				f.due = append(f.due, d)
+			}
+			return
+		}
+		was := dueRow{ref: ref, gone: true}
+		none := bytes.Equal(r.was(), noDue)
+		if was.at, was.then = splitDue(r.was()); !none && !r.absent() && was.at == d.at && was.then == d.then {
+			return
+		}
+		if !none {
+			f.due = append(f.due, was)
+		}
+		if !r.absent() {
+			f.due = append(f.due, d)
 		}
 	})
 	slices.SortFunc(f.due, func(x, y dueRow) int {
@@ -55,7 +129,7 @@ func (f *flusher) writeDue(b *pebble.Batch, t *pebbleTable, frozen *table) error
 	for _, d := range f.due {
 		r := frozen.at(d.ref)
 		var op *pebble.DeferredBatchOp
-		if n := len(t.due) + dueLen + r.keyLen(); r.absent() {
+		if n := len(t.due) + dueLen + r.keyLen(); d.gone {
 			op = b.DeleteDeferred(n)
 		} else {
 			op = b.SetDeferred(n, 0)
@@ -183,7 +257,7 @@ func (h *dueHeap) gather(from []byte) {
 				return
 			}
 			d := dueRow{ref: ref, frozen: i == 1}
-			if d.at, d.then = h.t.dueOfRow(r.key()); from != nil && h.compare(d, from) < 0 {
+			if d.at, d.then = dueOfRow(h.t.dueOf, r); from != nil && h.compare(d, from) < 0 {
 				return
 			}
 			if d.frozen {

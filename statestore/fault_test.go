@@ -412,10 +412,10 @@ func TestRefused(t *testing.T) {
 		cfg := good(t)
 		db, err := openPebble(cfg)
 		fatal(t, err)
-		fatal(t, db.pdb.Set(metaKey, []byte(`{"format":3,"app":"shop"}`), pebble.NoSync))
+		fatal(t, db.pdb.Set(metaKey, []byte(`{"format":4,"app":"shop"}`), pebble.NoSync))
 		fatal(t, db.pdb.Flush())
 		fatal(t, db.Close())
-		wantOpen(t, cfg, ErrVersion, "version 3")
+		wantOpen(t, cfg, ErrVersion, "version 4")
 	})
 	t.Run("newer Pebble", func(t *testing.T) {
 		cfg := good(t)

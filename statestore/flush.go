@@ -144,7 +144,9 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 		rows += t.dirtyRows
 		size += t.dirty + t.dirtyRows*len(j.store.tables[i].prefix)
 		if pt := j.store.tables[i]; pt.dueOf != nil {
-			size += t.dirty + t.dirtyRows*(len(pt.due)+dueLen)
+			if size += t.dirty + t.dirtyRows*(len(pt.due)+dueLen); pt.dueOf.InRow {
+				size += t.dirty // and of where they were
+			}
 		}
 	}
 	b := db.pdb.NewBatchWithSize(size)

@@ -13,7 +13,7 @@ import (
 
 // formatVersion is the version of all that this package writes; docs/format.md says what
 // it means. Change both together.
-const formatVersion = 2
+const formatVersion = 3
 
 // checkpointVersion is that of a checkpoint's bytes.
 const checkpointVersion = 1

@@ -59,22 +59,22 @@ type memOrder struct {
 // memDue is a table's keys in the order in which rows come due, with what that goes by in front.
 type memDue struct {
 	memOrder
-	of core.DueFunc
+	of *core.DueOrder
 }
 
-func (d *memDue) key(k string) []byte {
-	at, then, _ := d.of([]byte(k))
+func (d *memDue) key(k string, r memRow) []byte {
+	at, then, _ := d.of.Of([]byte(k), r.value, r.at)
 	return append(appendDue(nil, at, then), k...)
 }
 
 // byDue makes the order in which a table's rows come due, which is kept from then on.
-func (t *memTask) byDue(table uint32, of core.DueFunc) *memDue {
+func (t *memTask) byDue(table uint32, of *core.DueOrder) *memDue {
 	d := t.due[table]
 	if d == nil {
 		d = &memDue{of: of}
 		d.init()
-		for k := range t.rows[table] {
-			d.add(string(d.key(k)))
+		for k, r := range t.rows[table] {
+			d.add(string(d.key(k, r)))
 		}
 		t.due[table] = d
 	}
@@ -123,23 +123,23 @@ func (t *memTask) set(table uint32, key []byte, r memRow) {
 		undo[string(key)] = rows[string(key)]
 	}
 	o := t.order[table]
-	due := t.due[table]
+	old, ok := rows[string(key)]
+	if due := t.due[table]; due != nil && (!ok || r.value == nil || due.of.InRow) {
+		if ok {
+			due.drop(due.key(string(key), old))
+		}
+		if r.value != nil {
+			due.add(string(due.key(string(key), r)))
+		}
+	}
 	if r.value == nil {
 		if delete(rows, string(key)); o != nil {
 			o.drop(key)
 		}
-		if due != nil {
-			due.drop(due.key(string(key)))
-		}
 		return
 	}
-	if _, ok := rows[string(key)]; !ok {
-		if o != nil {
-			o.add(string(key))
-		}
-		if due != nil {
-			due.add(string(due.key(string(key))))
-		}
+	if !ok && o != nil {
+		o.add(string(key))
 	}
 	rows[string(key)] = r
 }
@@ -353,8 +353,8 @@ func (v memView) LastDue() (core.Time, bool, error) {
 		return 0, false, err
 	}
 	last := core.NoTime
-	for k := range s.task.rows[v.table] {
-		at, _, _ := of([]byte(k))
+	for k, r := range s.task.rows[v.table] {
+		at, _, _ := of.Of([]byte(k), r.value, r.at)
 		last = max(last, at)
 	}
 	return last, true, nil

@@ -12,9 +12,9 @@ import (
 type TableSpec struct {
 	Name   string
 	Schema string // as the topology describes it: "string -> json:Customer"; another schema is refused
-	// DueOf, if not nil, says by its key when a row comes due: see core.DueCodec. The table's
-	// view is then a core.Dated. It must say the same for as long as the schema does.
-	DueOf core.DueFunc
+	// DueOf, if not nil, says when a row comes due. The table's view is then a core.Dated. It
+	// must say the same for as long as the schema does.
+	DueOf *core.DueOrder
 }
 
 // Checkpoint says which commit the rows are of. Its slices are indexed as the task that

@@ -26,6 +26,8 @@ type pebbleStore struct {
 	hasCp    bool
 	hasState atomic.Bool // hasCp, or rows on disk; for Tasks
 
+	moves   bool      // a table's rows come due by what is in them
+	onDisk  bool      // rows may be there
 	touched byte      // keeps what write reads ahead from being optimized away
 	changed bool      // since the last freeze
 	records int       // applied since the checkpoint that is known to be on disk
@@ -50,10 +52,10 @@ type pebbleStore struct {
 type pebbleTable struct {
 	store  *pebbleStore
 	prefix []byte
-	dueOf  core.DueFunc // nil: rows are not kept by when they come due
-	due    []byte       // the prefix of that order
-	active *table       // written by Apply, filled by Get
-	frozen *table       // the generation before: being flushed, or flushed and a read cache
+	dueOf  *core.DueOrder // nil: rows are not kept by when they come due
+	due    []byte         // the prefix of that order
+	active *table         // written by Apply, filled by Get
+	frozen *table         // the generation before: being flushed, or flushed and a read cache
 }
 
 func newPebbleStore(db *pebbleDB, id core.TaskID, specs []TableSpec, ids []uint32) *pebbleStore {
@@ -64,7 +66,9 @@ func newPebbleStore(db *pebbleDB, id core.TaskID, specs []TableSpec, ids []uint3
 			active: newTable(&db.pool), frozen: newTable(&db.pool),
 		})
 		if t := s.tables[i]; specs[i].DueOf != nil {
-			t.dueOf, t.due = specs[i].DueOf, duePrefix(id, n)
+			if t.dueOf, t.due = specs[i].DueOf, duePrefix(id, n); t.dueOf.InRow {
+				s.moves, t.active.due, t.frozen.due = true, t.dueOf, t.dueOf
+			}
 		}
 		s.byNumber = append(s.byNumber, i)
 	}
@@ -101,7 +105,7 @@ func (s *pebbleStore) loadCheckpoint() error {
 	if err != nil {
 		return err
 	}
-	s.cp, s.hasCp, s.flushed = cp, true, cp.Wall
+	s.cp, s.hasCp, s.onDisk, s.flushed = cp, true, true, cp.Wall
 	s.hasState.Store(true)
 	return nil
 }
@@ -165,8 +169,8 @@ func (t *pebbleTable) below(h, slot uint32, key []byte) (row, error) {
 	return r, nil
 }
 
-// load reads a row from Pebble.
-func (t *pebbleTable) load(h, slot uint32, key []byte) (row, error) {
+// read returns what Pebble has of a row, or nil, until the next call.
+func (t *pebbleTable) read(key []byte) ([]byte, error) {
 	s := t.store
 	if s.it == nil {
 		it, err := s.db.pdb.NewIter(&pebble.IterOptions{
@@ -183,9 +187,6 @@ func (t *pebbleTable) load(h, slot uint32, key []byte) (row, error) {
 			_ = s.endReads() // it would say the same
 			return nil, s.wrap(err)
 		}
-		if s.room() {
-			t.active.fill(h, slot, key, nil, 0, true)
-		}
 		return nil, nil
 	}
 	b, err := s.it.ValueAndErr()
@@ -193,9 +194,32 @@ func (t *pebbleTable) load(h, slot uint32, key []byte) (row, error) {
 		_ = s.endReads()
 		return nil, s.wrap(err)
 	}
-	value, at, err := parseRow(b)
+	return b, nil
+}
+
+func (t *pebbleTable) parse(b, key []byte) (value []byte, at core.Time, err error) {
+	if value, at, err = parseRow(b); err != nil {
+		err = t.store.wrap(fmt.Errorf("%w (table %q, key %x)", err, t.store.specs[t.number()].Name, key))
+	}
+	return value, at, err
+}
+
+// load reads a row from Pebble.
+func (t *pebbleTable) load(h, slot uint32, key []byte) (row, error) {
+	s := t.store
+	b, err := t.read(key)
 	if err != nil {
-		return nil, s.wrap(fmt.Errorf("%w (table %q, key %x)", err, s.specs[t.number()].Name, key))
+		return nil, err
+	}
+	if b == nil {
+		if s.room() {
+			t.active.fill(h, slot, key, nil, 0, true)
+		}
+		return nil, nil
+	}
+	value, at, err := t.parse(b, key)
+	if err != nil {
+		return nil, err
 	}
 	if s.room() && rowSize(len(key), len(value)) < largeRow {
 		return t.active.fill(h, slot, key, value, at, false), nil
@@ -275,6 +299,9 @@ func (s *pebbleStore) Apply(writes []core.Write, cp Checkpoint) error {
 	if err := s.prepare(size + len(writes)*(rowHead+stampLen+16)); err != nil {
 		return err
 	}
+	if err := s.meet(writes); err != nil {
+		return err
+	}
 	for w := writes; len(w) > 0; {
 		n := min(ahead, len(w))
 		s.write(w[:n])
@@ -322,7 +349,7 @@ func (s *pebbleStore) write(writes []core.Write) {
 	}
 }
 
-// prepare makes sure that the next writes find room, and freezes what is due. It is all
+// prepare makes sure that the next writes find room, and freezes what is due. It and meet are all
 // that can fail of an Apply.
 func (s *pebbleStore) prepare(size int) error {
 	if err := s.db.disk.err(); err != nil {
@@ -415,11 +442,12 @@ func (s *pebbleStore) freeze(durable bool) error {
 		j.tables = append(j.tables, t.frozen)
 	}
 	j.checkpoint = appendCheckpoint(nil, &s.cp, s.ids)
-	s.changed = false
+	s.changed, s.onDisk = false, true
 	s.submit(j)
 	if s.db.cfg.plant.forgetFrozen {
 		for _, t := range s.tables {
 			t.frozen = newTable(&s.db.pool)
+			t.frozen.due = t.active.due
 		}
 	}
 	return nil
@@ -515,7 +543,7 @@ func (s *pebbleStore) Reset() error {
 		t.frozen.reset()
 	}
 	s.hold(0)
-	s.cp, s.hasCp, s.changed, s.records = Checkpoint{}, false, false, 0
+	s.cp, s.hasCp, s.changed, s.onDisk, s.records = Checkpoint{}, false, false, false, 0
 	s.hasState.Store(false)
 	return nil
 }

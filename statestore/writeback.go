@@ -22,6 +22,11 @@ import (
 //
 //	capacity32 valueLen32 flags8:keyLen24 | key | timestamp64 value...
 //
+// or, in a table whose rows come due by what is in them,
+//
+//	capacity32 valueLen32 flags8:keyLen24 | key | due128 | timestamp64 value...
+//
+// where due is when the row comes due that disk has, and all ones where it has none;
 // with timestamp and value as they go to disk, and its size a multiple of 8. A value
 // that outgrows its capacity moves the row; the old place is dead until reset. A slot is
 // 32 bits of hash and 32 of ref, which is never 0.
@@ -37,7 +42,8 @@ type table struct {
 	dirtyRows int
 	dirty     int // bytes of the dirty rows
 
-	order *order // of all rows by key; nil until somebody scans a part of the table
+	order *order         // of all rows by key; nil until somebody scans a part of the table
+	due   *core.DueOrder // nil, unless rows come due by what is in them
 
 	pool *slabPool
 }
@@ -48,6 +54,7 @@ const (
 	flagUnborn = 1 << 26 // disk has no row of that key
 	flagDead   = 1 << 27 // the row has moved
 	flagBorn   = 1 << 28 // disk has a row of that key
+	flagDue    = 1 << 29 // it is said when disk's row comes due
 	keyMask    = 1<<24 - 1
 
 	rowHead  = 12
@@ -70,12 +77,21 @@ func (r row) tag() uint32       { return binary.LittleEndian.Uint32(r[8:]) }
 func (r row) setTag(tag uint32) { binary.LittleEndian.PutUint32(r[8:], tag) }
 func (r row) keyLen() int       { return int(r.tag() & keyMask) }
 func (r row) key() []byte       { return r[rowHead : rowHead+r.keyLen()] }
-func (r row) size() int         { return rowHead + r.keyLen() + stampLen + r.capacity() }
+func (r row) size() int         { return r.body() + stampLen + r.capacity() }
 func (r row) absent() bool      { return r.tag()&flagAbsent != 0 }
+
+// body is where the timestamp begins.
+func (r row) body() int {
+	tag := r.tag()
+	return rowHead + int(tag&keyMask) + int(tag/flagDue&1)*dueLen
+}
+
+// was is when disk's row comes due, as it stands before a key in that order.
+func (r row) was() []byte { return r[r.body()-dueLen : r.body()] }
 
 // stored is the timestamp and the value, as they go to disk.
 func (r row) stored() []byte {
-	i := rowHead + r.keyLen()
+	i := r.body()
 	return r[i : i+stampLen+r.valueLen()]
 }
 
@@ -111,7 +127,8 @@ func (t *table) find(h uint32, key []byte) (row, uint32) {
 	}
 }
 
-// write sets a committed row: nil deletes it. found and slot are what find returned.
+// write sets a committed row: nil deletes it. found and slot are what find returned; where rows
+// come due by what is in them, found is not nil if disk may have the row.
 func (t *table) write(h uint32, found row, slot uint32, key, value []byte, at core.Time) {
 	tag := uint32(flagDirty)
 	if found != nil {
@@ -133,19 +150,28 @@ func (t *table) fill(h, slot uint32, key, value []byte, at core.Time, absent boo
 	if absent {
 		tag = flagAbsent | flagUnborn
 	}
-	return t.set(h, nil, slot, key, value, at, tag)
+	r := t.set(h, nil, slot, key, value, at, tag)
+	if t.due != nil && !absent {
+		at, then := dueOfRow(t.due, r)
+		appendDue(r.was()[:0], at, then)
+	}
+	return r
 }
 
 func (t *table) set(h uint32, found row, slot uint32, key, value []byte, at core.Time, tag uint32) row {
 	if found != nil && len(value) <= found.capacity() {
-		found.setTag(tag | uint32(len(key)))
+		found.setTag(tag | found.tag()&flagDue | uint32(len(key)))
 		found.put(value, at)
 		return found
 	}
-	size := rowSize(len(key), len(value))
+	more := 0
+	if t.due != nil {
+		more = dueLen
+	}
+	size := rowSize(len(key)+more, len(value))
 	if found != nil {
 		// It has grown: it may go on growing.
-		size = rowSize(len(key), len(value)+len(value)/4)
+		size = rowSize(len(key)+more, len(value)+len(value)/4)
 		found.setTag(found.tag() | flagDead)
 		if tag&flagDirty != 0 {
 			t.dirty += size - found.size()
@@ -161,7 +187,18 @@ func (t *table) set(h uint32, found row, slot uint32, key, value []byte, at core
 		}
 	}
 	ref, r := t.alloc(size)
+	if t.due != nil {
+		tag |= flagDue
+	}
 	r.init(key, size, tag)
+	if t.due != nil {
+		was := r.was()
+		if found != nil {
+			copy(was, found.was())
+		} else {
+			copy(was, noDue)
+		}
+	}
 	r.put(value, at)
 	t.slots[slot] = uint64(h)<<32 | uint64(ref+1)
 	if t.order != nil {
@@ -172,14 +209,14 @@ func (t *table) set(h uint32, found row, slot uint32, key, value []byte, at core
 
 // init makes r a row of size bytes.
 func (r row) init(key []byte, size int, tag uint32) {
-	binary.LittleEndian.PutUint32(r, uint32(size-rowHead-len(key)-stampLen))
 	r.setTag(tag | uint32(len(key)))
+	binary.LittleEndian.PutUint32(r, uint32(size-r.body()-stampLen))
 	copy(r[rowHead:], key)
 }
 
 func (r row) put(value []byte, at core.Time) {
 	binary.LittleEndian.PutUint32(r[4:], uint32(len(value)))
-	b := r[rowHead+r.keyLen():]
+	b := r[r.body():]
 	binary.BigEndian.PutUint64(b, uint64(at))
 	copy(b[stampLen:], value)
 }
@@ -283,7 +320,10 @@ func (t *table) copyDirty(seed maphash.Seed, u *table) {
 		h := hashKey(seed, r.key())
 		_, slot := u.find(h, r.key())
 		value, at := r.read()
-		u.set(h, nil, slot, r.key(), value, at, r.tag()&^keyMask)
+		to := u.set(h, nil, slot, r.key(), value, at, r.tag()&^keyMask)
+		if u.due != nil {
+			copy(to.was(), r.was())
+		}
 	})
 }
 

@@ -101,7 +101,7 @@ type stateInfo struct {
 	key, value codecInfo
 	canonical  bool // a key's bytes in a topic are those that the table writes
 	make       func(*compiler) any
-	due        core.DueFunc // of rows that are looked for by when they come due
+	due        *core.DueOrder // of rows that are looked for by when they come due
 }
 
 // codecInfo is a codec without its type.

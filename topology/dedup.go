@@ -18,6 +18,7 @@ func Deduplicate[K, I comparable, V any](s Stream[K, V], name string, id func(V)
 	n.keyed = true
 	kc := keyIDCodec[K, I]{core.KeyIDCodec[K, I]{Key: or(s.kc), ID: codec.Default[I]()}}
 	tb := newState(n, core.Codec[core.KeyID[K, I]](kc), core.Codec[core.Seen](seenCodec{}))
+	n.state.due = core.DueByTime()
 	expiry := s.b.expiryOf(n, "within", within)
 	n.enter = func(c *compiler) any {
 		rows := tb(c)
@@ -37,6 +38,7 @@ func Throttle[K comparable, V any](s Stream[K, V], name string, most int, per ti
 		s.b.wrong(n, "at most %d of a period: it is 1 or more", most)
 	}
 	tb := newState(n, or(s.kc), codec.Int64)
+	n.state.due = core.DueByTime()
 	expiry := s.b.expiryOf(n, "per", per)
 	yes, no := s.b.add("passed", "", n), s.b.add("rest", "", n)
 	no.end = true
@@ -94,6 +96,7 @@ func Reorder[K comparable, V any](s Stream[K, V], name string, number func(V) in
 	w := s.b.add("waiting", name+"-waiting")
 	w.input, w.subs, n.ins = true, append(w.subs, n), append(n.ins, w)
 	wait := newState(w, core.Codec[core.KeyID[K, int64]](keyIDCodec[K, int64]{core.KeyIDCodec[K, int64]{Key: or(s.kc), ID: codec.Int64}}), core.Codec[core.Parked[V]](parkedCodec[V]{or(s.vc)}))
+	w.state.due = core.DueByTime()
 	n.enter = func(c *compiler) any {
 		o := &core.Reorder[K, V]{Node: c.nodeID(n), Number: number, Grace: core.Ms(grace), Clock: c.clock(n), Next: next[K, V](c, n)}
 		o.Init(expected(c), wait(c))

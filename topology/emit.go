@@ -57,7 +57,7 @@ func EmitEvery[K comparable, V any](t Table[K, V], name string, d time.Duration)
 		t.b.wrong(n, "EmitEvery(%v): it is a millisecond or more, in whole milliseconds, and at most 100 years", d)
 	}
 	kc, vc := or(t.kc), pacedCodec[V]{changeCodec[V]{or(t.vc)}}
-	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Paced[V]](vc)}
+	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Paced[V]](vc), due: dueSince()}
 	n.state.make = func(c *compiler) any { return core.NewTable[K, core.Paced[V]](c.t, n.name, kc, vc) }
 	n.enter = func(c *compiler) any {
 		return core.EmitEvery(tableOf[K, core.Paced[V]](c, n), c.clock(n), core.Ms(d), next[K, core.Change[V]](c, n))

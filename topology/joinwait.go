@@ -52,10 +52,15 @@ func waiting[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], n *node, 
 	}
 	rule.Grace, rule.Wait = core.Ms(*d), core.Ms(*d)
 	n.funcs, n.clock = append(n.funcs, fmt.Sprintf("%s %v", map[string]string{"Grace": "grace", "Wait": "wait"}[option], *d)), true
-	kc, vc := core.ParkedCodec[K]{Key: or(s.kc)}, parkedCodec[V]{or(s.vc)}
+	vc := parkedCodec[V]{or(s.vc)}
+	kc, schema := core.Codec[core.Timed[K]](core.ParkedCodec[K]{Key: or(s.kc)}), "time and "+codec.SchemaOf(or(s.kc))
+	if set.wait != nil {
+		kc, schema = core.WaitingCodec[K]{TimedCodec: core.TimedCodec[K]{Key: or(s.kc)}}, "waiting "+codec.SchemaOf(or(s.kc))
+	}
 	n.state = &stateInfo{
-		key:   codecInfo{kc, "time and " + codec.SchemaOf(or(s.kc)), codec.Check(or(s.kc))},
+		key:   codecInfo{kc, schema, codec.Check(or(s.kc))},
 		value: infoOf[core.Parked[V]](vc),
+		due:   core.DueOf(kc),
 	}
 	n.state.make = func(c *compiler) any { return core.NewTable[core.Timed[K], core.Parked[V]](c.t, n.name, kc, vc) }
 	join := shared(n, func(c *compiler) *core.WaitingJoin[K, V, T, R] {

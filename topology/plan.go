@@ -90,9 +90,9 @@ type TableSpec struct {
 	// core.Restored tell it.
 	History time.Duration
 
-	// DueOf, if not nil, says when a row comes due, by its key: a store should keep rows in that
-	// order, too. See core.Dated.
-	DueOf core.DueFunc
+	// DueOf, if not nil, says when a row comes due: a store should keep rows in that order, too.
+	// See core.Dated.
+	DueOf *core.DueOrder
 
 	keyCodec, valueCodec any // core.Codec[K], core.Codec[V]
 }
@@ -284,6 +284,9 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 		}
 		if src, ok := at[n]; ok && n.state.canonical {
 			t.Source = src
+		}
+		if n.ttl > 0 {
+			t.DueOf = core.DueByTime()
 		}
 		s.Tables = append(s.Tables, t)
 	}

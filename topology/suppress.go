@@ -54,7 +54,7 @@ func Suppress[K comparable, V any](t Table[K, V], name string, until Until, opts
 	t.b.configure(n, set)
 	n.table, n.end, n.clock = true, true, true
 	kc, hc := or(t.kc), heldCodec[V]{changeCodec[V]{or(t.vc)}}
-	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Held[V]](hc)}
+	n.state = &stateInfo{key: infoOf(kc), value: infoOf[core.Held[V]](hc), due: dueSince()}
 	n.state.make = func(c *compiler) any { return core.NewTable[K, core.Held[V]](c.t, n.name, kc, hc) }
 	rule := core.Suppress[K]{Wait: core.Ms(until.wait), Early: set.early}
 	t.b.bound(n, "MaxRecords", set.maxRecords, &rule.MaxRecords)
@@ -128,6 +128,14 @@ func windowsOf[K comparable](n *node) *tableWindows[K] {
 			return nil
 		}
 	}
+}
+
+// dueSince is the order of rows that begin with since when they are there.
+func dueSince() *core.DueOrder {
+	return &core.DueOrder{InRow: true, Of: func(_, value []byte, _ core.Time) (at, then core.Time, ok bool) {
+		since, n := binary.Varint(value)
+		return core.Time(max(since, 0)), 0, n > 0
+	}}
 }
 
 // heldCodec writes what Suppress holds back: since when, the headers, and the change.

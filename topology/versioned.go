@@ -55,6 +55,7 @@ func newVersions[K comparable, V any](b *Builder, n *node, kc core.Codec[K], vc 
 	n.state = &stateInfo{
 		key:   codecInfo{k, "versions(" + codec.SchemaOf(k) + ")", codec.Check(k)},
 		value: infoOf(v),
+		due:   core.DueOf[core.Version[K]](core.VersionCodec[K]{Key: k}),
 	}
 	n.state.make = func(c *compiler) any { return core.NewVersions(c.t, n.name, k, v, core.Ms(history)) }
 	return Table[K, V]{b, n, kc, vc, func(c *compiler) core.Lookup[K, V] { return c.tables[n.id].(*core.Versions[K, V]).Find }}

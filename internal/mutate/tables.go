@@ -14,7 +14,7 @@ var tableMutants = []mutant{
 	{"a committed row that goes is deleted in the changelog", "table.go", "\t\te.below = e.ok\n", "\t\te.below = false\n", inCore},
 	{"an abort drops what was written", "table.go", "for _, list := range [2][]int32{t.dirty, t.sealed} {", "for _, list := range [2][]int32{nil, t.sealed} {", inCore},
 
-	{"a row lives for the whole time to live", "ttl.go", "e.due.next().plus(e.ttl) < e.clock.at;", "e.due.next().plus(e.ttl) <= e.clock.at;", inTopology},
+	{"a row lives for the whole time to live", "ttl.go", "e.due.due(tx, e.clock.at-e.ttl-1);", "e.due.due(tx, e.clock.at-e.ttl);", inTopology},
 	{"an expired row's deletion has the operator's time", "ttl.go", "Time: e.clock.at}, e.next)", "Time: d.at}, e.next)", inTopology},
 	{"a row that was written since lives on", "ttl.go", "case c.at != d.at:", "case c.at < d.at:", inTopology},
 	{"rows expire before the record that moved the time", "ttl.go", "\te.clock.move(at)\n\te.end(tx)\n", "\te.clock.move(at)\n", inTopology},
@@ -23,7 +23,7 @@ var tableMutants = []mutant{
 	{"a version as old as the history is found", "versioned.go", "asOf < v.clock.at-v.history {", "asOf <= v.clock.at-v.history {", inConformance},
 	{"a version is valid from its own time on", "versioned.go", "for i >= 0 && list[i] > asOf {", "for i >= 0 && list[i] >= asOf {", inConformance},
 	{"only changes of the latest version go downstream", "versioned.go", "if at < len(list)-1 {", "if at < len(list)-2 {", inConformance},
-	{"versions stay for the history", "versioned.go", "v.due.next() <= v.clock.at-v.history {", "v.due.next() <= v.clock.at {", inConformance},
+	{"versions stay for the history", "versioned.go", "v.due.due(tx, v.clock.at-v.history) {", "v.due.due(tx, v.clock.at) {", inConformance},
 	{"the latest version follows a late one in the changelog", "versioned.go", "\t\t\tv.tb.again(last)\n", "", inTopology},
 	{"a deletion that is past the history is forgotten", "versioned.go", "\tif !o.OK {\n\t\tn++\n\t}\n", "\tif !o.OK && n < 0 {\n\t\tn++\n\t}\n", inTopology},
 	{"a version that was told in the changelog is not told again", "versioned.go", "= at == k.At && !told\n", "= at == k.At\n\t\t_ = told\n", inTopology},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -53,14 +55,27 @@ func (m *model) same(s statestore.Store) error {
 			return fmt.Errorf("table %d at %s: %d rows, want %d; first difference %s", i, m.cp, len(got.rows[i]), len(m.rows[i]), difference(got.rows[i], m.rows[i]))
 		}
 	}
-	return m.sameDue(s)
+	for i := range m.rows {
+		if err := m.sameDue(s, core.TableID(i)); err != nil {
+			return fmt.Errorf("table %d at %s: %w", i, m.cp, err)
+		}
+	}
+	return nil
 }
 
-// due is the order in which the rows come due, from a place on.
-func (m *model) due(from string) []string {
+// dueOf says when a row of the model comes due.
+func dueOf(table core.TableID, key, row string) (at, then core.Time) {
+	value, time, _ := strings.Cut(row, "@")
+	n, _ := strconv.Atoi(time)
+	at, then, _ = tables[table].DueOf.Of([]byte(key), []byte(value), core.Time(n))
+	return at, then
+}
+
+// due is the order in which the rows of a table come due, from a place on.
+func (m *model) due(table core.TableID, from string) []string {
 	rows := []string{}
-	for k := range m.rows[1] {
-		at, then, _ := dueOf([]byte(k))
+	for k, row := range m.rows[table] {
+		at, then := dueOf(table, k, row)
 		if text := dueText(at, then, k); text >= from {
 			rows = append(rows, text)
 		}
@@ -69,9 +84,9 @@ func (m *model) due(from string) []string {
 	return rows
 }
 
-func (m *model) sameDue(s statestore.Store) error {
-	view := s.View(1).(core.Dated)
-	want, got := m.due(""), []string{}
+func (m *model) sameDue(s statestore.Store, table core.TableID) error {
+	view := s.View(table).(core.Dated)
+	want, got := m.due(table, ""), []string{}
 	ok, err := view.Due(0, 0, nil, func(key []byte, at, then core.Time) bool {
 		got = append(got, dueText(at, then, string(key)))
 		return true
@@ -179,10 +194,11 @@ func testModel(t *testing.T, f Factory) {
 			},
 			"due": func(rt *rapid.T) {
 				i, k, most := pick.Draw(rt, "task"), key.Draw(rt, "from"), rapid.IntRange(1, 5).Draw(rt, "most")
-				at, then, _ := dueOf([]byte(k))
-				want := now[i].due(dueText(at, then, k))
+				table := core.TableID(rapid.IntRange(0, 1).Draw(rt, "table"))
+				at, then := dueOf(table, k, fmt.Sprintf("%s@%d", strings.Repeat("x", rapid.IntRange(0, 60).Draw(rt, "size")), rapid.IntRange(0, n+1).Draw(rt, "at")))
+				want := now[i].due(table, dueText(at, then, k))
 				want = want[:min(most, len(want))]
-				if got := due(rt, stores[i], 1, at, then, k, most); !slices.Equal(got, want) {
+				if got := due(rt, stores[i], table, at, then, k, most); !slices.Equal(got, want) {
 					rt.Fatalf("from %q: %q, want %q", k, got, want)
 				}
 			},

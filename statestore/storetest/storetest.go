@@ -63,16 +63,21 @@ func Run(t *testing.T, open func(testing.TB) Factory) {
 }
 
 var tables = []statestore.TableSpec{
-	{Name: "customers", Schema: "string -> json:Customer"},
-	{Name: "orders", Schema: "string -> json:Order", DueOf: dueOf},
+	{Name: "customers", Schema: "string -> json:Customer", DueOf: &core.DueOrder{InRow: true, Of: dueOfRow}},
+	{Name: "orders", Schema: "string -> json:Order", DueOf: &core.DueOrder{Of: dueOfKey}},
 }
 
-// dueOf has keys come due by their last bytes, then by their lengths.
-func dueOf(key []byte) (at, then core.Time, ok bool) {
+// dueOfKey has rows come due by the last bytes of their keys, then by the keys' lengths.
+func dueOfKey(key, _ []byte, _ core.Time) (at, then core.Time, ok bool) {
 	if len(key) == 0 {
 		return 0, 0, true
 	}
 	return core.Time(key[len(key)-1]), core.Time(len(key)), true
+}
+
+// dueOfRow has them come due by their times, of which some are the same, then by their lengths.
+func dueOfRow(_, value []byte, at core.Time) (due, then core.Time, ok bool) {
+	return at / 3, core.Time(len(value)), true
 }
 
 // due returns the rows from a place on in the order in which they come due, as "at/then key".
