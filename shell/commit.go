@@ -66,6 +66,7 @@ type committer struct {
 	purge   map[Partition]core.Offset
 	read    map[Partition]core.Offset // of the request in hand; not committed yet
 	purged  time.Time
+	every   time.Duration // purgeEvery
 	warning func(string, ...any)
 }
 
@@ -81,7 +82,7 @@ const fencesMax = 5
 const purgeEvery = 30 * time.Second
 
 func newCommitter(l *layout, b Broker, p Producer, g Group, atomic bool, warn func(string, ...any)) *committer {
-	c := &committer{layout: l, prod: p, group: g, broker: b, atomic: atomic, warning: warn, purge: map[Partition]core.Offset{}, read: map[Partition]core.Offset{}}
+	c := &committer{layout: l, prod: p, group: g, broker: b, atomic: atomic, warning: warn, every: purgeEvery, purge: map[Partition]core.Offset{}, read: map[Partition]core.Offset{}}
 	batches := func(topic string, partitions int32) []ProduceBatch {
 		bs := make([]ProduceBatch, partitions)
 		for p := range bs {
@@ -293,7 +294,7 @@ func (c *committer) meta(sub *subLayout, p part) meta {
 // purgeRead deletes what was committed as read from repartition topics, now and then.
 // It costs nothing but disk if it fails.
 func (c *committer) purgeRead(ctx context.Context, r *request) {
-	if len(c.purge) == 0 || r.began.Sub(c.purged) < purgeEvery {
+	if len(c.purge) == 0 || r.began.Sub(c.purged) < c.every {
 		return
 	}
 	if !c.purged.IsZero() {

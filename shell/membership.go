@@ -77,7 +77,7 @@ func (w *worker) opened(o *opening) {
 	}
 	t.opening = nil
 	if o.err != nil {
-		w.failure(fmt.Errorf("task %v: %w", t.id, w.explain(t, o.err)))
+		w.failure(w.explain(t, o.err))
 		return
 	}
 	t.core, t.store, t.point, t.state = o.core, o.store, o.point, taskRunning
@@ -188,6 +188,7 @@ func (w *worker) stop(t *task) {
 		w.failure(fmt.Errorf("task %v: %w", t.id, err))
 	}
 	t.store, t.core = nil, nil
+	t.redo, t.anew, t.more = false, false, false
 }
 
 // answer removes a closed task and tells the group that the next owner may begin.

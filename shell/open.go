@@ -55,8 +55,8 @@ type opener struct {
 	step    int // stepRecords
 }
 
-// openTries is how often committed offsets and changelog are read until they fit: the
-// former owner may commit between the two.
+// openTries is how often committed offsets and bounds are read until they fit: the
+// former owner may commit between the two, and delete what it has read.
 const openTries = 5
 
 // run opens the task. It returns when that is done, has failed, or nobody wants it.
@@ -71,7 +71,7 @@ func (op *opener) run(ctx context.Context, o *opening) {
 		if errors.Is(o.err, ErrMismatch) {
 			invariant.Sometimes("shell: a commit came between offsets and changelog")
 		}
-		if !errors.Is(o.err, ErrMismatch) || try == openTries || ctx.Err() != nil {
+		if !errors.Is(o.err, ErrMismatch) && !errors.Is(o.err, ErrOffsetLost) || try == openTries || ctx.Err() != nil {
 			break
 		}
 	}

@@ -8,13 +8,17 @@ import (
 )
 
 // redo aborts the tasks that have to take back what they did since the last commit. Their
-// next commit is made before they go on to the record because of which it is.
+// next commit is made before they go on to the record because of which it is. Those that
+// have to be opened again are.
 func (w *worker) redo() {
 	if w.inflight != nil {
 		return // it may be committed, and then it must not be aborted
 	}
 	for _, t := range w.live() {
-		if t.redo {
+		switch {
+		case t.anew:
+			w.reopen(t)
+		case t.redo:
 			t.core.Abort()
 			t.redo = false
 			w.seek(t)

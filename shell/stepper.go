@@ -34,8 +34,9 @@ type Background struct {
 	Commit func(commits []*core.Commit, run func())
 	// Open runs the opening of a task.
 	Open func(id core.TaskID, run func())
-	// RestoreBatch and StepRecords are sizes that are fixed in production. 0: as there.
+	// RestoreBatch, StepRecords and PurgeEvery are fixed in production. 0: as there.
 	RestoreBatch, StepRecords int
+	PurgeEvery                time.Duration // from one DeleteRecords to the next
 }
 
 // NewStepper joins the group as one worker, the instance, of a process whose state is
@@ -66,6 +67,9 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 		beat: func() {},
 	}
 	s := &Stepper{w: w, op: p.opener, c: p.committer(m, cfg.Logger), prod: m.prod, Group: m.group, Fetcher: m.fetcher}
+	if bg.PurgeEvery > 0 {
+		s.c.every = bg.PurgeEvery
+	}
 	w.commit = func(r *request) {
 		var cs []*core.Commit
 		for _, p := range r.parts {

@@ -83,6 +83,8 @@ type task struct {
 	got     []*core.Batch // of the poll in hand
 	more    bool          // records wait that could be stepped now
 	redo    bool          // it is aborted and fed again as soon as no commit is under way
+	anew    bool          // and opened again, too: what it was to read is gone
+	misses  int           // how often that was so since its last commit
 	opening *opening
 	final   bool   // the commit under way is its last
 	done    func() // answers the revocation
@@ -134,6 +136,7 @@ func (w *worker) fetched(fs []Fetched) {
 		clear(t.got)
 		t.got = t.got[:0]
 	}
+	w.redo()
 }
 
 // A task's records are stepped in pieces. Between two of them commits begin and are settled,
@@ -193,7 +196,7 @@ func (w *worker) hold(f *Fetched) {
 	}
 	t, src := r.task, &r.task.sources[r.source]
 	if f.Err != nil {
-		w.failure(w.explain(t, f.Err))
+		w.unreadable(t, f.Err)
 		return
 	}
 	f.Batch.Source = r.source
@@ -250,12 +253,12 @@ func (w *worker) release(s *taskSource, next core.Offset) {
 	}
 }
 
-// explain says what to do about an offset that the broker no longer has. To jump
-// would be to lose records in silence.
+// explain says whose an error is, and what to do about an offset that the broker no longer
+// has. To jump would be to lose records in silence.
 func (w *worker) explain(t *task, err error) error {
 	var oe *OffsetError
 	if !errors.As(err, &oe) {
-		return err
+		return fmt.Errorf("task %v: %w", t.id, err)
 	}
 	return fmt.Errorf("task %v: %w: records were deleted before they were read (retention?) or the topic was made anew; to go on from what is there, stop the application and reset the group's offsets of %s",
 		t.id, err, oe.Topic)
@@ -365,6 +368,9 @@ func (w *worker) settled(now time.Time, res result) {
 		}
 		w.log.Warn("transaction aborted, records are processed again", "err", res.err)
 		for _, t := range w.live() {
+			if t.anew {
+				continue // below
+			}
 			t.core.Abort()
 			t.more, t.redo = false, false
 			if !invariant.Bug("an abort does not fetch again") {
@@ -426,7 +432,7 @@ func (w *worker) apply(now time.Time, r *request) {
 			return
 		}
 		t.core.Advance()
-		t.more = t.more || t.core.More()
+		t.more, t.misses = (t.more || t.core.More()) && !t.redo, 0
 	}
 	if w.cfg.Events.Committed != nil && len(r.parts) > 0 {
 		w.cfg.Events.Committed(info)

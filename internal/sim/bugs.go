@@ -54,6 +54,7 @@ var Bugs = []Bug{
 	{Name: "an abort keeps the operators' times", Inside: true},
 	{Name: "a crash leaves a newer checkpoint than the rows", Inside: true},
 	{Name: "a reset keeps the rows", Inside: true},
+	{Name: "a worker stops at the first offset that is gone", Inside: true},
 }
 
 // bug reports whether a mistake is planted in the simulated parts.

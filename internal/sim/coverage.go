@@ -55,6 +55,7 @@ var States = []string{
 	"shell: local state is rolled forward",
 	"shell: local state lies before the changelog's first offset",
 	"shell: the membership is lost within a transaction",
+	"shell: the offset to read is gone",
 	"shell: the outcome of a transaction is not known",
 	"sim: EndTxn comes in late",
 	"sim: EndTxn is lost",

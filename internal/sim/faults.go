@@ -69,7 +69,11 @@ func (f *faults) strike(w *world) {
 		}
 		return
 	case 3: // stands still, often for longer than its session
-		l.until = w.now + core.Time(w.rng.IntN(int(3*w.set.session/time.Millisecond)))
+		l.until = w.now + core.Time(w.rng.IntN(int(time.Duration(3+12*w.rng.IntN(2))*w.set.session/time.Millisecond)))
+		if l.still = 0; w.chance(2) {
+			l.still, l.deaf = w.steps+w.rng.IntN(600), w.rng.IntN(100)
+		}
+		l.asked = w.chance(2)
 		w.note("pause", s.instance, int64(l.until-w.now), 0)
 	case 4, 13:
 		if l.member == nil {
@@ -186,7 +190,7 @@ func (f *faults) stop(w *world) {
 	for _, s := range w.slots {
 		s.startAt = min(s.startAt, w.now)
 		if l := s.life; l != nil {
-			l.until = w.now
+			l.until, l.still, l.deaf = w.now, 0, 0
 			l.sick, l.panics = diskFine, 0
 			if l.member != nil {
 				l.member.mute = w.now

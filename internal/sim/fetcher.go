@@ -99,8 +99,8 @@ func (f *fetcher) full(x *fetchPart) bool { return x.out > 0 && x.out >= f.cfg.B
 
 // hungry reports whether a node has something to say.
 func (f *fetcher) hungry(node int) bool {
-	if len(f.queue) > 3 {
-		return false
+	if len(f.queue) > 3 || f.l.paused(f.l.w.now) && (f.l.asked || len(f.queue) > 0) {
+		return false // who stands still asks once at most
 	}
 	for _, x := range f.parts {
 		if x.log.node != node || x.failed {
@@ -135,7 +135,14 @@ func (f *fetcher) fetch(node int) {
 			}
 			continue
 		}
-		if x.next < x.log.start || x.next > x.log.end() {
+		// A leader that is new may not know yet how far its log is committed, and say that there
+		// is no such offset.
+		lies := w.faults.on && f == f.l.main && f.l.lied < 3 && w.chance(300)
+		if lies {
+			f.l.lied++
+			w.faults.n++
+		}
+		if lies || x.next < x.log.start || x.next > x.log.end() {
 			x.failed = true
 			got = append(got, shell.Fetched{Partition: x.Partition, Tag: x.tag, Err: &shell.OffsetError{
 				Partition: x.Partition, Want: x.next, Has: shell.Bounds{Start: x.log.start, End: x.log.end()},

@@ -29,7 +29,10 @@ type life struct {
 	id       int
 	dead     bool
 	leaving  bool
-	until    core.Time // it stands still until then
+	until    core.Time // it stands still until then,
+	still    int       // and up to this step, however the clock jumps
+	deaf     int       // behind that step it hears nothing of its group for so many more
+	asked    bool      // it has no fetch under way while it stands still
 	st       *shell.Stepper
 	member   *member
 	main     *fetcher
@@ -40,6 +43,7 @@ type life struct {
 	cancel   context.CancelFunc
 	sick     diskState
 	wasSick  bool
+	lied     int // how often a fetch was told that its offset is gone, which was there
 	panics   int // a user function panics, when it is called so often
 	panicked bool
 }
@@ -52,7 +56,7 @@ type sealed struct {
 	decisions []core.Decision
 }
 
-func (l *life) paused(now core.Time) bool { return now < l.until }
+func (l *life) paused(now core.Time) bool { return now < l.until || l.w.steps < l.still }
 
 // start starts a process.
 func (s *slot) start() {
@@ -69,7 +73,7 @@ func (s *slot) start() {
 			CheckMutation: w.set.mutation, Logger: slog.New(slog.DiscardHandler), Now: w.clock,
 		}
 		st, err := shell.NewStepper(l.ctx, w.check.plan, cfg, s.instance, shell.Background{
-			Commit: l.commit, Open: l.open, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords,
+			Commit: l.commit, Open: l.open, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords, PurgeEvery: w.set.purgeEvery,
 		})
 		if l.dead {
 			return

@@ -152,12 +152,13 @@ func (w *world) choose() *scenario {
 		restore:     pick(1, 7, 20_000),
 		stepRecords: pick(1, 5, 256),
 		flush:       pick(1, 4, 30, 1000),
-		session:     time.Duration(pick(100, 300)) * time.Millisecond,
+		session:     time.Duration(pick(20, 100, 300)) * time.Millisecond,
 		txnTimeout:  time.Duration(pick(100, 300)) * time.Millisecond,
 		coarse:      r.IntN(2) == 0,
 		mutation:    r.IntN(20) == 0,
 		abortedFeed: pick(0, 3, 10),
 		faultEvery:  pick(25, 60, 200),
+		purgeEvery:  time.Duration(pick(1, 100, 30_000)) * time.Millisecond,
 	}
 	w.kafka = &kafka{w: w, topics: map[string]*topic{}, ids: map[string]*txnID{}, offsets: map[shell.Partition]committedOffset{}}
 	w.kafka.group = &group{k: w.kafka}

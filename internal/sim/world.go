@@ -81,6 +81,7 @@ type setup struct {
 	mutation    bool
 	abortedFeed int // one in so many of the feeder's transactions is aborted; 0: none
 	faultEvery  int // steps, about
+	purgeEvery  time.Duration
 }
 
 // routine is a coroutine: something that blocks in production.
@@ -241,7 +242,7 @@ func (w *world) gather() {
 		if l.member != nil && len(l.member.events) > 0 && !l.st.Full() {
 			add(action{kind: doMember, l: l})
 		}
-		if l.member != nil && l.member.behind() {
+		if l.member != nil && l.member.behind() && w.now >= l.member.mute && w.steps >= l.still+l.deaf {
 			add(action{kind: doBeat, l: l})
 		}
 		if l.st.More() {
