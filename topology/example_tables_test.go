@@ -109,6 +109,17 @@ func ExampleSuppress() {
 	// a two @2
 }
 
+// What is held back is at most 24 bytes: when it is more, the oldest change goes on before its
+// time. Without EmitEarly the topology would stop.
+func ExampleMaxBytes() {
+	b := topology.New("example")
+	topology.Suppress(Rows.Table(b), "quiet", topology.UntilTimeLimit(time.Hour), topology.MaxBytes(24), topology.EmitEarly()).To(Out)
+
+	show(play(b, "rows@1 a one", "rows@2 b two", "rows@3 c three"), Out)
+	// Output:
+	// a one @1
+}
+
 // One result for each window, when it has closed.
 func ExampleUntilClosed() {
 	b := topology.New("example")
