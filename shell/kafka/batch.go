@@ -60,15 +60,20 @@ type decoder struct {
 // decoded are the committed records of a run of batches.
 type decoded struct {
 	records []core.RawRecord
-	next    core.Offset // behind all batches that were whole
+	next    core.Offset // behind all batches that were whole, and taken
 	bytes   int         // memory that records hold
 }
+
+// recordMin is how many bytes a record takes at least.
+const recordMin = 7
 
 const recordBytes = int(unsafe.Sizeof(core.RawRecord{}))
 
 // decode reads the records at and behind from out of raw, whose last batch may be cut
-// off. It leaves out control records and those of aborted transactions.
-func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted) (out decoded, err error) {
+// off. It leaves out control records and those of aborted transactions. Compressed batches can
+// be of a hundred times their size: behind the one with which the records take limit bytes or
+// more, nothing is read.
+func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted, limit int) (out decoded, err error) {
 	out.next = from
 	count, err := check(raw, from)
 	if err != nil {
@@ -94,22 +99,30 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted) (out deco
 		if core.Offset(last) < from {
 			continue
 		}
-		out.next = core.Offset(last) + 1
-		if attrs&attrControl != 0 {
-			continue
+		if last < b.base() || core.Offset(b.base()) < out.next && out.next > from {
+			return out, b.wrong(errBatch) // the order of offsets is what everything stands on
 		}
-		if attrs&attrTxn != 0 && slices.Contains(d.aborted, producer) || b.count() == 0 {
+		if attrs&attrControl != 0 || attrs&attrTxn != 0 && slices.Contains(d.aborted, producer) || b.count() == 0 {
+			out.next = core.Offset(last) + 1
 			continue
 		}
 		body := []byte(b[headBytes:])
 		if codec := int(attrs & attrCodec); codec != codecNone {
+			if out.bytes > limit && len(out.records) > 0 {
+				break
+			}
 			if body, err = d.inflater.inflate(codec, body); err != nil {
-				return out, err
+				return out, fmt.Errorf("%w (batch at offset %d)", err, b.base())
+			}
+			if b.count() > len(body)/recordMin {
+				return out, b.wrong(errBatch)
 			}
 			out.bytes += len(body)
+			out.records = slices.Grow(out.records, b.count())
 		}
+		out.next = core.Offset(last) + 1
 		if out.records, err = b.records(out.records, body, from); err != nil {
-			return out, err
+			return out, b.wrong(err)
 		}
 	}
 	if len(out.records) == 0 {
@@ -123,21 +136,26 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted) (out deco
 func check(raw []byte, from core.Offset) (records int, err error) {
 	for b, rest := cutBatch(raw); b != nil; b, rest = cutBatch(rest) {
 		if b[16] != 2 {
-			return 0, errLegacy
+			return 0, b.wrong(errLegacy)
 		}
 		if len(b) < headBytes {
-			return 0, errBatch
+			return 0, b.wrong(errBatch)
 		}
 		if crc32.Checksum(b[21:], castagnoli) != binary.BigEndian.Uint32(b[17:]) {
-			return 0, errCRC
+			return 0, b.wrong(errCRC)
 		}
 		if core.Offset(b.lastOffset()) < from || b.attributes()&attrControl != 0 {
 			continue
 		}
 		n := b.count()
-		// A record takes 7 bytes at least, so a wrong count cannot make us allocate much.
-		if n < 0 || b.attributes()&attrCodec == codecNone && n > len(b)/7 {
-			return 0, errBatch
+		// A wrong count must not make us allocate much. What is compressed is counted when it is
+		// there; the guess is for batches that are not compressed by much.
+		compressed := b.attributes()&attrCodec != codecNone
+		if n < 0 || !compressed && n > len(b)/recordMin {
+			return 0, b.wrong(errBatch)
+		}
+		if compressed {
+			n = min(n, len(b)/recordMin)
 		}
 		records += n
 	}
@@ -167,6 +185,11 @@ func (b batch) maxTime() int64    { return int64(binary.BigEndian.Uint64(b[35:])
 func (b batch) producer() int64   { return int64(binary.BigEndian.Uint64(b[43:])) }
 func (b batch) count() int        { return int(int32(binary.BigEndian.Uint32(b[57:]))) }
 
+// wrong says where a batch lies that cannot be read.
+func (b batch) wrong(err error) error {
+	return fmt.Errorf("%w (batch at offset %d)", err, b.base())
+}
+
 // abortMarker tells whether a control batch's record ends a transaction by aborting it.
 // Its key is a version and a type, both int16; type 0 is abort.
 func abortMarker(body []byte) bool {
@@ -188,6 +211,7 @@ func (b batch) records(out []core.RawRecord, body []byte, from core.Offset) ([]c
 		appended = b.maxTime() // the broker's clock, for all of the batch
 	}
 	r := reader{b: body}
+	before, most := int64(-1), b.lastOffset()-base
 	for n := b.count(); n > 0; n-- {
 		size := int(r.varint())
 		if r.bad || size < 0 || size > len(r.b)-r.at {
@@ -196,12 +220,14 @@ func (b batch) records(out []core.RawRecord, body []byte, from core.Offset) ([]c
 		end := r.at + size
 		r.at++ // attributes: none are defined
 		ts := first + r.varint()
-		offset := core.Offset(base + r.varint())
+		delta := r.varint()
+		offset := core.Offset(base + delta)
 		key, value := r.bytes(), r.bytes()
 		headers := r.varint()
-		if r.bad || r.at > end {
+		if r.bad || r.at > end || delta <= before || delta > most {
 			return out, errBatch
 		}
+		before = delta
 		if offset >= from {
 			if appended >= 0 {
 				ts = appended

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
+	"runtime/metrics"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -80,7 +82,7 @@ func TestDecode(t *testing.T) {
 	want := []core.Offset{0, 1, 2, 5, 6, 8, 20, 21, 31}
 
 	var d decoder
-	got, err := d.decode(log, 0, slices.Clone(txns))
+	got, err := d.decode(log, 0, slices.Clone(txns), math.MaxInt)
 	must(t, err)
 	if !slices.Equal(offsets(got.records), want) || got.next != 32 {
 		t.Fatalf("%v, next %d", offsets(got.records), got.next)
@@ -94,7 +96,7 @@ func TestDecode(t *testing.T) {
 	// From anywhere, cut off anywhere: never too much, never out of order, and next says how far.
 	for from := core.Offset(0); from <= 32; from++ {
 		for cut := 0; cut <= len(log); cut += 7 {
-			got, err := d.decode(log[:cut], from, slices.Clone(txns))
+			got, err := d.decode(log[:cut], from, slices.Clone(txns), math.MaxInt)
 			must(t, err)
 			var part []core.Offset
 			for _, o := range want {
@@ -108,11 +110,11 @@ func TestDecode(t *testing.T) {
 		}
 	}
 	// Only what is left out: the position moves on all the same.
-	got, err = d.decode(logBatch(t, 5, nil, plain, func(b []byte) { binary.BigEndian.PutUint32(b[23:], 9) }), 5, nil)
+	got, err = d.decode(logBatch(t, 5, nil, plain, func(b []byte) { binary.BigEndian.PutUint32(b[23:], 9) }), 5, nil, math.MaxInt)
 	if err != nil || len(got.records) != 0 || got.next != 15 || got.bytes != 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if got, err = d.decode(nil, 5, nil); err != nil || got.next != 5 {
+	if got, err = d.decode(nil, 5, nil, math.MaxInt); err != nil || got.next != 5 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 }
@@ -122,12 +124,12 @@ func TestDecodeBroken(t *testing.T) {
 	good := logBatch(t, 0, records(3, "a%d"), producerState{}, nil)
 	flipped := slices.Clone(good)
 	flipped[len(flipped)-1] ^= 1
-	if _, err := d.decode(flipped, 0, nil); !errors.Is(err, errCRC) {
+	if _, err := d.decode(flipped, 0, nil, math.MaxInt); !errors.Is(err, errCRC) {
 		t.Error(err)
 	}
 	old := slices.Clone(good)
 	old[16] = 1
-	if _, err := d.decode(old, 0, nil); !errors.Is(err, errLegacy) {
+	if _, err := d.decode(old, 0, nil, math.MaxInt); !errors.Is(err, errLegacy) {
 		t.Error(err)
 	}
 	// Whatever the bytes, with a right checksum: an error, never a panic.
@@ -137,8 +139,95 @@ func TestDecodeBroken(t *testing.T) {
 			b[rapid.IntRange(21, len(b)-1).Draw(rt, "at")] = rapid.Byte().Draw(rt, "byte")
 		}
 		b[22] &^= attrCodec
-		_, _ = d.decode(seal(b, 0, nil), 0, nil)
+		_, _ = d.decode(seal(b, 0, nil), 0, nil, math.MaxInt)
 	})
+}
+
+// Of compressed batches no more are read than may be held; the next fetch goes on behind them.
+func TestDecodeBounded(t *testing.T) {
+	w := &writer{codec: codecZstd}
+	var log []byte
+	for i := range 10 {
+		rs := make([]core.RawRecord, 100)
+		for j := range rs {
+			rs[j].Value = bytes.Repeat([]byte{byte(i)}, 10_000)
+		}
+		b, err := w.append(nil, rs, producerState{-1, -1, false}, 0)
+		must(t, err)
+		log = append(log, seal(b, int64(100*i), nil)...)
+	}
+	var d decoder
+	got, err := d.decode(log, 0, nil, 2_500_000)
+	if err != nil || len(got.records) != 300 || got.next != 300 || got.bytes < 3_000_000 {
+		t.Fatalf("%d records of %d bytes, next %d, %v", len(got.records), got.bytes, got.next, err)
+	}
+	n, from := 0, core.Offset(0)
+	for from < 1000 {
+		got, err := d.decode(log, from, nil, 1) // one at a time, if they are larger than may be
+		if err != nil || len(got.records) != 100 || got.records[0].Offset != from {
+			t.Fatalf("%d records, %v", len(got.records), err)
+		}
+		from, n = got.next, n+len(got.records)
+	}
+	if n != 1000 {
+		t.Fatal(n)
+	}
+}
+
+// What claims to be large is refused before there is memory for it, and offsets must rise.
+func TestDecodeClaims(t *testing.T) {
+	plain := producerState{-1, -1, false}
+	claims := func(codec byte, body []byte, count uint32) []byte {
+		b := logBatch(t, 7, records(2, "x%d"), plain, nil)
+		return seal(append(b[:headBytes:headBytes], body...), 7, func(b []byte) {
+			b[22] = codec
+			binary.BigEndian.PutUint32(b[57:], count)
+		})
+	}
+	block := binary.AppendUvarint(nil, 1<<32-1)
+	xerial := append([]byte("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"), 0, 0, 0, byte(len(block)))
+	zstd := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}, 0, 0, 0, 0x0e, 0, 0, 0, 0, 1, 0, 0) // 224 MiB
+	twice := logBatch(t, 0, records(3, "a%d"), plain, nil)
+	var d decoder
+	for name, log := range map[string][]byte{
+		"snappy": claims(codecSnappy, block, 3), "xerial": claims(codecSnappy, append(xerial, block...), 3), "zstd": claims(codecZstd, zstd, 3),
+		"records":             claims(codecNone, make([]byte, 100), 1<<31-1),
+		"records, none":       claims(codecNone, make([]byte, 100), 1<<32-1),
+		"records, compressed": claims(codecSnappy, snappyOf(make([]byte, 100)), 1<<31-1),
+		"batches overlap":     append(slices.Clone(twice), twice...),
+		"offsets stand still": seal(slices.Clone(twice), 0, func(b []byte) { b[headBytes+3+int(b[headBytes]/2)+1] = 0 }),
+		"offset beyond":       seal(slices.Clone(twice), 0, func(b []byte) { binary.BigEndian.PutUint32(b[23:], 1) }),
+		"last before first":   seal(slices.Clone(twice), 0, func(b []byte) { binary.BigEndian.PutUint32(b[23:], 1<<32-1) }),
+	} {
+		from := core.Offset(0)
+		var err error
+		if n := allocated(func() { _, err = d.decode(log, from, nil, math.MaxInt) }); n > 64<<10 {
+			t.Errorf("%s: %d bytes were allocated for %d", name, n, len(log))
+		}
+		if name == "last before first" { // its end is behind us
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), "offset") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func snappyOf(b []byte) []byte {
+	var d deflater
+	out, _ := d.deflate(codecSnappy, nil, b)
+	return out
+}
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	before := s[0].Value.Uint64()
+	f()
+	metrics.Read(s)
+	return s[0].Value.Uint64() - before
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -166,7 +255,7 @@ func TestRoundTrip(t *testing.T) {
 		if codec == codecNone && size != len(b) {
 			t.Fatalf("%d bytes, said %d", len(b), size)
 		}
-		got, err := d.decode(b, 0, nil)
+		got, err := d.decode(b, 0, nil, math.MaxInt)
 		if err != nil || len(got.records) != len(rs) || got.next != core.Offset(len(rs)) {
 			t.Fatal(len(got.records), err)
 		}
@@ -192,7 +281,7 @@ func BenchmarkDecode(b *testing.B) {
 			var d decoder
 			b.ReportAllocs()
 			for b.Loop() {
-				got, err := d.decode(log, 0, nil)
+				got, err := d.decode(log, 0, nil, math.MaxInt)
 				if err != nil || len(got.records) != len(rs) {
 					b.Fatal(err)
 				}

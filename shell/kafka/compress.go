@@ -2,12 +2,14 @@ package kafka
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/snappy/xerial"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -46,7 +48,10 @@ func (d *inflater) inflate(codec int, src []byte) (out []byte, err error) {
 			out, err = d.drain(d.gzip)
 		}
 	case codecSnappy:
-		out, err = xerial.Decode(src)
+		var size int
+		if size, err = snappySize(src); err == nil {
+			out, err = xerial.DecodeCapped(make([]byte, 0, size), src)
+		}
 	case codecLZ4:
 		if d.lz4 == nil {
 			d.lz4 = lz4.NewReader(nil)
@@ -59,7 +64,9 @@ func (d *inflater) inflate(codec int, src []byte) (out []byte, err error) {
 				return nil, err
 			}
 		}
-		out, err = d.zstd.DecodeAll(src, nil)
+		if err = zstdSize(src); err == nil {
+			out, err = d.zstd.DecodeAll(src, nil)
+		}
 	default:
 		err = errors.New("unknown codec")
 	}
@@ -70,6 +77,57 @@ func (d *inflater) inflate(codec int, src []byte) (out []byte, err error) {
 		return nil, fmt.Errorf("kafka: decompress a record batch (codec %d): %w", codec, err)
 	}
 	return out, nil
+}
+
+// Decoders of snappy and zstd allocate what a block claims to be before they look at it. So the
+// claim must be one that so many bytes can make true: a copy of snappy is 3 bytes for 64, a block
+// of zstd 4 bytes for 128 KiB.
+const (
+	snappyRatio = 22
+	zstdRatio   = 128 << 10 / 4
+)
+
+// snappySize is what plain snappy, or blocks of it in xerial's framing (a head of 16 bytes, then
+// length and block), claim to be.
+func snappySize(src []byte) (total int, err error) {
+	const head = 16
+	if !bytes.HasPrefix(src, []byte("\x82SNAPPY\x00")) {
+		return snappyBlock(src)
+	}
+	for at := head; at+4 <= len(src); {
+		n := int(binary.BigEndian.Uint32(src[at:]))
+		if at += 4; n > len(src)-at {
+			return 0, xerial.ErrMalformed
+		}
+		size, err := snappyBlock(src[at : at+n])
+		if err != nil {
+			return 0, err
+		}
+		if total += size; total > inflatedMax {
+			return 0, errInflated
+		}
+		at += n
+	}
+	return total, nil
+}
+
+func snappyBlock(src []byte) (int, error) {
+	n, err := snappy.DecodedLen(src)
+	if err == nil && n > len(src)*snappyRatio {
+		err = snappy.ErrCorrupt
+	}
+	return n, err
+}
+
+func zstdSize(src []byte) error {
+	var h zstd.Header
+	if err := h.Decode(src); err != nil {
+		return err
+	}
+	if h.HasFCS && h.FrameContentSize > uint64(len(src)*zstdRatio) {
+		return zstd.ErrFrameSizeExceeded
+	}
+	return nil
 }
 
 // drain reads into a buffer that is kept, and copies: the batch then has the exact size,

@@ -310,7 +310,7 @@ func (n *fetchNode) partition(r *frame, x *asked) {
 		return
 	}
 	if got.empty = len(raw) == 0; got.code == sarama.ErrNoError {
-		got.decoded, got.err = n.dec.decode(raw, x.from, n.txns)
+		got.decoded, got.err = n.dec.decode(raw, x.from, n.txns, n.f.cfg.BufferBytes)
 	}
 	x.got = got
 }
