@@ -21,6 +21,9 @@ type Config struct {
 	// StateDir is where the state lives: in a folder named after AppID. Empty: in memory,
 	// restored from the changelogs at each start.
 	StateDir string
+	// StateMaxBytes bounds the rows in StateDir; with more of them Run ends with an error. 0: what
+	// the disk has room for.
+	StateMaxBytes int64
 	// Store is a store opened by the caller, in place of one in StateDir. What else is kept
 	// there, the name that this process has in its group, still is.
 	Store statestore.DB
@@ -40,8 +43,13 @@ type Config struct {
 	// the time at most (worker.go: pace). The same as CommitEvery makes the interval fixed.
 	// Default 10 ms, or CommitEvery where that is less.
 	CommitMin time.Duration
+	// MemoryBytes bounds what the process takes, about, where the state is on disk: the bounds
+	// below and those of the store are shares of it, unless they are set; docs/memory.md has the
+	// split, and what is not in it. The rows of a state in memory come on top. Default 1 GiB; 128
+	// MiB at least.
+	MemoryBytes int
 	// CommitBytes bounds a commit: with so many bytes of input and output it is made early.
-	// Default 32 MiB.
+	// Default: 1/32 of MemoryBytes less 96 MiB, divided by Workers.
 	CommitBytes int
 	// RecordBytes bounds each record that is written, before it is compressed, as a batch of
 	// its own (78 bytes and more beside key, value and headers). A larger one is an error of
@@ -49,9 +57,9 @@ type Config struct {
 	// is for topics whose records are compressed by much.
 	RecordBytes int
 	// BufferBytes bounds what all workers of this process have fetched and not yet
-	// stepped. Default 16 MiB: more takes memory and no less time.
+	// stepped. Default: 1/64 of MemoryBytes less 96 MiB; more than 16 MiB takes memory and no less time.
 	BufferBytes int
-	// CacheBytes bounds the decoded rows that tables keep. Default 128 MiB.
+	// CacheBytes bounds the decoded rows that tables keep. Default: 1/8 of MemoryBytes less 96 MiB.
 	CacheBytes int
 	// RefreshEvery is the time between two looks at the partition counts of the topics that
 	// are read: new partitions are taken over, or refused. Default 30 s.
@@ -124,15 +132,7 @@ func (c Config) withDefaults(name string) Config {
 	if c.CommitMin == 0 {
 		c.CommitMin = min(10*time.Millisecond, c.CommitEvery)
 	}
-	if c.CommitBytes == 0 {
-		c.CommitBytes = 32 << 20
-	}
-	if c.BufferBytes == 0 {
-		c.BufferBytes = 16 << 20
-	}
-	if c.CacheBytes == 0 {
-		c.CacheBytes = 128 << 20
-	}
+	c.divide()
 	if c.RefreshEvery == 0 {
 		c.RefreshEvery = refreshEvery
 	}
@@ -170,6 +170,12 @@ func (c Config) Validate(name string) error {
 		if n < 0 {
 			bad("%s is %d", name, n)
 		}
+	}
+	if c.StateMaxBytes < 0 || c.StateMaxBytes > 0 && (c.StateDir == "" || c.Store != nil) {
+		bad("StateMaxBytes is %d: it bounds what lies in StateDir", c.StateMaxBytes)
+	}
+	if err := c.checkMemory(); err != nil {
+		bad("%v", err)
 	}
 	if c.RefreshEvery < 0 {
 		bad("RefreshEvery is %v", c.RefreshEvery)

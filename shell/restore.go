@@ -26,6 +26,10 @@ type span struct {
 // sorted runs on disk.
 const restoreBatch = 20_000
 
+// held bounds the bytes that a restore has fetched, and again those that it has gathered for
+// the store. There are as many restores at a time as processors.
+func (op *opener) held() int { return min(8<<20, max(1<<20, op.cfg.BufferBytes/2)) }
+
 // restore reads the spans of a task and applies them. The store's checkpoint moves
 // with what is applied, so a restore that is interrupted goes on where it was. Its time
 // stays since, until all is restored: a row that was read may have been deleted farther
@@ -50,7 +54,7 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 		o.store.Bulk(true)
 		defer o.store.Bulk(false)
 	}
-	f := op.cfg.Broker.NewFetcher(FetchConfig{Name: "restore " + o.id.String(), PartitionBytes: 4 << 20, BufferBytes: 8 << 20})
+	f := op.cfg.Broker.NewFetcher(FetchConfig{Name: "restore " + o.id.String(), PartitionBytes: min(4<<20, op.held()/2), BufferBytes: op.held()})
 	defer f.Close()
 	for i := range spans {
 		if s := &spans[i]; s.from < s.to {
@@ -109,6 +113,7 @@ type restorer struct {
 	point statestore.Checkpoint
 
 	writes     []core.Write
+	gathered   int // bytes of writes
 	done, todo int64
 	bytes      int64
 	began      time.Time
@@ -139,6 +144,7 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 		}
 		r.writes = append(r.writes, core.Restored(s.table, s.versions, rec))
 		r.bytes += int64(rec.Size())
+		r.gathered += rec.Size()
 	}
 	next := min(f.Batch.Next, s.to)
 	r.done += int64(next - r.point.Changelog[i])
@@ -146,7 +152,7 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 	if done = next == s.to; done {
 		delete(r.byLog, f.Partition)
 	}
-	if len(r.writes) >= r.op.batch {
+	if len(r.writes) >= r.op.batch || r.gathered >= r.op.held() {
 		err = r.flush()
 	}
 	r.tell()
@@ -156,7 +162,7 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 func (r *restorer) flush() error {
 	err := r.o.store.Apply(r.writes, r.point)
 	clear(r.writes)
-	r.writes = r.writes[:0]
+	r.writes, r.gathered = r.writes[:0], 0
 	return err
 }
 

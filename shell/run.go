@@ -119,7 +119,11 @@ func openDB(cfg *Config, topology string) (statestore.DB, string, error) {
 	if cfg.Store != nil {
 		return cfg.Store, dir, nil
 	}
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, "db"), App: cfg.AppID, Topology: topology, Logger: cfg.Logger})
+	rows, blocks := cfg.storeMemory()
+	db, err := statestore.OpenPebble(statestore.PebbleConfig{
+		Dir: filepath.Join(dir, "db"), App: cfg.AppID, Topology: topology, MemoryBytes: rows, CacheBytes: blocks,
+		MaxBytes: cfg.StateMaxBytes, Logger: cfg.Logger,
+	})
 	return db, dir, err
 }
 

@@ -1,6 +1,7 @@
 package statestore
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,7 +121,11 @@ func (f *flusher) throttle(db *pebbleDB) error {
 		if err := db.disk.err(); err != nil {
 			return err
 		}
-		if db.pdb.Metrics().Levels[0].Sublevels < maxSublevels {
+		m := db.pdb.Metrics()
+		if err := db.room(m); err != nil {
+			return err
+		}
+		if m.Levels[0].Sublevels < maxSublevels {
 			return nil
 		}
 		if err := db.disk.compactErr(); err != nil {
@@ -134,6 +139,16 @@ func (f *flusher) throttle(db *pebbleDB) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// room refuses to write where the rows on disk are as many as may be.
+func (db *pebbleDB) room(m *pebble.Metrics) error {
+	total := m.Total()
+	if size := total.AggregateSize(); db.cfg.MaxBytes > 0 && size >= db.cfg.MaxBytes {
+		return fmt.Errorf("%w: %s holds rows of %d bytes, the limit is %d: raise it, delete rows, or have more processes share the tasks",
+			ErrFull, db.cfg.Dir, size, db.cfg.MaxBytes)
+	}
+	return nil
 }
 
 // write puts all that the frozen tables have of dirty rows, and the checkpoint they lead

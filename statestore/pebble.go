@@ -31,11 +31,15 @@ type PebbleConfig struct {
 
 	// MemoryBytes bounds the rows that the tasks hold in memory, all together: half of it
 	// for those that disk does not have yet, half for those that have been read or
-	// written lately. What Pebble takes (CacheBytes, and the batch that is being written)
-	// comes on top. Default 128 MiB.
+	// written lately. What Pebble takes comes on top: CacheBytes, the batch that is being
+	// written (half of MemoryBytes), two memtables (a quarter, 32 MiB at most). Default 128 MiB.
 	MemoryBytes int64
 	// CacheBytes is Pebble's block cache. Default 128 MiB.
 	CacheBytes int64
+	// MaxBytes bounds the rows on disk, as they lie there, compressed: where they are more, nothing
+	// is written any more (ErrFull). While files are merged they take more for a while, twice as
+	// much at most. 0: what the disk has room for.
+	MaxBytes int64
 	// FlushRecords bounds how many changelog records a task has to read again after a
 	// crash, about. Default 1 000 000: a second or two of restore.
 	FlushRecords int
@@ -107,7 +111,7 @@ func (c *PebbleConfig) setDefaults() error {
 		c.Logger = discard
 	}
 	if c.memTableBytes == 0 {
-		c.memTableBytes = defaultMemTable
+		c.memTableBytes = int(min(defaultMemTable, max(256<<10, c.MemoryBytes/8)))
 	}
 	return nil
 }

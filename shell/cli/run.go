@@ -36,6 +36,9 @@ type runSettings struct {
 	store          string
 	guarantee      string
 	workers        int
+	memory         size
+	stateMax       size
+	recordMax      size
 	commitInterval time.Duration
 	commitMin      time.Duration
 	hangAfter      time.Duration
@@ -50,6 +53,10 @@ func (r *runSettings) register(s *settings) {
 	s.enum(&r.store, "store", storePebble, "where the state is kept; memory is restored from Kafka at each start", storePebble, storeMemory)
 	s.enum(&r.guarantee, "guarantee", exactlyOnce, "what a crash may do to results", exactlyOnce, atLeastOnce)
 	s.IntVar(&r.workers, "workers", 1, "members of the group in this process, each with a processor of its own")
+	r.memory = size(shell.Config{}.Memory())
+	s.Var(&r.memory, "memory", "bounds what the process takes, about: an eighth each for decoded rows, rows of the store and its blocks, 1/32 for commits, 1/64 for what is fetched; the rest is Go's (GOMEMLIMIT is set by it). The rows of --store memory come on top")
+	s.Var(&r.stateMax, "state-max", "the process stops where the rows in state-dir take more; 0B: what the disk has room for")
+	s.Var(&r.recordMax, "record-max", "bounds each record that is written; a larger one is an error of the record that led to it (default: what its topic takes)")
 	s.DurationVar(&r.commitInterval, "commit-interval", 100*time.Millisecond, "time between two commits under load; results are visible after one")
 	s.DurationVar(&r.commitMin, "commit-min", 0, "time between two commits when there is little to do; the same as commit-interval makes it fixed (default 10ms)")
 	s.DurationVar(&r.hangAfter, "hang-after", 5*time.Minute, "how long a user function may take before the process gives its tasks up")
@@ -78,7 +85,7 @@ func (r *runSettings) check() error {
 
 func (r *runSettings) shell(b shell.Broker, log *slog.Logger) shell.Config {
 	return shell.Config{
-		Broker: b, AppID: r.appID, StateDir: r.stateDir, Workers: r.workers,
+		Broker: b, AppID: r.appID, StateDir: r.stateDir, Workers: r.workers, MemoryBytes: int(r.memory), StateMaxBytes: int64(r.stateMax), RecordBytes: int(r.recordMax),
 		AtLeastOnce: r.guarantee == atLeastOnce, CommitEvery: r.commitInterval, CommitMin: r.commitMin,
 		HangAfter: r.hangAfter, CheckMutation: r.checkMutation,
 		Logger: log, Events: events(log),
@@ -96,6 +103,9 @@ func (r *runSettings) run(ctx context.Context, plan *topology.Plan, kc kafka.Con
 			return err
 		}
 		defer stop()
+	}
+	if r.store == storePebble {
+		defer limitHeap(r.shell(nil, log).GoMemory())()
 	}
 	broker, err := kafka.Open(ctx, kc)
 	if err != nil {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +84,7 @@ func TestSettingsAreRefused(t *testing.T) {
 		{"not a number", nil, "workers: many\n", []string{"line 1", "workers", `"many" is not a number`}},
 		{"not a duration", []string{"LIMPET_COMMIT_INTERVAL=10"}, "", []string{"LIMPET_COMMIT_INTERVAL", "is not a duration"}},
 		{"not a word", []string{"LIMPET_STORE=rocks"}, "", []string{"LIMPET_STORE", "pebble, memory"}},
+		{"not a size", []string{"LIMPET_MEMORY=much"}, "", []string{"LIMPET_MEMORY", "512MiB"}},
 		{"not a bool", []string{"LIMPET_TLS=perhaps"}, "", []string{"LIMPET_TLS", "neither true nor false"}},
 		{"no value", nil, "workers:\n", []string{"workers", "has no value"}},
 		{"nested", nil, "workers: {a: 1}\n", []string{"workers", "plain value"}},
@@ -115,6 +119,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{"--brokers=a:1 --state-dir=/x", "", exitOK},
 		{"--brokers=a:1 --store=memory", "", exitOK},
+		{"--brokers=a:1 --state-dir=/x --state-max=10GiB --record-max=1MiB --memory=200MiB", "", exitOK},
 		{"--brokers=a:1 --store=memory --sasl-mechanism=plain --sasl-username=u --sasl-password=p", "", exitOK},
 		{"--state-dir=/x", "--brokers is missing", exitUsage},
 		{"--brokers=a:1", "--state-dir is missing", exitUsage},
@@ -222,5 +227,70 @@ func TestPprof(t *testing.T) {
 	_ = resp.Body.Close() // it was read
 	if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(body, []byte("goroutine")) {
 		t.Errorf("%s: %s, %v", url, resp.Status, err)
+	}
+	for _, c := range []struct {
+		body io.Reader
+		code int
+	}{
+		{strings.NewReader("0x1"), http.StatusOK},
+		{strings.NewReader(strings.Repeat("1", requestMax+1)), http.StatusRequestEntityTooLarge},
+	} {
+		resp, err := http.Post(url+"symbol", "text/plain", c.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close() // its status is all
+		if resp.StatusCode != c.code {
+			t.Errorf("%s, want %d", resp.Status, c.code)
+		}
+	}
+	// One that does not say how long it is, is not read to the end.
+	read := int64(0)
+	bounded(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		read, err = io.Copy(io.Discard, r.Body)
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader(strings.Repeat("1", 10*requestMax)))))
+	if read != requestMax || err == nil {
+		t.Errorf("%d bytes were read, %v", read, err)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]size{
+		"512MiB": 512 << 20, "2GiB": 2 << 30, "1.5GiB": 3 << 29, "1 KiB": 1 << 10, "1TiB": 1 << 40, "64mib": 64 << 20,
+		"1GB": 1e9, "3MB": 3e6, "2KB": 2000, "100B": 100, "100": 100, "0": 0,
+	} {
+		var s size
+		if err := s.Set(text); err != nil || s != want {
+			t.Errorf("%q is %d, %v; want %d", text, s, err, want)
+		}
+		var again size
+		if err := again.Set(s.String()); err != nil || again != s {
+			t.Errorf("%q prints as %q, which is %d, %v", text, s.String(), again, err)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "-1MiB", "1.5", "much", "NaN", "Inf", "1e30", "9000000TiB", "1GiBs"} {
+		s := size(7)
+		if err := s.Set(text); err == nil || s != 7 {
+			t.Errorf("%q was taken, for %d", text, s)
+		}
+	}
+}
+
+// The command sets the limit of Go's heap by --memory, and leaves one alone that is set.
+func TestHeapLimit(t *testing.T) {
+	if v := os.Getenv("GOMEMLIMIT"); v != "" {
+		t.Skip("GOMEMLIMIT is " + v)
+	}
+	undo := limitHeap(1 << 40)
+	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
+		t.Errorf("the limit is %d", got)
+	}
+	limitHeap(1 << 41)()
+	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
+		t.Errorf("a limit that was set became %d", got)
+	}
+	undo()
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("the limit stays %d", got)
 	}
 }
