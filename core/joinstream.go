@@ -251,7 +251,7 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 	if i := behind(list, r.Time); i > 0 && list[i-1].at == r.Time {
 		k.Seq = list[i-1].seq + 1
 	}
-	i := b.tb.find(tx, k)
+	i := b.tb.findSince(tx, k, true) // the key's list has all that the view has
 	if i < 0 {
 		return
 	}
@@ -260,9 +260,7 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 	for b.gone.due(tx, b.newest-b.retain) {
 		old := b.gone.pop().key
 		b.remove(old)
-		if i := b.tb.find(tx, old); i >= 0 && b.tb.cells[i].ok {
-			b.tb.delete(i, b.newest)
-		}
+		b.tb.expire(tx, old, b.newest)
 	}
 }
 

@@ -206,6 +206,21 @@ func (t *Table[K, V]) delete(i int32, at Time) {
 	t.mark(i)
 }
 
+// expire removes the row of k, which is there, without a look at it where only the view has it. The
+// record in hand cannot be taken back alone: it is for tables with an index beside them.
+func (t *Table[K, V]) expire(tx *Tx, k K, at Time) {
+	i, ok := t.at(k)
+	if !ok {
+		if i = t.load(tx, k, true); i < 0 {
+			return
+		}
+		t.cells[i].below = true
+	} else if !t.cells[i].ok {
+		return
+	}
+	t.delete(i, at)
+}
+
 func (t *Table[K, V]) mark(i int32) {
 	if c := &t.cells[i]; c.state&cellDirty == 0 {
 		c.state |= cellDirty

@@ -324,9 +324,10 @@ func findSpan(list []span, s span) (int, bool) {
 	return i, i < len(list) && list[i] == s
 }
 
-// put writes the row of a window and passes the change on.
+// put writes the row of a window and passes the change on. It is for those who know the rows of
+// the key: where there is one of that window, they have looked at it, and it is in the overlay.
 func (w *Windows[W, A]) put(tx *Tx, k W, a A, at Time, h Headers) {
-	if i := w.tb.find(tx, k); i >= 0 {
+	if i := w.tb.findSince(tx, k, true); i >= 0 {
 		w.putAt(tx, i, k, a, at, h)
 	}
 }
@@ -384,15 +385,28 @@ func (w *Windows[W, A]) end(tx *Tx) {
 		if !w.exists(e.key) {
 			continue
 		}
-		i := w.tb.find(tx, e.key)
-		if i < 0 {
-			return
+		if !w.sure(e.key) {
+			i := w.tb.find(tx, e.key)
+			if i < 0 {
+				return
+			}
+			if !w.tb.cells[i].ok {
+				continue
+			}
 		}
-		if w.tb.cells[i].ok {
-			w.removed(e.key)
-			w.tb.delete(i, now)
-		}
+		w.removed(e.key)
+		w.tb.expire(tx, e.key, now)
 	}
+}
+
+// sure reports whether a row that its time has come for is there, and need not be read: rows only
+// go when they expire, but for those that are deleted, and for sessions, which become others.
+func (w *Windows[W, A]) sure(k W) bool {
+	if w.Kind == SessionWindow {
+		_, known := w.spans.known(w.id(k))
+		return known // and it exists
+	}
+	return w.done == nil
 }
 
 // addTo folds a value into an aggregate, or begins one.

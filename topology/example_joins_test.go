@@ -69,6 +69,17 @@ func ExampleJoinStreams() {
 	// o1 book+paid @8
 }
 
+// A payment up to a second before the order, or ten behind it, is the order's.
+func ExampleBetween() {
+	b := topology.New("example")
+	topology.JoinStreams(Words.Stream(b), Others.Stream(b), "paid", topology.Between(-time.Second, 10*time.Second), plus).To(Out)
+
+	show(play(b, "others@1000 o1 before", "words@1500 o1 book", "words@2500 o1 pen", "others@12000 o1 behind"), Out)
+	// Output:
+	// o1 book+before @1500
+	// o1 pen+behind @12000
+}
+
 // Which were not paid in time is known when no payment can come any more.
 func ExampleLeftJoinStreams() {
 	b := topology.New("example")

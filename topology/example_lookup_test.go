@@ -74,3 +74,16 @@ func ExampleVersionedTable() {
 	// tea again+1.10 @15
 	// tea late+1.20 @25
 }
+
+// The versions of what a stream says: from "gone" on there is no row.
+func ExampleToVersionedTable() {
+	b := topology.New("example")
+	gone := func(s string) bool { return s == "gone" }
+	states := topology.ToVersionedTable(Rows.Stream(b), "states", time.Hour, topology.DeleteWhen(gone))
+	topology.LeftJoin(Words.Stream(b), states, "with-state", orNobody).To(Out)
+
+	show(play(b, "rows@10 k open", "rows@20 k gone", "words@15 k early", "words@25 k late"), Out)
+	// Output:
+	// k early+open @15
+	// k late+nobody @25
+}

@@ -34,6 +34,25 @@ func ExampleOnError() {
 	// bomb of bob: rejected at check
 }
 
+// What cannot be read goes to a topic of one's own, as it came.
+func ExampleDeadLetterTo() {
+	b := topology.New("shop")
+	Amounts.Stream(b, topology.OnError(topology.DeadLetterTo("unreadable"))).To(Sums)
+
+	topologytest.Run(func(d *topologytest.Driver) {
+		in := topologytest.Topic(d, Amounts)
+		in.SendRaw([]byte("a"), []byte("1"))
+		in.SendRaw([]byte("b"), []byte("one"))
+		fmt.Println(topologytest.Topic(d, Sums).Values())
+		for _, l := range d.DeadLetters("unreadable") {
+			fmt.Printf("%s of %s\n", l.Value, l.Key)
+		}
+	}, b)
+	// Output:
+	// [1]
+	// one of b
+}
+
 // What finds no customer is kept for somebody to look at.
 func ExampleOnDrop() {
 	b := topology.New("shop")

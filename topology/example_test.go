@@ -82,7 +82,7 @@ func TestExamplesOfTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	links := regexp.MustCompile(`\[(Example\w+)\]\(\.\./topology/([\w/]+\.go)\)`).FindAllStringSubmatch(string(docs), -1)
-	if len(links) < 70 {
+	if len(links) < 90 {
 		t.Errorf("%d examples are named", len(links))
 	}
 	for _, l := range links {
