@@ -151,6 +151,9 @@ func (t *Task) forgive() bool {
 	case tx.writes == t.clean:
 		t.dropRows()
 	case t.careful && !t.hard:
+		if planted("a record that failed leaves its rows") {
+			break
+		}
 		for _, tb := range t.tables {
 			tb.takeBack()
 		}
@@ -160,8 +163,10 @@ func (t *Task) forgive() bool {
 		tx.err = fmt.Errorf("%w: %w", ErrTakeBack, e)
 		return false
 	}
-	clear(tx.c.Outputs[tx.outputs:])
-	tx.c.Outputs = tx.c.Outputs[:tx.outputs]
+	if !planted("a record that failed leaves its outputs") {
+		clear(tx.c.Outputs[tx.outputs:])
+		tx.c.Outputs = tx.c.Outputs[:tx.outputs]
+	}
 	if tx.droppedAt == tx.offset && tx.droppedOf == tx.source {
 		for _, d := range tx.drops {
 			t.nodes[d.node].dropped[d.why]--

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
 	"github.com/seed-81380e12/limpet/topology"
 )
 
@@ -68,7 +69,9 @@ func (l *limits) lower(topic string, record int) bool {
 	if !ok || lim.record > 0 && lim.record <= record {
 		return false
 	}
-	l.topics[topic] = limit{record, lim.batch}
+	if !invariant.Bug("the limit that a broker tells is forgotten") {
+		l.topics[topic] = limit{record, lim.batch}
+	}
 	return true
 }
 

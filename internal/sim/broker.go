@@ -36,6 +36,7 @@ type message struct {
 type topic struct {
 	shell.Topic
 	parts []*partition
+	most  int // bytes that a record batch may have; 0: any
 }
 
 func (t *topic) compacted() bool { return t.Config["cleanup.policy"] == "compact" }

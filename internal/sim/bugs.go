@@ -54,6 +54,9 @@ var Bugs = []Bug{
 	{Name: "an abort keeps the operators' times", Inside: true},
 	{Name: "a crash leaves a newer checkpoint than the rows", Inside: true},
 	{Name: "a reset keeps the rows", Inside: true},
+	{Name: "a record that failed leaves its rows", Inside: true, Scenario: "poison"},
+	{Name: "a record that failed leaves its outputs", Inside: true, Scenario: "poison"},
+	{Name: "the limit that a broker tells is forgotten", Inside: true, Scenario: "poison"},
 	{Name: "a worker stops at the first offset that is gone", Inside: true},
 }
 

@@ -221,6 +221,8 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) (
 					err, p.unsure = ctx.Err(), true
 				case fate == requestLost:
 					err = shell.ErrAborted
+				case w.kafka.refused(bs, now) != nil:
+					err = w.kafka.refused(bs, now)
 				case fate == requestLate:
 					err = shell.ErrAborted
 					p.unsure = true

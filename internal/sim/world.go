@@ -47,18 +47,19 @@ type world struct {
 	routines []*routine
 	cur      *routine // that runs now; nil: the world itself
 
-	set     setup
-	kafka   *kafka
-	slots   []*slot
-	feeder  *feeder
-	check   *checker
-	faults  faults
-	err     error
-	acts    []action
-	crashes int
-	lives   int
-	running *life          // whose worker steps
-	floor   map[string]int // of the email scenario: what an order must see at least
+	set         setup
+	kafka       *kafka
+	slots       []*slot
+	feeder      *feeder
+	check       *checker
+	faults      faults
+	err         error
+	acts        []action
+	crashes     int
+	lives       int
+	running     *life          // whose worker steps
+	deadLetters bool           // of the poison scenario: failed records go there
+	floor       map[string]int // of the email scenario: what an order must see at least
 }
 
 // setup are the seed's choices for the whole run.
