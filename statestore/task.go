@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
 )
 
 // pebbleStore is one task's part of a pebbleDB. Its worker owns it; only a job's frozen
@@ -529,7 +530,7 @@ func (s *pebbleStore) Reset() error {
 	b := s.db.pdb.NewBatch()
 	lo := taskPrefix(s.id)
 	hi := after(lo)
-	if s.db.cfg.plant.resetKeepsRows {
+	if s.db.cfg.plant.resetKeepsRows || invariant.Bug("a reset keeps the rows on disk") {
 		hi = tablePrefix(s.id, 1)
 	}
 	if err := b.DeleteRange(lo, hi, nil); err != nil {

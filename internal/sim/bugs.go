@@ -11,6 +11,8 @@ type Bug struct {
 	Inside bool
 	// Scenario is the topology that is run, where only one can show the mistake.
 	Scenario string
+	// Pebble says that it is one of the real store.
+	Pebble bool
 }
 
 // Bugs are all of them.
@@ -57,6 +59,8 @@ var Bugs = []Bug{
 	{Name: "a record that failed leaves its rows", Inside: true, Scenario: "poison"},
 	{Name: "a record that failed leaves its outputs", Inside: true, Scenario: "poison"},
 	{Name: "the limit that a broker tells is forgotten", Inside: true, Scenario: "poison"},
+	{Name: "a reset keeps the rows on disk", Inside: true, Pebble: true},
+	{Name: "a scan leaves out what is not on disk", Inside: true, Pebble: true},
 	{Name: "a worker stops at the first offset that is gone", Inside: true},
 }
 
@@ -74,7 +78,7 @@ func (b Bug) Find(first uint64, seeds int) (r Result, tries int, ok bool) {
 		defer invariant.Plant("")
 	}
 	for i := range seeds {
-		if r = Run(Options{Seed: first + uint64(i), Bug: b.Name, Scenario: b.Scenario}); r.Err != nil {
+		if r = Run(Options{Seed: first + uint64(i), Bug: b.Name, Scenario: b.Scenario, Pebble: b.Pebble}); r.Err != nil {
 			return r, i + 1, true
 		}
 	}

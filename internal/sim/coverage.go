@@ -64,6 +64,7 @@ var States = []string{
 	"sim: a member learns that it was dropped",
 	"sim: a record is too large for a broker",
 	"sim: a static member comes back in time",
+	"sim: a store on Pebble is opened after a crash",
 	"sim: a task that was opened has the rows of a fresh run",
 	"sim: a tombstone is gone",
 	"sim: a transaction expires",

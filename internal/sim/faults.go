@@ -62,7 +62,8 @@ func (f *faults) strike(w *world) {
 		switch w.rng.IntN(16) {
 		case 0, 1:
 			w.note("disk lost", s.instance, 0, 0)
-			s.disk = statestore.NewMemory()
+			_ = s.disk.Close()
+			s.disk = w.newDisk()
 		case 2:
 			w.note("disk damaged", s.instance, 0, 0)
 			s.damaged = true

@@ -16,7 +16,7 @@ import (
 type slot struct {
 	w        *world
 	instance string
-	disk     *statestore.Memory
+	disk     disk
 	damaged  bool // what is on disk cannot be read
 	life     *life
 	startAt  core.Time
@@ -147,12 +147,15 @@ func (l *life) leave() {
 		l.st.Close()
 		if l.sick != diskFine {
 			l.slot.disk.Crash() // nothing could be flushed
-		} else if err := l.slot.disk.Close(); err != nil {
-			w.failf("closing the store: %w", err)
+		} else {
+			if err := l.slot.disk.Close(); err != nil {
+				w.failf("closing the store: %w", err)
+			}
+			l.slot.disk.Reopen()
 		}
-		l.slot.disk.Reopen()
 		if l.slot.damaged { // somebody deletes it, as the error says
-			l.slot.disk, l.slot.damaged = statestore.NewMemory(), false
+			_ = l.slot.disk.Close()
+			l.slot.disk, l.slot.damaged = w.newDisk(), false
 		}
 		l.dead = true
 		l.cancel()
@@ -178,7 +181,7 @@ const (
 
 // simDB is the store of one process: it is of no use to a process that has ended.
 type simDB struct {
-	*statestore.Memory
+	disk
 	l *life
 }
 
@@ -192,7 +195,7 @@ func (d simDB) Open(id core.TaskID, tables []statestore.TableSpec) (statestore.S
 	if d.l.slot.damaged {
 		return nil, errDamaged
 	}
-	s, err := d.Memory.Open(id, tables)
+	s, err := d.disk.Open(id, tables)
 	if err != nil {
 		d.l.w.failf("store of task %v at %s: %w", id, d.l.slot.instance, err) // with one worker no task is busy
 		return nil, errDamaged

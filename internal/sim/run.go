@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/shell"
-	"github.com/seed-81380e12/limpet/statestore"
 )
 
 // epoch is when a run begins, in milliseconds.
@@ -158,6 +157,7 @@ func (w *world) choose() *scenario {
 		mutation:    r.IntN(20) == 0,
 		abortedFeed: pick(0, 3, 10),
 		faultEvery:  pick(25, 60, 200),
+		pebble:      r.IntN(4) == 0 || w.opt.Pebble,
 		purgeEvery:  time.Duration(pick(1, 100, 30_000)) * time.Millisecond,
 	}
 	w.kafka = &kafka{w: w, topics: map[string]*topic{}, ids: map[string]*txnID{}, offsets: map[shell.Partition]committedOffset{}}
@@ -171,7 +171,7 @@ func (w *world) choose() *scenario {
 	w.feeder = &feeder{w: w, sc: sc}
 	sc.topics(w)
 	for i := range w.set.processes {
-		w.slots = append(w.slots, &slot{w: w, instance: fmt.Sprintf("p%d", i), disk: statestore.NewMemory(), startAt: epoch + core.Time(r.IntN(50))})
+		w.slots = append(w.slots, &slot{w: w, instance: fmt.Sprintf("p%d", i), disk: w.newDisk(), startAt: epoch + core.Time(r.IntN(50))})
 	}
 	w.note("run "+sc.name, "", int64(w.set.partitions), int64(w.set.processes))
 	return sc
@@ -185,6 +185,7 @@ func (w *world) stopAll() {
 			s.life.cancel()
 			w.kill(s.life)
 		}
+		_ = s.disk.Close()
 	}
 	w.kill(nil)
 }

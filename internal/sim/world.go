@@ -16,6 +16,8 @@ type Options struct {
 	Seed     uint64
 	Scenario string // the topology; "": the seed chooses
 	Bug      string // a mistake that is planted in the simulated parts; see Bugs
+	// Pebble keeps the state in the real store, which else only some seeds do.
+	Pebble bool
 	// Calm runs without faults.
 	Calm bool
 	// Trace is how many of the last events Result.Trace has, of a run that finds nothing too.
@@ -83,6 +85,7 @@ type setup struct {
 	abortedFeed int // one in so many of the feeder's transactions is aborted; 0: none
 	faultEvery  int // steps, about
 	purgeEvery  time.Duration
+	pebble      bool // the state lies in the real store
 }
 
 // routine is a coroutine: something that blocks in production.
