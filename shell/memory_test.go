@@ -15,10 +15,10 @@ func TestMemoryIsDivided(t *testing.T) {
 			}
 			rows, blocks := c.storeMemory()
 			// As docs/memory.md has it.
-			heap := c.BufferBytes + 2*c.CommitBytes*c.Workers + 2*c.CacheBytes + int(rows+rows/2)
-			pebble := int(blocks + rows*3/4)
-			if got := int(c.GoMemory()); heap >= got || got+pebble+programMemory > c.MemoryBytes {
-				t.Errorf("%d, %d workers: %d on the heap, of which the limit is %d, %d in Pebble", total, workers, heap, got, pebble)
+			heap := c.BufferBytes + 2*c.CommitBytes*c.Workers + 2*c.CacheBytes + int(rows/2)
+			store := int(blocks + rows + rows*3/4)
+			if got := int(c.GoMemory()); heap >= got || got+store+programMemory > c.MemoryBytes {
+				t.Errorf("%d, %d workers: %d on the heap, of which the limit is %d, %d of the store", total, workers, heap, got, store)
 			}
 			if total == 0 && c.MemoryBytes != defaultMemory {
 				t.Errorf("the default is %d", c.MemoryBytes)

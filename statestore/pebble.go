@@ -512,7 +512,7 @@ func (db *pebbleDB) Close() error {
 	case err2 = <-closed:
 	case <-db.disk.halted: // Pebble waits for a compaction that does not come back
 	}
-	err3 := db.lock.Close()
+	err3 := errors.Join(db.pool.close(), db.lock.Close())
 	if err != nil {
 		return err // the others follow from it
 	}

@@ -7,8 +7,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/seed-81380e12/limpet/core"
 )
@@ -379,39 +377,4 @@ func first8(b []byte) uint64 {
 	var x [8]byte
 	copy(x[:], b)
 	return binary.BigEndian.Uint64(x[:])
-}
-
-// slabPool keeps full-size slabs for the tables of all tasks.
-type slabPool struct {
-	mu    sync.Mutex
-	free  [][]byte
-	keep  int          // slabs to hold on to
-	bytes atomic.Int64 // in tables now
-}
-
-func (p *slabPool) get(size int) []byte {
-	p.bytes.Add(int64(size))
-	if size == slabSize {
-		p.mu.Lock()
-		if n := len(p.free); n > 0 {
-			s := p.free[n-1]
-			p.free = p.free[:n-1]
-			p.mu.Unlock()
-			return s
-		}
-		p.mu.Unlock()
-	}
-	return make([]byte, 0, size)
-}
-
-func (p *slabPool) put(s []byte) {
-	p.bytes.Add(int64(-cap(s)))
-	if cap(s) != slabSize {
-		return
-	}
-	p.mu.Lock()
-	if len(p.free) < p.keep {
-		p.free = append(p.free, s[:0])
-	}
-	p.mu.Unlock()
 }
