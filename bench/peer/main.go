@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -33,8 +34,7 @@ type job struct {
 	perCommit   bool          // of counts, the last change of a commit goes on
 	commitEvery time.Duration // fixed; 0: the default
 	workers     int           // 0: the default
-	cache       int           // bytes of decoded rows; 0: the default
-	memory      int64         // bytes of the store; 0: the default
+	memory      int           // bytes that the process takes, about; 0: the default
 	cpu, mem    string        // files for profiles, or ""
 	flushes     string        // file, or ""
 }
@@ -86,8 +86,8 @@ func parse(args []string, getenv func(string) string) (j job, err error) {
 	default:
 		return j, fmt.Errorf("PEER_EMIT is %q: every or commit", emit)
 	}
-	var ms, cache, memory int
-	for name, n := range map[string]*int{"PEER_COMMIT_MS": &ms, "PEER_WORKERS": &j.workers, "PEER_CACHE_MB": &cache, "PEER_MEMORY_MB": &memory} {
+	var ms, memory int
+	for name, n := range map[string]*int{"PEER_COMMIT_MS": &ms, "PEER_WORKERS": &j.workers, "PEER_MEMORY_MB": &memory} {
 		s := getenv(name)
 		if s == "" {
 			continue
@@ -97,7 +97,7 @@ func parse(args []string, getenv func(string) string) (j job, err error) {
 		}
 	}
 	j.commitEvery = time.Duration(ms) * time.Millisecond
-	j.cache, j.memory = cache<<20, int64(memory)<<20
+	j.memory = memory << 20
 	return j, nil
 }
 
@@ -156,16 +156,23 @@ func (j job) run(ctx context.Context) (err error) {
 	cfg := shell.Config{
 		Broker: broker, AppID: j.app, StateDir: j.state,
 		AtLeastOnce: j.atLeastOnce, CommitEvery: j.commitEvery, CommitMin: j.commitEvery, Logger: logger,
-		Workers: j.workers, CacheBytes: j.cache,
+		Workers: j.workers, MemoryBytes: j.memory,
 	}
-	// The store is opened here, as shell.Run would, for its size and to see when it writes to disk.
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(j.state, j.app, "db"), App: j.app, MemoryBytes: j.memory, Logger: logger})
-	if err != nil {
-		return err
+	if os.Getenv("GOMEMLIMIT") == "" { // as the run command has it
+		debug.SetMemoryLimit(cfg.GoMemory())
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	cfg.Store = db
 	if j.flushes != "" {
+		// The store is opened here, as shell.Run would, to see when it writes to disk. The shares are
+		// those of docs/memory.md.
+		share := int64(cfg.Memory()-96<<20) / 8
+		db, err2 := statestore.OpenPebble(statestore.PebbleConfig{
+			Dir: filepath.Join(j.state, j.app, "db"), App: j.app, MemoryBytes: share, CacheBytes: share, Logger: logger,
+		})
+		if err2 != nil {
+			return err2
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		cfg.Store = db
 		var f *os.File
 		if f, err = os.Create(j.flushes); err != nil {
 			return err

@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: no error", wrong)
 		}
 	}
-	for name, value := range map[string]string{"PEER_MODE": "both", "PEER_EMIT": "never", "PEER_COMMIT_MS": "soon", "PEER_WORKERS": "0", "PEER_CACHE_MB": "-1"} {
+	for name, value := range map[string]string{"PEER_MODE": "both", "PEER_EMIT": "never", "PEER_COMMIT_MS": "soon", "PEER_WORKERS": "0", "PEER_MEMORY_MB": "-1"} {
 		if _, err := parse([]string{"count", "a:1", "in", "out", "app"}, func(n string) string {
 			if n == name {
 				return value

@@ -51,7 +51,7 @@ func axes(keys int) []axis {
 	all := []axis{
 		{"partitions", "one process, 100k keys, by partitions, each of which is a task", nil},
 		{"keys", "one process, 4 partitions, by keys, each as often", nil},
-		{"memory", "one process, 4 partitions, keys by Zipf 1.1, with the default memory and with 16 GiB", nil},
+		{"memory", "one process, 4 partitions, keys by Zipf 1.1, by --memory", nil},
 		{"processes", "8 partitions, 100k keys, by processes of a group, a processor each", nil},
 		{"processors", "one process, 8 partitions, 100k keys, by GOMAXPROCS with as many workers", nil},
 		{"idle", "one process with nothing to do, by tasks", nil},
@@ -65,9 +65,10 @@ func axes(keys int) []axis {
 		}
 	}
 	n := min(keys, 10_000_000)
-	all[2].steps = []scaleStep{
-		{label: thousands(n) + ", default", keys: n, zipf: 1.1, partitions: 4, processes: 1},
-		{label: thousands(n) + ", 16 GiB", keys: n, zipf: 1.1, partitions: 4, processes: 1, env: []string{"PEER_CACHE_MB=8192", "PEER_MEMORY_MB=8192"}},
+	for _, mb := range []int{512, 1024, 16 << 10} {
+		all[2].steps = append(all[2].steps, scaleStep{
+			label: fmt.Sprintf("%s, %d MiB", thousands(n), mb), keys: n, zipf: 1.1, partitions: 4, processes: 1, env: []string{fmt.Sprintf("PEER_MEMORY_MB=%d", mb)},
+		})
 	}
 	for _, n := range []int{1, 2, 4} {
 		all[3].steps = append(all[3].steps, scaleStep{label: fmt.Sprint(n), keys: scaleKeys, partitions: 8, processes: n, env: []string{"GOMAXPROCS=1"}})
