@@ -133,14 +133,25 @@ func (c lonersCodec[A, B]) Decode(src []byte) (l lonersOf[A, B], err error) {
 	if len(src) < 5 || src[0] != 1 {
 		return l, fmt.Errorf("unmatched records: %q", src)
 	}
-	count, src := int(binary.BigEndian.Uint32(src[1:])), src[5:]
+	count, src := binary.BigEndian.Uint32(src[1:]), src[5:]
+	if count == 0 {
+		return l, fmt.Errorf("unmatched records: none")
+	}
 	for i := range count {
-		if len(src) < 5 || int(binary.BigEndian.Uint32(src)) > len(src)-4 || src[4] > 1 {
+		if len(src) < 5 || src[4] > 1 {
 			return l, fmt.Errorf("unmatched records: cut short at the one at %d", i)
 		}
-		end := 4 + int(binary.BigEndian.Uint32(src))
+		size := binary.BigEndian.Uint32(src) // with the byte of the side
+		if size < 1 || uint64(size) > uint64(len(src)-4) {
+			return l, fmt.Errorf("unmatched records: the one at %d has %d bytes of %d", i, size, len(src)-4)
+		}
+		end := 4 + int(size)
 		var one Loners[A, B]
-		if l.left = src[4] == 1; l.left {
+		left := src[4] == 1
+		if i > 0 && left != l.left {
+			return l, fmt.Errorf("unmatched records: the one at %d is of the other side", i)
+		}
+		if l.left = left; left {
 			one.Left, err = c.Left.Decode(src[5:end:end])
 		} else {
 			one.Right, err = c.Right.Decode(src[5:end:end])
@@ -153,6 +164,9 @@ func (c lonersCodec[A, B]) Decode(src []byte) (l lonersOf[A, B], err error) {
 		} else {
 			l.More = append(l.More, one)
 		}
+	}
+	if len(src) > 0 {
+		return l, fmt.Errorf("unmatched records: %d bytes behind the last of %d", len(src), count)
 	}
 	return l, nil
 }

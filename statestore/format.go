@@ -25,6 +25,13 @@ type meta struct {
 	Topology string `json:"topology,omitempty"` // whose it is
 }
 
+func parseMeta(where string, b []byte) (m meta, err error) {
+	if json.Unmarshal(b, &m) != nil {
+		return m, fmt.Errorf("%w: %s: meta record %q", ErrCorrupt, where, b)
+	}
+	return m, nil
+}
+
 // check compares the meta record on disk with what the process is.
 func (m *meta) check(where, app, topology string) error {
 	if m.Format > formatVersion || m.Format < 1 {
@@ -65,7 +72,7 @@ func (r *registry) add(e tableEntry) {
 
 func (r *registry) load(name string, value []byte) error {
 	e := tableEntry{name: name}
-	if err := json.Unmarshal(value, &e); err != nil || e.ID == 0 {
+	if err := json.Unmarshal(value, &e); err != nil || e.ID == 0 || e.ID >= 1<<31-1 { // the highest bit marks another order
 		return fmt.Errorf("%w: registry entry of table %q: %q", ErrCorrupt, name, value)
 	}
 	r.add(e)

@@ -320,7 +320,7 @@ func (db *pebbleDB) load() error {
 	return err
 }
 
-func (db *pebbleDB) loadFrom(it *pebble.Iterator) error {
+func (db *pebbleDB) loadFrom(it *pebble.Iterator) (err error) {
 	m := meta{Format: formatVersion, App: db.cfg.App, Topology: db.cfg.Topology}
 	old := meta{}
 	switch ok := it.First(); {
@@ -330,8 +330,8 @@ func (db *pebbleDB) loadFrom(it *pebble.Iterator) error {
 	case string(it.Key()) != string(metaKey):
 		return fmt.Errorf("%w: %s holds a Pebble database that is not ours: name another directory", ErrForeign, db.cfg.Dir)
 	default:
-		if err := json.Unmarshal(it.Value(), &old); err != nil {
-			return fmt.Errorf("%w: %s: meta record %q", ErrCorrupt, db.cfg.Dir, it.Value())
+		if old, err = parseMeta(db.cfg.Dir, it.Value()); err != nil {
+			return err
 		}
 		if err := old.check(db.cfg.Dir, db.cfg.App, db.cfg.Topology); err != nil {
 			return err

@@ -2,6 +2,7 @@ package statestore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -250,6 +251,37 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, err := parseCheckpoint(b); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 			t.Fatal(err)
+		}
+	})
+}
+
+// What a store holds beside rows: the meta record, the registry, keys and rows. An error, or
+// what was written.
+func FuzzFormat(f *testing.F) {
+	f.Add([]byte(`{"format":2,"app":"a","topology":"t"}`), []byte(`{"id":3,"schema":"s","due":true}`))
+	f.Add([]byte(`{"format":9}`), []byte(`{"id":-1}`))
+	f.Add(checkpointKey(core.TaskID{Sub: 1, Partition: 2}), []byte("12345678row"))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		if m, err := parseMeta("here", a); err == nil {
+			if err := m.check("here", m.App, ""); (err == nil) != (m.Format >= 1 && m.Format <= formatVersion) || err != nil && !errors.Is(err, ErrVersion) {
+				t.Fatalf("%q: %v", a, err)
+			}
+		} else if !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%q: %v", a, err)
+		}
+		r := newRegistry()
+		if err := r.load("rows", b); err == nil {
+			if ids, _, err := r.resolve([]TableSpec{{Name: "rows", Schema: r.byName["rows"].Schema}, {Name: "new"}}, "here"); err == nil && (ids[0] == 0 || ids[1] == 0 || ids[0] == ids[1]) {
+				t.Fatalf("%q: tables are %v", b, ids)
+			}
+		} else if !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%q: %v", b, err)
+		}
+		if id, err := parseTask(a); err == nil && !bytes.HasPrefix(a, taskPrefix(id)) || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%x is of task %v, %v", a, id, err)
+		}
+		if value, at, err := parseRow(b); err == nil && !bytes.Equal(append(binary.BigEndian.AppendUint64(nil, uint64(at)), value...), b) || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%x: %x at %d, %v", b, value, at, err)
 		}
 	})
 }

@@ -55,6 +55,37 @@ func FuzzRecordCodec(f *testing.F) {
 	})
 }
 
+// The rows of operators, and what travels between them: whatever bytes come, they are read or not,
+// and what is read can be written and is then the same.
+func FuzzStateCodecs(f *testing.F) {
+	f.Add([]byte("\x0a\x02\x00\x02v\x02w"))
+	f.Add([]byte("\x01\x05key"))
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01v"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		change := changeCodec[string]{codec.String}
+		reads(t, heldCodec[string]{change}, src)
+		reads(t, pacedCodec[string]{change}, src)
+		reads(t, parkedCodec[string]{codec.String}, src)
+		reads(t, subscriptionCodec[string]{codec.String}, src)
+		reads(t, answerCodec[string]{codec.String}, src)
+	})
+}
+
+func reads[T any](t *testing.T, c core.Codec[T], src []byte) {
+	t.Helper()
+	v, err := c.Decode(src)
+	if err != nil {
+		return
+	}
+	b, err := c.Append([]byte{}, v)
+	if err != nil {
+		t.Fatalf("%T: %q is read as %v, which cannot be written: %v", c, src, v, err)
+	}
+	if again, err := c.Decode(b); err != nil || !reflect.DeepEqual(again, v) {
+		t.Fatalf("%T: %q is read as %v, then as %v, %v", c, src, v, again, err)
+	}
+}
+
 func BenchmarkNewTask(b *testing.B) {
 	words := NewTopic("words", codec.String, codec.String)
 	bl := New("t")

@@ -182,6 +182,9 @@ func (v fileValue) text() (string, error) {
 	return "", errors.New("must be a plain value or a list of such")
 }
 
+// fileMax bounds a file of settings.
+const fileMax = 1 << 20
+
 // readFile reads a flat YAML file. Its errors never quote the file, which may hold a
 // password.
 func readFile(name string) (map[string]fileValue, error) {
@@ -191,6 +194,13 @@ func readFile(name string) (map[string]fileValue, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("%w: --config: %w", errSettings, err)
+	}
+	return parseFile(name, b)
+}
+
+func parseFile(name string, b []byte) (map[string]fileValue, error) {
+	if len(b) > fileMax {
+		return nil, fmt.Errorf("%w: %s: %d bytes, at most %d may be", errSettings, name, len(b), fileMax)
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {

@@ -294,3 +294,35 @@ func TestHeapLimit(t *testing.T) {
 		t.Errorf("the limit stays %d", got)
 	}
 }
+
+// Whatever the file holds: settings, or an error that names the file.
+func FuzzFile(f *testing.F) {
+	for _, s := range []string{
+		"", "workers: 2\nbrokers: [a:1, b:2]\n", "memory: 1GiB\ncommit-interval: 1s\n", "tls: yes\n# x\n", "a: &a [*a]\n", "- a\n", "workers: {a: 1}\n", "\x00", "a: b: c",
+		"---\nworkers: 1\n---\nworkers: 2\n", "? [a]\n: b\n", "<<: {workers: 2}\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		values, err := parseFile("x.yaml", b)
+		if err == nil {
+			s := newSettings()
+			r := &runSettings{}
+			r.register(s)
+			for _, k := range sortedKeys(values) {
+				v := values[k]
+				if v.line < 1 || v.line > 1+bytes.Count(b, []byte("\n"))+bytes.Count(b, []byte("\r"))+len(b) {
+					t.Fatalf("%q is in line %d", k, v.line)
+				}
+				text, err := v.text()
+				if f := s.Lookup(k); err == nil && f != nil && f.Name != "log-level" {
+					_ = set(f, text) // it says what is wrong, or takes it
+				}
+			}
+			return
+		}
+		if !errors.Is(err, errSettings) || !strings.Contains(err.Error(), "x.yaml") {
+			t.Fatalf("%v", err)
+		}
+	})
+}

@@ -305,6 +305,12 @@ func FuzzDecode(f *testing.F) {
 		fuzz(t, List(JSON[order]()), src)
 		fuzz(t, List(List(String)), src)
 		fuzz(t, Default[ratio](), src)
+		fuzz(t, PairOf(String, String), src)
+		fuzz(t, PairByFirst(String, Int64), src)
+		fuzz(t, Windowed(String, time.Minute), src)
+		fuzz(t, WindowRows(String, time.Minute), src)
+		fuzz(t, SessionWindowed(String), src)
+		fuzz(t, UnlimitedRows(String), src)
 	})
 }
 
