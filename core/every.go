@@ -46,7 +46,7 @@ func (e *every[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 	}
 	first := !e.tb.cells[i].ok
 	if c := &e.tb.cells[i]; !first {
-		p := Paced[V]{c.val.Since, true, Change[V]{c.val.Change.Old, r.Value.New}, r.Headers}
+		p := Paced[V]{c.val.Since, true, Change[V]{c.val.Change.Old, r.Value.New}, r.Headers.own()}
 		if !c.val.Waits {
 			p.Change.Old = r.Value.Old
 		}

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"iter"
+	"strings"
 	"unsafe"
 )
 
@@ -43,13 +44,47 @@ func (h Headers) Get(key string) (value string, ok bool) {
 // With returns h with the header key set to value; h itself stays as it is.
 // Earlier headers of that key are replaced.
 func (h Headers) With(key, value string) Headers {
-	out := make([]byte, 0, len(h.raw)+len(key)+len(value)+2*binary.MaxVarintLen32)
+	return h.with(make([]byte, 0, h.most(key, value)), key, value)
+}
+
+// most is how many bytes h has at most, with one header more.
+func (h Headers) most(key, value string) int {
+	return len(h.raw) + len(key) + len(value) + 2*binary.MaxVarintLen32
+}
+
+// with is With, in out.
+func (h Headers) with(out []byte, key, value string) Headers {
 	for k, v := range h.All() {
 		if k != key {
 			out = AppendHeader(out, k, v)
 		}
 	}
 	return HeadersOf(AppendHeader(out, key, value))
+}
+
+// own is h in memory of its own: what stays must not hold on to a fetched batch.
+func (h Headers) own() Headers {
+	return Headers{strings.Clone(h.raw)}
+}
+
+// headerRoom is where headers are made: many share an allocation, which lives as long as the last
+// of them.
+type headerRoom []byte
+
+const headerRoomSize = 4 << 10
+
+// with is Headers.With.
+func (m *headerRoom) with(h Headers, key, value string) Headers {
+	if n := h.most(key, value); n > cap(*m)-len(*m) {
+		if n > headerRoomSize/4 {
+			return h.With(key, value)
+		}
+		*m = make([]byte, 0, headerRoomSize)
+	}
+	n := len(*m)
+	h = h.with((*m)[n:n], key, value)
+	*m = (*m)[:n+len(h.raw)]
+	return h
 }
 
 // All yields the headers in their order. It stops at bytes that are no header.

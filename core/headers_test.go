@@ -3,6 +3,8 @@ package core
 import (
 	"bytes"
 	"encoding/binary"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -67,4 +69,37 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Headers that share memory are as those that do not, however many come behind them; what is kept
+// has memory of its own.
+func TestHeaderRoom(t *testing.T) {
+	var room headerRoom
+	var got, want []Headers
+	for n := range 3000 {
+		h := Headers{}
+		if n > 0 {
+			h = want[n*7919%n]
+		}
+		key, value := "k"+strconv.Itoa(n%5), strings.Repeat("v", n%200)
+		if n%500 == 0 {
+			value = strings.Repeat("long", headerRoomSize)
+			h = Headers{}
+		}
+		got, want = append(got, room.with(h, key, value)), append(want, h.With(key, value))
+	}
+	for n, h := range got {
+		if h != want[n] {
+			t.Fatalf("headers %d: %q, want %q", n, h.raw, want[n].raw)
+		}
+	}
+	raw := AppendHeader(nil, "k", "v")
+	kept := HeadersOf(raw).own()
+	clear(raw)
+	if v, ok := kept.Get("k"); v != "v" || !ok {
+		t.Errorf("%q", kept.raw)
+	}
+	if n := testing.AllocsPerRun(1000, func() { room.with(Headers{}, "k", "v") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

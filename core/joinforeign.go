@@ -1,10 +1,10 @@
 package core
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Foreign-key joins. The left side tells the right one, in the partition of the foreign
@@ -193,13 +193,9 @@ type Subscriptions[F, K comparable, B any] struct {
 	right  Lookup[F, B]
 	next   Next[K, Answer[B]]
 	kc     Codec[K]
-	by     byKey[F, subscriber[K]]
+	by     byKey[F, K]
 	loaded bool
-}
-
-type subscriber[K any] struct {
-	bytes string // of the key
-	key   K
+	ab, bb []byte // two keys that are compared
 }
 
 // NewSubscriptions makes the right side, which keeps its subscriptions in tb, whose codec of keys
@@ -207,7 +203,7 @@ type subscriber[K any] struct {
 func NewSubscriptions[F, K comparable, B any](tb *Table[Subscriber[F, K], int64], kc Codec[K], right Lookup[F, B], next Next[K, Answer[B]]) *Subscriptions[F, K, B] {
 	s := &Subscriptions[F, K, B]{tb: tb, right: right, next: next, kc: kc}
 	prefix := tb.kc.(PrefixCodec[Subscriber[F, K]])
-	bind(&s.by, tb, func(k Subscriber[F, K]) F { return k.Foreign }, s.entry, func(f F, lo, hi []byte) (_, _ []byte, err error) {
+	bind(&s.by, tb, func(k Subscriber[F, K]) F { return k.Foreign }, func(k Subscriber[F, K]) K { return k.Key }, func(f F, lo, hi []byte) (_, _ []byte, err error) {
 		if lo, err = prefix.AppendPrefix(lo, Subscriber[F, K]{Foreign: f}); err != nil {
 			return nil, nil, err
 		}
@@ -223,9 +219,13 @@ func NewSubscriptions[F, K comparable, B any](tb *Table[Subscriber[F, K], int64]
 	return s
 }
 
-func (s *Subscriptions[F, K, B]) entry(k Subscriber[F, K]) subscriber[K] {
-	b, _ := s.kc.Append(nil, k.Key) // it was encoded before, or came decoded
-	return subscriber[K]{string(b), k.Key}
+// place is where a key is in a list, or belongs.
+func (s *Subscriptions[F, K, B]) place(list []K, k K) (int, bool) {
+	s.ab, _ = s.kc.Append(s.ab[:0], k) // it was encoded before, or came decoded, as those of the list
+	return slices.BinarySearchFunc(list, s.ab, func(e K, b []byte) int {
+		s.bb, _ = s.kc.Append(s.bb[:0], e)
+		return bytes.Compare(s.bb, b)
+	})
 }
 
 func (s *Subscriptions[F, K, B]) load(tx *Tx) bool {
@@ -246,12 +246,14 @@ func (s *Subscriptions[F, K, B]) load(tx *Tx) bool {
 
 // index adds a subscription to those in memory, or takes it out.
 func (s *Subscriptions[F, K, B]) index(k Subscriber[F, K], add bool) {
-	e := s.entry(k)
 	list, _ := s.by.known(k.Foreign)
-	i, ok := slices.BinarySearchFunc(list, e.bytes, func(e subscriber[K], b string) int { return strings.Compare(e.bytes, b) })
+	if add && len(list) == 0 {
+		list = s.by.newList()
+	}
+	i, ok := s.place(list, k.Key)
 	switch {
 	case add && !ok:
-		s.by.set(k.Foreign, slices.Insert(list, i, e))
+		s.by.set(k.Foreign, slices.Insert(list, i, k.Key))
 	case !add && ok:
 		s.by.set(k.Foreign, slices.Delete(list, i, i+1))
 	}
@@ -307,11 +309,11 @@ func (s *Subscriptions[F, K, B]) FromRight(tx *Tx, r Record[F, Change[B]]) {
 		return
 	}
 	for _, e := range list {
-		version, _, ok := s.tb.Get(tx, Subscriber[F, K]{r.Key, e.key})
+		version, _, ok := s.tb.Get(tx, Subscriber[F, K]{r.Key, e})
 		if !ok {
 			return // the task has failed
 		}
-		if s.next(tx, Record[K, Answer[B]]{e.key, Answer[B]{Version: version, Right: r.Value.New}, r.Time, r.Headers}); tx.err != nil {
+		if s.next(tx, Record[K, Answer[B]]{e, Answer[B]{Version: version, Right: r.Value.New}, r.Time, r.Headers}); tx.err != nil {
 			return
 		}
 	}

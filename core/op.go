@@ -71,11 +71,12 @@ func KeyBy[K, K2, V any](n NodeID, f func(V) K2, next Next[K2, V]) Next[K, V] {
 
 // WithHeader sets the header key of each record to what f makes of its value.
 func WithHeader[K, V any](n NodeID, key string, f func(V) string, next Next[K, V]) Next[K, V] {
+	var room headerRoom
 	return func(tx *Tx, r Record[K, V]) {
 		tx.node = n
 		v := f(r.Value)
 		tx.called(n)
-		r.Headers = r.Headers.With(key, v)
+		r.Headers = room.with(r.Headers, key, v)
 		next(tx, r)
 	}
 }

@@ -147,10 +147,7 @@ func (p *parking[K, V]) put(tx *Tx, r Record[K, V], at Time) {
 	if i < 0 {
 		return
 	}
-	if raw := r.Headers.Raw(); len(raw) > 0 { // it may wait long: it must not hold on to a fetched batch
-		r.Headers = HeadersOf(slices.Clone(raw))
-	}
-	p.tb.put(i, Parked[V]{r.Headers, r.Value}, r.Time)
+	p.tb.put(i, Parked[V]{r.Headers.own(), r.Value}, r.Time)
 	p.add(k)
 }
 

@@ -122,10 +122,7 @@ func (o *Reorder[K, V]) keep(tx *Tx, k KeyID[K, int64], r Record[K, V]) {
 	if _, ok := o.numbers.of(tx, k.Key); !ok {
 		return
 	}
-	if raw := r.Headers.Raw(); len(raw) > 0 { // it must not hold on to a fetched batch
-		r.Headers = HeadersOf(slices.Clone(raw))
-	}
-	o.wait.put(i, Parked[V]{r.Headers, r.Value}, r.Time)
+	o.wait.put(i, Parked[V]{r.Headers.own(), r.Value}, r.Time)
 	o.index(k, r.Time)
 }
 

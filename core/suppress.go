@@ -67,7 +67,7 @@ func (s *suppress[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 		return
 	}
 	c := &s.tb.cells[i]
-	h := Held[V]{Since: r.Time, Change: r.Value, Headers: r.Headers}
+	h := Held[V]{Since: r.Time, Change: r.Value, Headers: r.Headers.own()}
 	if c.ok {
 		s.bytes -= s.size(tx, r.Key, c.val)
 		h.Since, h.Change.Old = c.val.Since, c.val.Change.Old

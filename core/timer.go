@@ -311,11 +311,7 @@ func (ts *Timers[K]) put(tx *Tx, k TimerKey[K], at Time, r Record[K, struct{}]) 
 	case at < c.val.At:
 		q.push(dueKey[TimerKey[K]]{at: at, key: k})
 	}
-	a := Alarm{At: at}
-	if raw := r.Headers.Raw(); len(raw) > 0 { // the row outlives the batch
-		a.Headers = HeadersOf(append([]byte(nil), raw...))
-	}
-	ts.tb.put(i, a, r.Time)
+	ts.tb.put(i, Alarm{At: at, Headers: r.Headers.own()}, r.Time)
 	ts.trim(tx)
 }
 

@@ -39,7 +39,7 @@ var joinMutants = []mutant{
 	{"only the answer to the last deletion deletes", "joinforeign.go", "c.ok && c.val == -r.Value.Version {", "c.ok && c.val < 0 {", inTopology},
 	{"a left join's deletion has its own time", "joinforeign.go", "if !j.Inner { // no right row has a part in it", "if j.Inner {", inConformance},
 	{"a subscription ends when the row refers to another one", "joinforeign.go", "r.Value.Do >= Unsubscribe\n", "r.Value.Do > Unsubscribe\n", inConformance},
-	{"left rows are answered by their keys' bytes", "joinforeign.go", "return strings.Compare(e.bytes, b) })", "return strings.Compare(b, e.bytes) })", inConformance},
+	{"left rows are answered by their keys' bytes", "joinforeign.go", "return bytes.Compare(s.bb, b)\n", "return bytes.Compare(b, s.bb)\n", inConformance},
 	{"with no result and no right row nothing is said", "joinforeign.go", "j.Results.Get(tx, r.Key); !ok {", "j.Results.Get(tx, r.Key); ok {", inConformance},
 
 	{"a result of a table join has the greater time", "jointable.go", "\t\tcase b.OK:\n\t\t\tr.Time = max(r.Time, at)\n", "\t\tcase b.OK:\n\t\t\tr.Time = at\n", inConformance},
