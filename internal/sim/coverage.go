@@ -63,6 +63,8 @@ var States = []string{
 	"sim: a late batch is rejected",
 	"sim: a member learns that it was dropped",
 	"sim: a record is too large for a broker",
+	"sim: a saga ends undone",
+	"sim: a saga ends with a parcel",
 	"sim: a static member comes back in time",
 	"sim: a store on Pebble is opened after a crash",
 	"sim: a task that was opened has the rows of a fresh run",

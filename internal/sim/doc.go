@@ -1,7 +1,7 @@
 /*
 Package sim runs the real core, the real worker, committer, opener and restorer of the
-shell, and the store in memory, over a simulated Kafka, disk and clock. One number, the
-seed, decides all that happens:
+shell, and the store in memory or the real one, over a simulated Kafka, disk and clock. One
+number, the seed, decides all that happens:
 
 	r := sim.Run(sim.Options{Seed: 42})
 	if r.Err != nil {
@@ -25,7 +25,7 @@ coroutines where they stand.
 broker.go has logs with last stable offsets, retention and compaction; txn.go transactional
 ids with epochs, transactions and their markers, and the group's offsets; group.go the
 members, generations and assignments of a group; client.go is a process's side of all this:
-the ports of package shell. process.go has processes and their disks, faults.go what can go
+the ports of package shell. process.go has processes, disk.go their disks, faults.go what can go
 wrong.
 
 Below the ports: requests are not retried (that is shell/kafka's part, which is tested on

@@ -18,7 +18,7 @@ type scenario struct {
 	model func(*world) error
 }
 
-var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, random}
+var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, sagas, random}
 
 // make creates topics with as many partitions as the run has.
 func (w *world) make(names ...string) {

@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/seed-81380e12/limpet/core"
+	saga "github.com/seed-81380e12/limpet/examples/sagaorchestration"
+	"github.com/seed-81380e12/limpet/internal/invariant"
+	"github.com/seed-81380e12/limpet/topology"
+)
+
+// sagas is the orchestrated saga. The feeder is its customers, and its services, too: it
+// answers commands that are committed, some twice, some never, in any order.
+var sagas = scenario{
+	name: "saga",
+	build: func(w *world) *topology.Builder {
+		if w.bug("an order is sent before it is paid") {
+			return hastySaga()
+		}
+		return saga.Orchestrator()
+	},
+	topics: func(w *world) {
+		w.make("orders-placed", "stock-commands", "stock-events", "payment-commands", "payment-events", "shipping-commands", "shipping-events", "order-outcomes")
+	},
+	next: func(w *world, n int, aborted bool) input {
+		at := epoch + core.Time(n)
+		if aborted { // nobody may ever hear of it
+			id := fmt.Sprint("aborted", n)
+			return input{"orders-placed", []byte(id), mustJSON(saga.Order{OrderID: id}), at, -1}
+		}
+		bad := w.chance(3)
+		switch w.rng.IntN(4) {
+		case 1:
+			var c saga.StockCommand
+			if !w.asked("stock-commands", &c) {
+				break
+			}
+			var e saga.StockEvent = saga.Reserved{OrderID: c.OrderID}
+			if c.Release {
+				e = saga.Released{OrderID: c.OrderID}
+			} else if bad {
+				e = saga.ReserveFailed{OrderID: c.OrderID, Why: "none left"}
+			}
+			return sagaEvent(saga.StockEvents, c.OrderID, e, at)
+		case 2:
+			var c saga.PaymentCommand
+			if !w.asked("payment-commands", &c) {
+				break
+			}
+			var e saga.PaymentEvent = saga.Paid{OrderID: c.OrderID}
+			if c.Refund {
+				e = saga.Refunded{OrderID: c.OrderID}
+			} else if bad {
+				e = saga.PaymentFailed{OrderID: c.OrderID, Why: "no money"}
+			}
+			return sagaEvent(saga.PaymentEvents, c.OrderID, e, at)
+		case 3:
+			var c saga.ShipCommand
+			if !w.asked("shipping-commands", &c) {
+				break
+			}
+			var e saga.ShippingEvent = saga.Sent{OrderID: c.OrderID}
+			if bad {
+				e = saga.SendFailed{OrderID: c.OrderID, Why: "no way"}
+			}
+			return sagaEvent(saga.ShippingEvents, c.OrderID, e, at)
+		}
+		id := fmt.Sprint("o", n/10)
+		return input{"orders-placed", []byte(id), mustJSON(saga.Order{OrderID: id, Item: "i", Cents: 1}), at, -1}
+	},
+	model: sagaModel,
+}
+
+// hastySaga sends what is in stock: a mistake to plant.
+func hastySaga() *topology.Builder {
+	b := topology.New("order-saga")
+	p := topology.NewProcessor(saga.Orders.Stream(b), "order-saga", saga.OnOrder)
+	topology.On(p, saga.StockEvents.Stream(b), func(s saga.Saga, e saga.StockEvent, p *saga.Ports) saga.Saga {
+		if r, ok := e.(saga.Reserved); ok {
+			p.Shipping.Emit(saga.ShipCommand{OrderID: r.OrderID})
+		}
+		return saga.OnStock(s, e, p)
+	})
+	topology.On(p, saga.PaymentEvents.Stream(b), saga.OnPayment)
+	topology.On(p, saga.ShippingEvents.Stream(b), saga.OnShipping)
+	p.OnTimer(&p.Ports.Due, saga.OnDue)
+	topology.Output(p, &p.Ports.Stock).To(saga.StockCommands)
+	topology.Output(p, &p.Ports.Payments).To(saga.PaymentCommands)
+	topology.Output(p, &p.Ports.Shipping).To(saga.ShipCommands)
+	topology.Output(p, &p.Ports.Outcome).To(saga.Outcomes)
+	return b
+}
+
+// asked draws a command, a late one mostly, of those that whoever reads them now can see.
+func (w *world) asked(topic string, c any) bool {
+	ps := w.kafka.topics[topic].parts
+	p := ps[w.rng.IntN(len(ps))]
+	seen, _, _ := p.read(0, int(p.end())+1)
+	if len(seen) == 0 {
+		return false
+	}
+	at := w.rng.IntN(len(seen))
+	if !w.chance(4) {
+		at = max(at, len(seen)-1-w.rng.IntN(3))
+	}
+	return json.Unmarshal(seen[at].Value, c) == nil
+}
+
+func sagaEvent[E any](t topology.Topic[string, E], id string, e E, at core.Time) input {
+	_, codec := t.Codecs()
+	b, err := codec.Append(nil, e)
+	if err != nil {
+		panic(err)
+	}
+	return input{t.Name(), []byte(id), b, at, -1}
+}
+
+// sagaModel says what must hold of each order, however it went: it ends once at most; it is
+// sent only if stock and money are there, and has come to its end if it was sent; nothing is
+// undone that was shipped.
+func sagaModel(w *world) error {
+	heard, told, ended := map[string]bool{}, map[string]bool{}, map[string]string{}
+	for _, topic := range []string{"orders-placed", "stock-events", "payment-events", "shipping-events"} {
+		for _, r := range w.history(topic) {
+			what := topic
+			for _, kind := range []string{"Reserved", "Paid", "Sent"} {
+				if strings.Contains(string(r.Value), kind) {
+					what = kind
+				}
+			}
+			heard[string(r.Key)+" "+what] = true
+		}
+	}
+	for _, r := range w.history("order-outcomes") {
+		var o saga.Outcome
+		if err := json.Unmarshal(r.Value, &o); err != nil {
+			return err
+		}
+		if was, ok := ended[o.OrderID]; ok {
+			return fmt.Errorf("order %s ends twice: %s and %s", o.OrderID, was, r.Value)
+		}
+		ended[o.OrderID] = string(r.Value)
+		if o.Shipped {
+			invariant.Sometimes("sim: a saga ends with a parcel")
+		} else {
+			invariant.Sometimes("sim: a saga ends undone")
+		}
+		told[fmt.Sprint(o.OrderID, " shipped ", o.Shipped)] = true
+		if o.Shipped && !(heard[o.OrderID+" Reserved"] && heard[o.OrderID+" Paid"] && heard[o.OrderID+" Sent"]) {
+			return fmt.Errorf("order %s is shipped, and its services never said so: %v", o.OrderID, heard)
+		}
+	}
+	for topic, undoes := range map[string]string{"stock-commands": `"Release":true`, "payment-commands": `"Refund":true`, "shipping-commands": ""} {
+		for _, r := range w.history(topic) {
+			id := string(r.Key)
+			switch undo := undoes != "" && strings.Contains(string(r.Value), undoes); {
+			case !heard[id+" orders-placed"]:
+				return fmt.Errorf("%s: %s is about an order that nobody placed", topic, r.Value)
+			case undo && told[id+" shipped true"]:
+				return fmt.Errorf("%s: %s, and the order is shipped", topic, r.Value)
+			case undoes == "" && !(heard[id+" Reserved"] && heard[id+" Paid"]):
+				return fmt.Errorf("%s: %s, and stock or money are missing", topic, r.Value)
+			}
+		}
+	}
+	return nil
+}
