@@ -19,6 +19,22 @@ type PartitionCodec[K any] interface {
 	AppendPartition(dst []byte, k K) ([]byte, error)
 }
 
+// Borrower is a codec with another one for the records of streams, whose Decode may keep src:
+// what was fetched is not written again and lives as long as something refers to it. Rows of
+// tables are decoded by the codec itself, as src is the store's there.
+type Borrower[T any] interface {
+	Codec[T]
+	Borrowing() Codec[T]
+}
+
+// borrowing is the codec that decodes the records of a stream.
+func borrowing[T any](c Codec[T]) Codec[T] {
+	if b, ok := c.(Borrower[T]); ok {
+		return b.Borrowing()
+	}
+	return c
+}
+
 // NullDecoder marks a codec whose Decode takes nil for a null value. Where a stream's
 // codec is no NullDecoder, null values are dropped at the source and counted.
 type NullDecoder interface{ DecodesNull() }

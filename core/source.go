@@ -20,6 +20,7 @@ func Source[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], next Next
 func SourceAt[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], times Times[K, V], next Next[K, V]) {
 	n := t.Node(topic, "")
 	_, takesNull := vc.(NullDecoder)
+	kc, vc = borrowing(kc), borrowing(vc)
 	s := t.addSource(topic, n, func(tx *Tx, raw *RawRecord) {
 		var r Record[K, V]
 		var err error

@@ -29,9 +29,10 @@ func build(workload string, in []string, out string, table []topology.TopicOptio
 		buildNexmark(b, workload, in, out, table)
 		return b.Build()
 	}
-	input := topology.NewTopic(in[0], codec.String, codec.Bytes)
+	input := topology.NewTopic(in[0], codec.String, codec.BorrowedBytes)
 	switch workload {
-	case "streamjoin":
+	case "streamjoin": // keeps the values
+		input = topology.NewTopic(in[0], codec.String, codec.Bytes)
 		right := topology.NewTopic(in[1], codec.String, codec.Bytes)
 		topology.JoinStreams(input.Stream(b), right.Stream(b), "pairs", topology.Within(time.Minute), pairOf).
 			To(topology.NewTopic(out, codec.String, codec.Func(appendPair, decodePair)))

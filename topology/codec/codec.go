@@ -20,6 +20,12 @@ var (
 	Float64 core.Codec[float64] = float{}
 )
 
+// BorrowedBytes is Bytes without the copy: a stream's values refer to the batch that was
+// fetched, a megabyte or so, which lives as long as one of them does. It is for values that are
+// passed on, or not looked at, as where records are counted. Who keeps them, as Reduce and
+// joins of streams do, wants Bytes. Values must not be written to, those of Bytes neither.
+var BorrowedBytes core.Codec[[]byte] = borrowed{}
+
 // Text is String for a type of one's own, say type CustomerID string.
 func Text[T ~string]() core.Codec[T] { return text[T]{} }
 
@@ -83,6 +89,15 @@ func (raw) Append(dst []byte, v []byte) ([]byte, error) { return append(dst, v..
 func (raw) Decode(src []byte) ([]byte, error)           { return append([]byte{}, src...), nil }
 func (raw) Schema() string                              { return "bytes" }
 func (raw) Canonical()                                  {}
+
+// borrowed copies the rows of tables, as raw does.
+type borrowed struct{ raw }
+
+func (borrowed) Borrowing() core.Codec[[]byte] { return alias{} }
+
+type alias struct{ raw }
+
+func (alias) Decode(src []byte) ([]byte, error) { return src[:len(src):len(src)], nil }
 
 type integer[T ~int64] struct{}
 

@@ -20,6 +20,7 @@ A codec may say more of itself, by methods that are found when a topology is bui
 	Check() error    // why the codec would lose data, or nil
 	Canonical()      // Decode accepts nothing for a value but what Append writes
 	DecodesNull()    // Decode(nil) is a value: core.NullDecoder
+	Borrowing() Codec[T] // for streams: its Decode may keep the slice (core.Borrower)
 
 String, Int64, Float64 and Bytes write what Kafka's own serializers write: UTF-8 bytes,
 and eight bytes, the most significant first.
