@@ -269,6 +269,8 @@ func (v *Versions[K, V]) put(tx *Tx, row Opt[V], r Record[K, struct{}]) {
 		list = slices.Insert(list, at, r.Time)
 		v.keep(r.Key, list)
 		v.held++
+	}
+	if !found || r.Time <= v.clock.at-v.history { // its time may have come before, when there was a row
 		v.due.push(dueKey[Version[K]]{at: r.Time, key: Version[K]{r.Key, r.Time}})
 	}
 	if at < len(list)-1 {
