@@ -155,6 +155,9 @@ func (c *committer) transact(ctx context.Context, r *request) error {
 	if err := c.prod.Produce(ctx, c.used); err != nil {
 		return err
 	}
+	if err := c.lostLog(r); err != nil {
+		return err
+	}
 	c.consumed(r)
 	if !invariant.Bug("a transaction has no offsets") {
 		if err := c.prod.SendOffsets(ctx, c.group, c.offsets); err != nil {
@@ -242,6 +245,23 @@ func (c *committer) put(b *ProduceBatch, r core.RawRecord) {
 		c.used = append(c.used, b)
 	}
 	b.Records = append(b.Records, r)
+}
+
+// lostLog looks whether a changelog began anew since the task's last commit, so that what
+// was written now lies before where it ended. To go on would be to lose all rows before.
+func (c *committer) lostLog(r *request) error {
+	for _, p := range r.parts {
+		id := p.commit.Task
+		for t, table := range c.layout.subs[id.Sub].tables {
+			if table.source >= 0 {
+				continue
+			}
+			if b := &c.batches[id.Sub].logs[t][id.Partition]; len(b.Records) > 0 && b.End < p.ends[t]+core.Offset(len(b.Records)) {
+				return fmt.Errorf("task %v: %w", id, &AnewError{b.Partition, p.ends[t], b.End})
+			}
+		}
+	}
+	return nil
 }
 
 // consumed works out the offsets that the request commits, and where the changelogs end.

@@ -136,6 +136,14 @@ func TestOffsetGone(t *testing.T) {
 				g.open()
 				stops(t, g)
 			})
+			t.Run("the topic was made anew, and the group's offset went with it", func(t *testing.T) {
+				g := newGoneWorker(t, c.id, c.source)
+				g.has(0, 0)
+				delete(g.broker.offsets, g.source)
+				g.gone()
+				g.open()
+				stops(t, g)
+			})
 			t.Run("it is what is committed, again and again", func(t *testing.T) {
 				g := newGoneWorker(t, c.id, c.source)
 				for range missesMax {

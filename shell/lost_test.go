@@ -2,6 +2,7 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -45,5 +46,36 @@ func TestTransactionEndsWithItsMembership(t *testing.T) {
 	}
 	if w.behind != r {
 		t.Error("tasks are opened before the transaction has ended")
+	}
+}
+
+// endProducer has changelogs that end where it says.
+type endProducer struct {
+	scriptProducer
+	end core.Offset
+}
+
+func (p *endProducer) Produce(_ context.Context, bs []*ProduceBatch) error {
+	for _, b := range bs {
+		b.End = p.end
+	}
+	return nil
+}
+
+// A changelog that was deleted and made again is noticed by the first commit into it, and
+// that is not made.
+func TestChangelogBeganAnew(t *testing.T) {
+	for end, want := range map[core.Offset]outcome{42: committed, 41: failed, 2: failed} {
+		sub := &subLayout{partitions: 1, sources: []sourceLayout{{topicLayout{"in", 1}, false, -1}}, tables: []tableLayout{{topic: "a-rows-changelog", source: -1}}}
+		p := &endProducer{scriptProducer{committed: map[Partition]core.Offset{}}, end}
+		c := newCommitter(&layout{app: "a", subs: []*subLayout{sub}}, nil, p, nil, true, func(string, ...any) {})
+		res := c.commit(t.Context(), &request{began: time.Now(), parts: []part{{
+			commit: &core.Commit{Next: []core.Offset{7}, Times: []core.Time{0, 0}, Writes: []core.Write{{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("l"), Value: []byte("v")}}},
+			ends:   []core.Offset{40},
+		}}})
+		var anew *AnewError
+		if res.outcome != want || (want == failed) != errors.As(res.err, &anew) || (want == failed) == (len(p.committed) > 0) {
+			t.Errorf("end %d: outcome %d, %v, committed %v", end, res.outcome, res.err, p.committed)
+		}
 	}
 }

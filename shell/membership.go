@@ -58,7 +58,7 @@ func (w *worker) startOpening(t *task) {
 		t.opening = nil
 		return
 	}
-	t.opening = &opening{task: t, id: t.id, sub: t.sub, globals: w.globals, cancel: func() {}}
+	t.opening = &opening{task: t, id: t.id, sub: t.sub, was: slices.Clone(t.point.Input), globals: w.globals, cancel: func() {}}
 	w.open(t.opening)
 }
 

@@ -21,6 +21,8 @@ type opening struct {
 	task *task
 	id   core.TaskID
 	sub  *subLayout
+	// was is what the task had committed of its sources when it ran here before; nil: it did not.
+	was []core.Offset
 	// globals are its worker's: read when the task runs, and not before.
 	globals *globalReader
 	cancel  func() // nobody wants the task any more
@@ -118,6 +120,11 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if err != nil {
 		return err
 	}
+	for i, was := range o.was { // a topic that is deleted takes the group's offsets of it along
+		if _, ok := offsets[sources[i]]; !ok && was > bounds[sources[i]].Start {
+			return &OffsetError{sources[i], was, bounds[sources[i]]}
+		}
+	}
 	if was := at.meta.partitions; was > 0 && was != o.sub.count() && len(logs) > 0 {
 		return fmt.Errorf("%w %s: what is committed was made with %d partitions, and there are %d: %s", ErrTopic, o.sub.sources[0].topic, was, o.sub.count(), regrown(was, o.sub.count()))
 	}
@@ -139,7 +146,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 			s.stands = at.meta.end(s.Topic)
 		}
 		if s.to < s.stands {
-			return fmt.Errorf("%w: %v ends at %d, the group's offsets stand for %d: it has lost records", ErrMismatch, s.Partition, s.to, s.stands)
+			return fmt.Errorf("%w: %w", ErrMismatch, &AnewError{s.Partition, s.stands, s.to})
 		}
 		spans[i] = s
 	}

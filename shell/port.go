@@ -73,6 +73,17 @@ type OffsetError struct {
 	Has  Bounds
 }
 
+// AnewError says that a changelog ends before where it has ended: it has lost records.
+type AnewError struct {
+	Partition
+	Had, Has core.Offset // where it ended, and where it ends
+}
+
+func (e *AnewError) Error() string {
+	return fmt.Sprintf("%v ends at %d, the group's offsets stand for %d: it has lost records (was the topic deleted, or made anew?); "+
+		"stop all processes and reset the application", e.Partition, e.Has, e.Had)
+}
+
 // Partition names a partition of a topic. It prints as "orders/3".
 type Partition struct {
 	Topic string
