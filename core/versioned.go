@@ -311,9 +311,9 @@ func (v *Versions[K, V]) tidy(tx *Tx, k Version[K]) {
 		if i < 0 {
 			return
 		}
-		// The changelog was told of it, if it was committed before; then a younger version may be
+		// The changelog was told of it, if it was committed as it is; then a younger version may be
 		// the last record of the row, and must stay it.
-		told := v.tb.cells[i].below
+		told := v.tb.cells[i].below && v.tb.cells[i].state&cellDirty == 0
 		v.tb.delete(i, at)
 		v.tb.cells[i].last = at == k.At && !told
 	}

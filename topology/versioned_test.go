@@ -99,3 +99,24 @@ func TestVersionedMistakes(t *testing.T) {
 		}
 	}
 }
+
+// A version that was committed, and in the next commit becomes a deletion that is past the history
+// at once: the changelog is told of the deletion, or a restore would find the row again.
+func TestVersionedDeletionInTheNextCommit(t *testing.T) {
+	for _, history := range []time.Duration{0, ttl} {
+		for every := 1; every <= 4; every++ {
+			b := topology.New("log")
+			topology.LeftJoin(Words.Stream(b), topology.VersionedTable(b, Rows, history), "join", orNobody).To(Out)
+			d := topologytest.Config{Partitions: 1, Batch: 1, CommitEvery: every}.New(t, b)
+			rows := open(d, Rows)
+			rows.SendRawAt(10, []byte("x"), []byte("x"))
+			rows.SendRawAt(17, []byte("k"), []byte("a"))
+			rows.SendRawAt(17, []byte("k"), nil)
+			rows.SendRawAt(100, []byte("other"), []byte("b"))
+			open(d, Words).SendAt(100, "k", "before")
+			d.Crash()
+			open(d, Words).SendAt(100, "k", "after")
+			open(d, Out).Want("before+nobody", "after+nobody")
+		}
+	}
+}

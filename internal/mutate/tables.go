@@ -27,5 +27,6 @@ var tableMutants = []mutant{
 	{"the latest version follows a late one in the changelog", "versioned.go", "\t\t\tv.tb.again(last)\n", "", inTopology},
 	{"a deletion that is past the history is forgotten", "versioned.go", "\tif !o.OK {\n\t\tn++\n\t}\n", "\tif !o.OK && n < 0 {\n\t\tn++\n\t}\n", inTopology},
 	{"a version that was told in the changelog is not told again", "versioned.go", "= at == k.At && !told\n", "= at == k.At\n\t\t_ = told\n", inTopology},
+	{"a version is told as it is, not as it was", "versioned.go", " && v.tb.cells[i].state&cellDirty == 0\n", "\n", inTopology},
 	{"versions of the same time are one", "versioned.go", "\tif !found {\n\t\tlist = slices.Insert", "\tif !found || r.Time > 0 {\n\t\tlist = slices.Insert", inConformance},
 }
