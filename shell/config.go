@@ -45,11 +45,11 @@ type Config struct {
 	CommitMin time.Duration
 	// MemoryBytes bounds what the process takes, about, where the state is on disk: the bounds
 	// below and those of the store are shares of it, unless they are set; docs/memory.md has the
-	// split, and what is not in it. The rows of a state in memory come on top. Default 1 GiB; 128
-	// MiB at least.
+	// split, and what is not in it. The rows of a state in memory come on top. Default 640 MiB;
+	// 128 MiB at least.
 	MemoryBytes int
 	// CommitBytes bounds a commit: with so many bytes of input and output it is made early.
-	// Default: 1/32 of MemoryBytes less 96 MiB, divided by Workers.
+	// Default: 2/64 of MemoryBytes less 96 MiB, divided by Workers.
 	CommitBytes int
 	// RecordBytes bounds each record that is written, before it is compressed, as a batch of
 	// its own (78 bytes and more beside key, value and headers). A larger one is an error of
@@ -59,7 +59,7 @@ type Config struct {
 	// BufferBytes bounds what all workers of this process have fetched and not yet
 	// stepped. Default: 1/64 of MemoryBytes less 96 MiB; more than 16 MiB takes memory and no less time.
 	BufferBytes int
-	// CacheBytes bounds the decoded rows that tables keep. Default: 1/8 of MemoryBytes less 96 MiB.
+	// CacheBytes bounds the decoded rows that tables keep. Default: 14/64 of MemoryBytes less 96 MiB.
 	CacheBytes int
 	// RefreshEvery is the time between two looks at the partition counts of the topics that
 	// are read: new partitions are taken over, or refused. Default 30 s.

@@ -7,13 +7,14 @@ import "fmt"
 // what has a limit of its own kind (indexes, requests under way) and for the garbage that Go has
 // not collected yet.
 const (
-	defaultMemory = 1 << 30
+	defaultMemory = 640 << 20
 	minMemory     = 128 << 20
 	programMemory = 96 << 20 // code, stacks, Go's own, what C's allocator keeps
 
-	bufferShare = 64 // BufferBytes: the 64th part
-	commitShare = 32 // CommitBytes, of all workers together; there are two generations
-	cacheShare  = 8  // CacheBytes; indexes by time and by key may take as much again
+	// In 64ths.
+	bufferShare = 1  // BufferBytes
+	commitShare = 2  // CommitBytes, of all workers together; there are two generations
+	cacheShare  = 14 // CacheBytes; indexes by time and by key may take as much again
 	rowShare    = 8  // the store's rows in memory: half to be written, half read lately
 	blockShare  = 8  // the store's blocks
 )
@@ -23,18 +24,18 @@ func (c *Config) divide() {
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = defaultMemory
 	}
-	share := func(p *int, part int) {
+	share := func(p *int, n int) {
 		if *p == 0 {
-			*p = c.share(part)
+			*p = n
 		}
 	}
-	share(&c.BufferBytes, bufferShare)
-	share(&c.CommitBytes, commitShare*max(c.Workers, 1))
-	share(&c.CacheBytes, cacheShare)
+	share(&c.BufferBytes, c.share(bufferShare))
+	share(&c.CommitBytes, c.share(commitShare)/max(c.Workers, 1))
+	share(&c.CacheBytes, c.share(cacheShare))
 }
 
-func (c *Config) share(part int) int {
-	return max(c.MemoryBytes-programMemory, minMemory-programMemory) / part
+func (c *Config) share(of64 int) int {
+	return max(c.MemoryBytes-programMemory, minMemory-programMemory) / 64 * of64
 }
 
 func (c *Config) checkMemory() error {

@@ -33,7 +33,7 @@ These variables say the rest:
 	                 key in a commit, as a cache does it elsewhere
 	PEER_COMMIT_MS   fixed commit interval (default: shell.Config's, which follows the load)
 	PEER_WORKERS     members of the group in this process (default 1)
-	PEER_MEMORY_MB   what the process takes, about: --memory of the run command (default 1024)
+	PEER_MEMORY_MB   what the process takes, about: --memory of the run command (default 640)
 	PEER_CPUPROFILE  file for a CPU profile of the whole run
 	PEER_MEMPROFILE  file for a profile of the memory in use at the end
 	PEER_FLUSHES     file that gets a line, the wall clock in ms, for each time that rows

@@ -67,7 +67,7 @@ table and a plot say what a record costs: where bars are as long as each other, 
 
 	partitions  1 to 256, each a task, in one process
 	keys        1k to 30M, or to -keys; as many records and half of that again
-	memory      10M keys by Zipf with 512 MiB, 1 GiB (the default), and so much that nothing is evicted
+	memory      10M keys by Zipf with 640 MiB (the default), 1 GiB, and so much that nothing is evicted
 	processes   1, 2 and 4 of a group, a processor each
 	processors  1 and 2, with as many workers
 	idle        CPU of a process with nothing to do, by tasks

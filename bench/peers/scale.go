@@ -65,7 +65,7 @@ func axes(keys int) []axis {
 		}
 	}
 	n := min(keys, 10_000_000)
-	for _, mb := range []int{512, 1024, 16 << 10} {
+	for _, mb := range []int{640, 1024, 16 << 10} {
 		all[2].steps = append(all[2].steps, scaleStep{
 			label: fmt.Sprintf("%s, %d MiB", thousands(n), mb), keys: n, zipf: 1.1, partitions: 4, processes: 1, env: []string{fmt.Sprintf("PEER_MEMORY_MB=%d", mb)},
 		})
