@@ -148,7 +148,7 @@ func sagaModel(w *world) error {
 			invariant.Sometimes("sim: a saga ends undone")
 		}
 		told[fmt.Sprint(o.OrderID, " shipped ", o.Shipped)] = true
-		if o.Shipped && !(heard[o.OrderID+" Reserved"] && heard[o.OrderID+" Paid"] && heard[o.OrderID+" Sent"]) {
+		if o.Shipped && (!heard[o.OrderID+" Reserved"] || !heard[o.OrderID+" Paid"] || !heard[o.OrderID+" Sent"]) {
 			return fmt.Errorf("order %s is shipped, and its services never said so: %v", o.OrderID, heard)
 		}
 	}
@@ -160,7 +160,7 @@ func sagaModel(w *world) error {
 				return fmt.Errorf("%s: %s is about an order that nobody placed", topic, r.Value)
 			case undo && told[id+" shipped true"]:
 				return fmt.Errorf("%s: %s, and the order is shipped", topic, r.Value)
-			case undoes == "" && !(heard[id+" Reserved"] && heard[id+" Paid"]):
+			case undoes == "" && (!heard[id+" Reserved"] || !heard[id+" Paid"]):
 				return fmt.Errorf("%s: %s, and stock or money are missing", topic, r.Value)
 			}
 		}
