@@ -251,6 +251,16 @@ func (b *faultyBroker) fault(name string) bool {
 	return true
 }
 
+// faults is how many there were.
+func (b *faultyBroker) faults() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range b.hit {
+		n += k
+	}
+	return n
+}
+
 func (b *faultyBroker) NewProducer(cfg shell.ProducerConfig) shell.Producer {
 	return &faultyProducer{Producer: b.Broker.NewProducer(cfg), b: b, cfg: cfg}
 }

@@ -388,7 +388,9 @@ func (c *opCase) run(t *testing.T, seed uint64) {
 			fb.off()
 		}
 		stop := start(t, cfg, plan)
-		for until := time.Now().Add(300 * time.Millisecond); restarts > 3 || time.Now().Before(until); {
+		// On a busy machine nothing may have been sent in so short a time: then the last one waits for a fault.
+		unhurt := func() bool { return restarts == 3 && fb.faults() == 0 && c.same(got, want) != "" }
+		for until := time.Now().Add(300 * time.Millisecond); restarts > 3 || time.Now().Before(until) || unhurt(); {
 			read(50 * time.Millisecond)
 			if done = c.same(got, want) == "" && restarts > 3; done {
 				break
@@ -412,7 +414,7 @@ func (c *opCase) run(t *testing.T, seed uint64) {
 		c.sameLog(t, addrs, log)
 	}
 	t.Logf("%d records in, %d out, %d restarts, faults %v", len(rs), len(got), restarts, fb.hit)
-	if len(fb.hit) == 0 {
+	if fb.faults() == 0 {
 		t.Error("no fault was injected")
 	}
 }
