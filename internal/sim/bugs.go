@@ -64,6 +64,8 @@ var Bugs = []Bug{
 	{Name: "a reset keeps the rows on disk", Inside: true, Pebble: true},
 	{Name: "a scan leaves out what is not on disk", Inside: true, Pebble: true},
 	{Name: "a worker stops at the first offset that is gone", Inside: true},
+	{Name: "a changelog that is made anew is written on", Inside: true},
+	{Name: "a reader begins anew where a topic does", Inside: true},
 }
 
 // bug reports whether a mistake is planted in the simulated parts.

@@ -132,6 +132,7 @@ func (c *checker) committed(t *txn) {
 				got = append(got, e.rec)
 			}
 		}
+		p = c.w.kafka.part(p.Partition) // its topic may have been made anew since
 		if err := sameRecords(p.Topic, got, want[p]); err != nil {
 			c.w.failf("transaction %d of %s: %v: %w", t.n, t.id.name, p.Partition, err)
 		}

@@ -71,6 +71,8 @@ var States = []string{
 	"sim: a tombstone is gone",
 	"sim: a transaction expires",
 	"sim: a transaction left open is aborted by whoever opens its id",
+	"sim: a worker stops since a changelog was deleted",
+	"sim: a worker stops since a source was deleted",
 	"sim: a worker stops since a user function panics",
 	"sim: a worker stops since its disk fails",
 	"sim: a worker stops since its store is damaged",

@@ -53,6 +53,11 @@ func (f *feeder) feed() {
 	}
 	r := core.RawRecord{Key: in.key, Value: in.value, Time: in.at}
 	w.note("feed", in.topic, int64(n), int64(t.parts[n].end()))
+	if w.deletion.done && w.deletion.name == in.topic {
+		f.written++ // nobody writes to what was made anew
+		f.left--
+		return
+	}
 	if f.cur != nil {
 		f.cur.append(t.parts[n], []core.RawRecord{r})
 		f.left--

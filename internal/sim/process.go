@@ -134,7 +134,7 @@ func (l *life) leave() {
 	l.leaving = true
 	w, err := l.w, l.st.Err()
 	w.note("leave", l.slot.instance, int64(l.id), 0)
-	if err != nil && !w.faults.excuse(l, err) {
+	if err != nil && !w.faults.excuse(l, err) && !w.deletion.excuse(err) {
 		w.failf("worker of %s stops: %w", l.slot.instance, err)
 		return
 	}

@@ -48,18 +48,28 @@ func Run(o Options) (res Result) {
 	sc := w.choose()
 	res.Scenario = sc.name
 	w.faults.on = !o.Calm
-	for w.err == nil && w.feeder.more() && w.steps < stepsMax {
+	w.deletion = newDeletion(o.Seed, w.set.records, o.Calm)
+	for w.err == nil && w.feeder.more() && w.steps < stepsMax && !w.deletion.over(w) {
 		w.step()
 	}
 	// Some more of the same, so that faults strike when all is written, too.
-	for end := w.steps + w.rng.IntN(1000); w.err == nil && w.steps < end; {
+	for end := w.steps + w.rng.IntN(1000); w.err == nil && w.steps < end && !w.deletion.over(w); {
 		w.step()
 	}
 	w.faults.stop(w)
-	for end := w.steps + stepsLive; w.err == nil && !w.settled(); {
-		if w.step(); w.steps > end {
+	for end := w.steps + stepsLive; w.err == nil && !w.deletion.over(w) && (w.deletion.done || !w.settled()); {
+		if w.step(); w.deletion.idle(w) {
+			break
+		}
+		if w.deletion.done && w.steps > end {
+			w.failf("%s was deleted, and no worker has stopped since", w.deletion.name)
+		}
+		if w.steps > end {
 			w.failf("liveness: not all is consumed within %d steps after the last fault:\n%s", stepsLive, w.standing())
 		}
+	}
+	if w.deletion.done {
+		return res // what is there is not what it should be, and somebody was told
 	}
 	if w.err == nil {
 		w.check.atEnd()

@@ -55,6 +55,7 @@ type world struct {
 	feeder      *feeder
 	check       *checker
 	faults      faults
+	deletion    deletion
 	err         error
 	acts        []action
 	crashes     int
@@ -288,6 +289,7 @@ func (w *world) step() {
 	}
 	w.kafka.expire()
 	w.faults.strike(w)
+	w.deletion.strike(w)
 	w.gather()
 	if len(w.acts) == 0 {
 		w.idle()
