@@ -76,6 +76,11 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 				left--
 				continue
 			}
+			if got[i].Batch.CaughtUp {
+				if err := r.ends(ctx, got[i].Partition); err != nil {
+					return err
+				}
+			}
 			f.Release(got[i].Partition, got[i].Tag, got[i].Bytes)
 		}
 	}
@@ -157,6 +162,25 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 	}
 	r.tell()
 	return done, err
+}
+
+// ends looks again at the end of a log that has no more to read than this, before the end that it
+// had. A transaction may be open there, which is waited for. Or the log was deleted meanwhile and
+// made again: then that end never comes.
+func (r *restorer) ends(ctx context.Context, p Partition) error {
+	i, ok := r.byLog[p]
+	if !ok {
+		return nil
+	}
+	now, err := r.op.cfg.Broker.Bounds(ctx, []Partition{p})
+	if err != nil {
+		return err
+	}
+	if has := now[p]; has.End < r.spans[i].to {
+		invariant.Sometimes("shell: a log was made anew while it was restored")
+		return fmt.Errorf("%w: %w", ErrMismatch, &OffsetError{Partition: p, Want: r.spans[i].to, Has: has})
+	}
+	return nil
 }
 
 func (r *restorer) flush() error {
