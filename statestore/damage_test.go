@@ -297,7 +297,7 @@ func (a files) write() (vfs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := f.Write(b); err != nil {
+		if _, err := f.Write(bytes.Clone(b)); err != nil { // with the race detector MemFS writes over what it was given
 			return nil, err
 		}
 		if err := f.Close(); err != nil {
