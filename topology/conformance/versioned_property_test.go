@@ -170,8 +170,17 @@ func TestVersionsModel(t *testing.T) {
 			if steps[i].do == "put" {
 				steps[i].v = fmt.Sprint("v", i)
 			}
-			if rapid.Bool().Draw(rt, "later") {
+			switch rapid.SampledFrom([]string{"as drawn", "later", "the last one's", "beyond all histories"}).Draw(rt, "time") {
+			case "later":
 				steps[i].at += topology.Time(i)
+			case "the last one's": // a version that is written again
+				if i > 0 {
+					steps[i].k, steps[i].at = steps[i-1].k, steps[i-1].at
+				}
+			case "beyond all histories":
+				if rapid.IntRange(0, 3).Draw(rt, "jump") == 0 {
+					steps[i].at += topology.Time(100 * i)
+				}
 			}
 		}
 		if err := versionWays(t, topology.Time(rapid.SampledFrom([]int{0, 3, 10, 100}).Draw(rt, "history")), steps); err != nil {
