@@ -54,7 +54,7 @@ func (r *runSettings) register(s *settings) {
 	s.enum(&r.guarantee, "guarantee", exactlyOnce, "what a crash may do to results", exactlyOnce, atLeastOnce)
 	s.IntVar(&r.workers, "workers", 1, "members of the group in this process, each with a processor of its own")
 	r.memory = size(shell.Config{}.Memory())
-	s.Var(&r.memory, "memory", "bounds what the process takes, about: an eighth each for decoded rows, rows of the store and its blocks, 1/32 for commits, 1/64 for what is fetched; the rest is Go's (GOMEMLIMIT is set by it). The rows of --store memory come on top")
+	s.Var(&r.memory, "memory", "bounds what the process takes, about: decoded rows, rows of the store, its blocks, commits and what is fetched have their shares (docs/memory.md), and Go's heap its limit (GOMEMLIMIT). The rows of --store memory come on top")
 	s.Var(&r.stateMax, "state-max", "the process stops where the rows in state-dir take more; 0B: what the disk has room for")
 	s.Var(&r.recordMax, "record-max", "bounds each record that is written; a larger one is an error of the record that led to it (default: what its topic takes)")
 	s.DurationVar(&r.commitInterval, "commit-interval", 100*time.Millisecond, "time between two commits under load; results are visible after one")
