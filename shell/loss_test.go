@@ -115,27 +115,27 @@ func TestOffsetGone(t *testing.T) {
 				g.open()
 				runs(t, g, 30)
 			})
-			t.Run("what is committed is gone", func(t *testing.T) {
-				g := newGoneWorker(t, c.id, c.source)
-				g.has(20, 12)
-				g.gone()
-				g.open()
-				stops(t, g)
-			})
-			t.Run("the end was cut off", func(t *testing.T) {
-				g := newGoneWorker(t, c.id, c.source)
-				g.has(0, 4)
-				g.gone()
-				g.open()
-				runs(t, g, 4)
-			})
-			t.Run("the end was cut off before what is committed", func(t *testing.T) {
-				g := newGoneWorker(t, c.id, c.source)
-				g.has(0, 101)
-				g.gone()
-				g.open()
-				stops(t, g)
-			})
+			for _, now := range []struct {
+				name             string
+				start, committed core.Offset
+				lost             bool
+			}{
+				{"what is committed is gone", 20, 12, true},
+				{"the end was cut off", 0, 4, false},
+				{"the end was cut off before what is committed", 0, 101, true},
+			} {
+				t.Run(now.name, func(t *testing.T) {
+					g := newGoneWorker(t, c.id, c.source)
+					g.has(now.start, now.committed)
+					g.gone()
+					g.open()
+					if now.lost {
+						stops(t, g)
+					} else {
+						runs(t, g, now.committed)
+					}
+				})
+			}
 			t.Run("the topic was made anew, and the group's offset went with it", func(t *testing.T) {
 				g := newGoneWorker(t, c.id, c.source)
 				g.has(0, 0)
