@@ -283,10 +283,11 @@ func (w *child) supervise() error {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case err := <-exited:
-			if err != nil {
-				return w.died(err)
+			// One that was started a moment ago has no handler for the signal yet, and has done nothing.
+			if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err == nil || ok && s.Signaled() && s.Signal() == syscall.SIGTERM {
+				return nil
 			}
-			return nil
+			return w.died(err)
 		case <-time.After(stopWithin):
 			_ = cmd.Process.Kill()
 			return fmt.Errorf("the worker did not stop within %v", stopWithin)
