@@ -2,12 +2,9 @@ package conformance_test
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
@@ -17,8 +14,8 @@ func init() {
 	conformanceOps["join-table-three"] = threeTablesCase
 	conformanceOps["TableTableJoinIntegrationTest"] = tableIntegrationCase
 	conformanceOps["table-aggregate"] = tableAggregateCase
-	conformanceRules["join-table-three"] = conformanceRuleList{{"gone-at-once", goneAtOnce}}
-	conformanceRules["TableTableJoinIntegrationTest"] = conformanceRuleList{{"gone-at-once", goneAtOnce}}
+	conformanceRules["join-table-three"] = conformanceRule{"gone-at-once", goneAtOnce}
+	conformanceRules["TableTableJoinIntegrationTest"] = conformanceRule{"gone-at-once", goneAtOnce}
 }
 
 type strTable = topology.Table[string, string]
@@ -198,62 +195,4 @@ func tableAggregateCase(c *conformanceCase) *conformanceSpec {
 		panic("aggregate " + kind)
 	}
 	return s
-}
-
-// goneAtOnce is the rule "gone-at-once": where a record takes the rows of both sides of a
-// join away at once, since both are made of the same table, the result is deleted. Kafka
-// Streams leaves it there for ever.
-func goneAtOnce(c *conformanceCase) *conformanceCase {
-	const left, right = "inputTopicLeft", "inputTopicRight"
-	a, b, third := "a", "b", c.str("third")
-	kind1, kind2 := c.str("join1"), c.str("join2")
-	if kind1 == "" {
-		first, second, twice := strings.Cut(c.str("topology"), ", then ")
-		if !twice {
-			return nil
-		}
-		a, b, third = left, right, right
-		kind1, kind2 = joinKind(first), joinKind(second)
-	}
-	if third != a && third != b {
-		return nil
-	}
-	there := func(kind string, x, y bool) bool {
-		return x && y || x && kind == "left" || (x || y) && kind == "outer"
-	}
-	type row struct{ topic, key string }
-	times, results := map[row]core.Time{}, map[string]bool{}
-	has := func(topic, key string) bool { _, ok := times[row{topic, key}]; return ok }
-	var steps []conformanceStep
-	for _, s := range c.Steps {
-		in := s.In[0]
-		if in.Key == nil {
-			steps = append(steps, s)
-			continue
-		}
-		delete(times, row{in.Topic, *in.Key})
-		if in.Value != nil {
-			times[row{in.Topic, *in.Key}] = in.At
-		}
-		out := slices.Clone(s.Want["out"])
-		for _, r := range out {
-			results[*r.Key] = r.Value != nil
-		}
-		if k := *in.Key; results[k] && !there(kind2, there(kind1, has(a, k), has(b, k)), has(third, k)) {
-			at := in.At
-			for _, other := range []string{a, b} { // the first join's result has its time too
-				at = max(at, times[row{other, k}])
-			}
-			out = append(out, conformanceRecord{Key: in.Key, At: at})
-			results[k] = false
-		}
-		s.Want = map[string][]conformanceRecord{"out": out}
-		steps = append(steps, s)
-	}
-	d := c.with(steps)
-	if rows, ok := c.States["abc"]; ok {
-		d.States = maps.Clone(c.States)
-		d.States["abc"] = slices.DeleteFunc(slices.Clone(rows), func(r stateLine) bool { return !results[r.key] })
-	}
-	return d
 }

@@ -17,6 +17,11 @@ type windowModel struct {
 	size, advance, grace core.Time
 	onClose              bool
 	retain               core.Time // rows are kept that long
+	// strict: rows are those of Kafka Streams' store, which shows none that is older than its
+	// retention, by the newest one that was ever put; see docs/semantics.md, "retention".
+	strict    bool
+	retention core.Time
+	newest    core.Time
 	// add makes a new aggregate; nil is none.
 	add   func(topic string, a, v *string) *string
 	merge func(a, b string) string
@@ -53,6 +58,7 @@ func (m *windowModel) step(topic string, key, value *string, at core.Time) (line
 	}
 	if m.rows == nil {
 		m.rows, m.now, m.done = map[modelKey]modelRow{}, map[string]core.Time{}, map[modelKey]bool{}
+		m.newest = -1 << 40
 	}
 	for _, name := range []string{"", topic} {
 		if old, ok := m.now[name]; !ok || at > old {
@@ -89,8 +95,12 @@ func (m *windowModel) step(topic string, key, value *string, at core.Time) (line
 }
 
 // expire drops the rows that no record of the fastest input can change any more, directly or
-// by way of another row: a slower input begins them anew.
+// by way of another row: a slower input begins them anew. No others go.
 func (m *windowModel) expire() {
+	if m.strict {
+		m.hide()
+		return
+	}
 	maps.DeleteFunc(m.rows, func(k modelKey, _ modelRow) bool {
 		now := m.now[""]
 		switch m.kind {
@@ -101,6 +111,20 @@ func (m *windowModel) expire() {
 		}
 		return k.Start <= now-max(m.retain, m.grace+3*m.size+1)
 	})
+}
+
+// base is the time by which a store goes.
+func (m *windowModel) base(k modelKey) core.Time {
+	if m.kind == "session" {
+		return k.End
+	}
+	return k.Start
+}
+
+// hide drops the rows that Kafka Streams' store does not show any more. What is put behind that
+// is not shown either.
+func (m *windowModel) hide() {
+	maps.DeleteFunc(m.rows, func(k modelKey, _ modelRow) bool { return m.base(k) <= m.newest-m.retention })
 }
 
 // hold is what suppress does with a result.
@@ -163,6 +187,9 @@ func (m *windowModel) write(k modelKey, value *string, at core.Time) {
 	if value != nil {
 		m.rows[k] = modelRow{*value, at}
 	}
+	if m.newest = max(m.newest, m.base(k)); m.strict {
+		m.hide()
+	}
 	m.emit(k, value, at)
 }
 
@@ -178,7 +205,7 @@ func (m *windowModel) session(key, topic string, value *string, at, limit core.T
 	var near []modelKey
 	var acc *string
 	for _, o := range m.keys(key) {
-		if (o.End >= limit || o.End > m.now[""]-m.retain) && o.End >= at-m.size && o.Start <= at+m.size {
+		if (m.strict || o.End >= limit || o.End > m.now[""]-m.retain) && o.End >= at-m.size && o.Start <= at+m.size {
 			near = append(near, o)
 			k.Start, k.End = min(k.Start, o.Start), max(k.End, o.End)
 		}
@@ -238,7 +265,7 @@ func (m *windowModel) sliding(key, topic string, value *string, at, limit core.T
 		case k.End < at:
 			left, prev = &r.value, r.at
 		default:
-			if k.End == at && r.at < at {
+			if k.End == at && r.at < at && left == nil { // else the one before tells it
 				prev = r.at
 			}
 			if k.End > at || early {

@@ -17,7 +17,7 @@ import (
 func init() {
 	for _, op := range []string{"window-time", "window-sliding", "window-session", "emit-on-close", "suppress-window", "suppress-time-limit", "cogroup", "stream-aggregate", "repartition"} {
 		conformanceOps[op] = windowSpec
-		conformanceRules[op] = conformanceRuleList{{"retention", retention}}
+		conformanceRules[op] = conformanceRule{"retention", retention}
 	}
 }
 
@@ -381,19 +381,24 @@ func textRows[K comparable, V any](in map[K]V) map[K]string {
 	return rows
 }
 
-// visible are the rows of windows that Kafka Streams' store would show: it hides what is older
-// than its retention, counted from the newest row.
-func (c *conformanceCase) visible(rows []stateLine) (seen []stateLine) {
-	num := func(name string) core.Time { f, _ := c.Params[name].(float64); return core.Time(f) }
-	least := num("size_ms") + num("grace_ms")
-	switch c.str("window") {
+// retention is that of Kafka Streams' store of a case.
+func (c *windowCase) retention() core.Time {
+	least := c.SizeMs + c.GraceMs
+	switch c.Window {
 	case "sliding":
-		least = 2*num("time_difference_ms") + num("grace_ms")
+		least = 2*c.DiffMs + c.GraceMs
 	case "session":
-		least = num("gap_ms") + num("grace_ms")
+		least = c.GapMs + c.GraceMs
 	}
+	return core.Time(max(c.RetentionMs, least))
+}
+
+// shown are those of the rows of a store that Kafka Streams would show, which is what a case tells:
+// it hides what is older than its retention, counted from the newest row.
+func (c *conformanceCase) shown(rows []stateLine) (seen []stateLine) {
+	w := windowCaseOf(c)
 	base := func(r stateLine) core.Time {
-		if c.str("window") == "session" {
+		if w.Window == "session" {
 			return r.window.End
 		}
 		return r.window.Start
@@ -405,7 +410,7 @@ func (c *conformanceCase) visible(rows []stateLine) (seen []stateLine) {
 		}
 	}
 	for _, r := range rows {
-		if r.window == nil || base(r) > newest-max(num("retention_ms"), least) {
+		if r.window == nil || base(r) > newest-w.retention() {
 			seen = append(seen, r)
 		}
 	}
@@ -416,26 +421,36 @@ var windowWays = []topologytest.Config{
 	{}, {Batch: 1000, CommitEvery: 1000}, {Seed: 1}, {Seed: 2}, {CommitEvery: 2, CrashAfter: 3}, {Seed: 4, CrashAfter: 5},
 }
 
-// retention is the rule of that name: no row is hidden, or begun anew, as long as a record
-// can change it. The cases that say so themselves depend on it; what they expect is what a
-// model makes of them that keeps all rows for ever.
-func retention(c *conformanceCase) *conformanceCase {
-	if c.str("quirk") != "retention" {
-		return nil
+// retention is the rule of that name: no row is hidden, or begun anew, as long as a record can change it.
+// Kafka Streams' model has a store that hides what is older than its retention; the other one keeps rows as
+// docs/semantics.md says, and all of them must be there.
+func retention(c *conformanceCase) (streams, limpet *conformanceCase) {
+	if c.str("window") == "" && c.str("shape") != "selectKey-window" || c.str("window") == "none" || c.Op == "suppress-time-limit" {
+		return nil, nil
 	}
 	w := windowCaseOf(c)
 	w.build()
-	m := w.model()
-	d := c.with(m.steps(w, c.Steps))
-	d.States = map[string][]stateLine{}
-	for store := range c.States {
-		for k, r := range m.rows {
-			l := stateLine{key: k.String(), value: r.value, window: &k}
-			if w.Window != "session" {
-				l.at = r.at
-			}
-			d.States[store] = append(d.States[store], l)
+	play := func(strict bool) *conformanceCase {
+		m := w.model()
+		m.strict, m.retention = strict, w.retention()
+		d := c.with(m.steps(w, c.Steps))
+		d.States, d.AllRows = map[string][]stateLine{}, !strict
+		for store := range c.States {
+			d.States[store] = m.lines()
 		}
+		return d
 	}
-	return d
+	return play(true), play(false)
+}
+
+// lines are the model's rows as a case has them. Those of sessions have no time.
+func (m *windowModel) lines() (lines []stateLine) {
+	for k, r := range m.rows {
+		l := stateLine{key: k.String(), value: r.value, window: &k}
+		if m.kind != "session" {
+			l.at = r.at
+		}
+		lines = append(lines, l)
+	}
+	return lines
 }

@@ -1,0 +1,54 @@
+package conformance_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// On random inputs, what comes out is what the rules' models say, in every way: here the cases are made by
+// the models of Kafka Streams.
+func TestRulesOnRandomCases(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := &conformanceCase{States: map[string][]stateLine{}}
+		of := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(rt, label) }
+		var topics, values []string
+		switch c.Op = of("op", "join-foreign-key", "join-table-three", "versioned-store"); c.Op {
+		case "join-foreign-key":
+			c.Params = map[string]any{"join": of("join", "inner", "left"), "right_table": of("right", "left", "right"), "result_store": "joined"}
+			topics, values = []string{"left", c.str("right_table")}, []string{"A:1", "B:1", "A:2", "C:1", "-:1", "@:1", ""}
+			c.States["joined"] = nil
+		case "join-table-three":
+			c.Params = map[string]any{"join1": of("join1", "inner", "left", "outer"), "join2": of("join2", "inner", "left", "outer"), "third": of("third", "a", "b", "c")}
+			for i, store := range []string{"ab", "abc"} {
+				if rapid.Bool().Draw(rt, store) {
+					c.Params[fmt.Sprint("store", i+1)], c.States[store] = store, nil
+				}
+			}
+			topics, values = []string{"a", "b", c.str("third")}, []string{"1", "2", ""}
+		default:
+			c.Params = map[string]any{"history_retention_ms": float64(rapid.IntRange(0, 12).Draw(rt, "history")), "store": "vs"}
+			topics, values = []string{"put", "put", "delete", "get", "get-as-of"}, []string{"v"}
+		}
+		at := 20
+		for i := range rapid.IntRange(1, 25).Draw(rt, "records") {
+			at = max(0, at+rapid.IntRange(-5, 7).Draw(rt, "later"))
+			r := conformanceRecord{Topic: of("topic", topics...), Key: some(of("key", "A", "B", "AB")), At: core.Time(at)}
+			if v := of("value", values...); v != "" && r.Topic != "delete" && r.Topic != "get" && r.Topic != "get-as-of" {
+				if c.Op == "versioned-store" { // there each version is told by its value
+					v = fmt.Sprint("v", i)
+				}
+				r.Value = &v
+			}
+			c.Steps = append(c.Steps, conformanceStep{In: []conformanceRecord{r}})
+		}
+		streams, _ := conformanceRules[c.Op].models(c)
+		c.Steps, c.States = streams.Steps, streams.States
+		if _, err := runConformance(t, c); err != nil {
+			rt.Fatalf("%v: %v", c.Params, err)
+		}
+	})
+}
