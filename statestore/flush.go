@@ -102,6 +102,7 @@ func (f *flusher) settle() {
 }
 
 func (f *flusher) do(db *pebbleDB, j *job) {
+	db.compactions.look()
 	err := f.throttle(db)
 	if err == nil {
 		err = f.write(db, j)
@@ -128,6 +129,7 @@ func (f *flusher) throttle(db *pebbleDB) error {
 		if m.Levels[0].Sublevels < maxSublevels {
 			return nil
 		}
+		db.compactions.look()
 		if err := db.disk.compactErr(); err != nil {
 			if _, err2 := db.pdb.AsyncFlush(); err2 != nil { // makes Pebble look for compactions
 				return wrapDisk(db.cfg.Dir, err2)

@@ -126,6 +126,8 @@ type pebbleDB struct {
 	seed maphash.Seed
 	pool slabPool
 
+	compactions *compactions
+
 	mu       sync.Mutex
 	registry registry
 	open     map[core.TaskID]*pebbleStore
@@ -162,6 +164,8 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 		open:     map[core.TaskID]*pebbleStore{},
 		has:      map[core.TaskID]bool{},
 		globals:  map[uint32]bool{},
+
+		compactions: newCompactions(),
 	}
 	db.pool.keep = int(cfg.MemoryBytes / slabSize)
 	if err := db.disk.MkdirAll(cfg.Dir, 0o755); err != nil {
@@ -298,6 +302,7 @@ func (db *pebbleDB) options() *pebble.Options {
 		EventListener:               db.disk.listener(),
 	}
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	o.Experimental.CompactionScheduler = db.compactions
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 4 << 10

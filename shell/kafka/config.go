@@ -35,15 +35,15 @@ type Config struct {
 	// max.message.bytes (1 MiB unless changed). Default 900 KiB.
 	BatchBytes int
 
-	// FetchWait is how long a broker holds a fetch that has nothing to read. Default 100 ms;
-	// see fetch.go for why it is not more.
+	// FetchWait is how long a broker holds a fetch that has nothing to read, where others may
+	// come in between. Default 100 ms; see fetch.go for why it is not more, and when it is.
 	FetchWait time.Duration
 
 	// SessionTimeout is after how long without a heartbeat a member is dead and its tasks
 	// move. Brokers refuse less than 6 s, unless told otherwise. Default 8 s: then the tasks
 	// of a process that is gone are at work elsewhere within 10 s.
 	SessionTimeout time.Duration
-	// HeartbeatInterval bounds how fast members hear of a rebalance. Default 100 ms.
+	// HeartbeatInterval bounds how fast members hear of a rebalance. Default 200 ms.
 	HeartbeatInterval time.Duration
 	// RebalanceTimeout is how long a member may take to commit and close what is revoked,
 	// before the group goes on without it. Default 60 s.
@@ -125,7 +125,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.FetchWait, 100*time.Millisecond)
 	def(&c.SessionTimeout, 8*time.Second)
-	def(&c.HeartbeatInterval, 100*time.Millisecond)
+	def(&c.HeartbeatInterval, 200*time.Millisecond)
 	def(&c.RebalanceTimeout, 60*time.Second)
 	def(&c.TransactionTimeout, 10*time.Second)
 	def(&c.RetryFor, 120*time.Second)

@@ -27,6 +27,9 @@ import (
 //   - A poll with a partition of which nothing is known yet, as after Add, is not held.
 //   - While a partition is full, polls are held for 10 ms only: its room may come any
 //     moment.
+//   - Where nothing came for calmAfter, polls are held for calmWait: an idle process is to
+//     cost nothing. A partition that is added then ends the poll, and with it the connection:
+//     there is no other way, and a new one takes some milliseconds.
 //
 // A second connection for the newcomers would make it shorter still, but it would break
 // the order that follows.
@@ -160,6 +163,7 @@ func (f *fetcher) place(x *fetchPart, id int32) {
 	x.node = n
 	i, _ := slices.BinarySearchFunc(n.parts, x, byPriority)
 	n.parts = slices.Insert(n.parts, i, x)
+	n.disturb()
 	signal(n.kick)
 }
 

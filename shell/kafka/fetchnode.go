@@ -20,6 +20,9 @@ type fetchNode struct {
 	// Guarded by the fetcher's mu.
 	parts []*fetchPart // by priority
 	conn  *conn
+	last  time.Time // when something came, or a partition
+	calm  bool      // the poll under way is held for calmWait
+	ended bool      // and was ended, for a partition
 
 	// The goroutine's own.
 	asked   []asked
@@ -66,6 +69,9 @@ const (
 	replicaFor = 5 * time.Minute
 	// fullWait is how long a poll is held while a partition has no room.
 	fullWait = 10 * time.Millisecond
+	// calmWait is how long a poll is held where nothing came for calmAfter.
+	calmWait  = time.Second
+	calmAfter = 2 * time.Second
 )
 
 func (n *fetchNode) run() {
@@ -87,6 +93,10 @@ func (n *fetchNode) run() {
 		if err := n.poll(wait); err != nil {
 			n.hangUp()
 			n.f.mu.Lock()
+			if n.ended {
+				n.f.mu.Unlock()
+				continue
+			}
 			for _, x := range append([]*fetchPart(nil), n.parts...) {
 				n.f.lose(x, err)
 			}
@@ -116,7 +126,10 @@ func (n *fetchNode) choose() (wait time.Duration, ok bool) {
 	if n.f.closed {
 		return 0, false
 	}
-	wait = n.f.b.cfg.FetchWait
+	wait, n.ended = n.f.b.cfg.FetchWait, false
+	if n.calm = time.Since(n.last) > calmAfter; n.calm {
+		wait = max(wait, calmWait)
+	}
 	n.asked = n.asked[:0]
 	for _, x := range n.parts {
 		// With nothing out it is fetched, however small the buffer: a merge may wait for it.
@@ -148,6 +161,16 @@ func (n *fetchNode) interrupt() {
 	}
 }
 
+// disturb says that a partition has come: polls are short, and one that is not ends. The caller
+// holds the fetcher's mu.
+func (n *fetchNode) disturb() {
+	n.last = time.Now()
+	if n.calm {
+		n.calm, n.ended = false, true
+		n.interrupt()
+	}
+}
+
 func (n *fetchNode) hangUp() {
 	n.f.mu.Lock()
 	c := n.conn
@@ -173,7 +196,7 @@ func (n *fetchNode) connect() (*conn, error) {
 	}
 	n.f.mu.Lock()
 	defer n.f.mu.Unlock()
-	if n.f.closed {
+	if n.f.closed || n.ended {
 		c.close()
 		return nil, errClosed
 	}
@@ -377,6 +400,9 @@ func (n *fetchNode) deliver(x *fetchPart, got *reply) {
 		// There is more, and it did not come: the next batch is larger than what was asked
 		// for, and only the first partition of a response gets one whole all the same.
 		x.ask *= 2
+	}
+	if progress {
+		n.last = time.Now()
 	}
 	if progress || caught != told { // no longer caught up is news too: a merge then waits
 		x.out += got.bytes

@@ -16,7 +16,7 @@ import (
 
 // group is a membership: sarama's ConsumerGroup joins, beats and rejoins, our strategy
 // assigns, and what sarama says of single partitions (claims) becomes what the port says
-// of tasks. No records come through it: its partitions are paused.
+// of tasks. No records come through it (claims.go).
 //
 // # Claims and tasks
 //
@@ -41,7 +41,7 @@ type group struct {
 	cfg      shell.GroupConfig
 	topics   []string
 	subOf    map[string]int32
-	client   sarama.Client // its own, for nothing else
+	client   *claimClient // its own, for nothing else
 	dialer   *groupDialer
 	kafka    *coordinator // for LeaveGroup
 	strategy *strategy
@@ -218,6 +218,7 @@ func (g *group) learn(a assignment) {
 
 // Setup begins a session.
 func (g *group) Setup(s sarama.ConsumerGroupSession) error {
+	g.client.rest.disturb()
 	g.mu.Lock()
 	g.session = s
 	known := len(g.parts) > 0
@@ -249,16 +250,13 @@ func (g *group) Cleanup(s sarama.ConsumerGroupSession) error {
 // ConsumeClaim lasts as long as a partition is this member's.
 func (g *group) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	topic, p := c.Topic(), c.Partition()
-	g.mu.Lock()
-	consumer := g.sarama
-	g.mu.Unlock()
-	consumer.Pause(map[string][]int32{topic: {p}})
 	t := core.TaskID{Sub: g.subOf[topic], Partition: p}
 	g.begin(s, t, topic)
 	for open := true; open; {
 		select {
-		case _, open = <-c.Messages(): // what slips through before the pause
+		case _, open = <-c.Messages(): // closed when the claim ends; there are none
 		case <-s.Context().Done():
+			g.client.rest.disturb()
 			open = false
 		}
 	}

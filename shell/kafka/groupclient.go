@@ -18,7 +18,9 @@ const dialPause = 200 * time.Millisecond
 func (g *group) connect() (err error) {
 	g.dialer = &groupDialer{dialer: dialer{tls: g.b.tls}, g: g, failed: make(chan struct{}, 1)}
 	g.dialer.Timeout, g.dialer.KeepAlive = g.b.cfg.DialTimeout, 30*time.Second
-	if g.client, err = sarama.NewClient(g.b.cfg.Brokers, g.config()); err == nil {
+	cl, err := sarama.NewClient(g.b.cfg.Brokers, g.config())
+	if err == nil {
+		g.client = newClaimClient(g.ctx, cl, g.b, g.topics)
 		if g.sarama, err = sarama.NewConsumerGroupFromClient(g.cfg.Group, g.client); err == nil {
 			return nil
 		}
@@ -46,9 +48,6 @@ func (g *group) config() *sarama.Config {
 	c.Metadata.Timeout = 5 * time.Second
 	c.Metadata.RefreshFrequency = time.Minute // how soon the leader sees new partitions
 	c.ChannelBufferSize = 1
-	c.Consumer.Fetch.Default, c.Consumer.Fetch.Max, c.Consumer.Fetch.Min = 1, 1, 1
-	c.Consumer.Fetch.MaxBytes = 1
-	c.Consumer.MaxWaitTime = 500 * time.Millisecond
 	// ReadCommitted would ask for stable offsets when a claim begins, and one transaction
 	// that a dead member left open would end the session, with all tasks, over and over.
 	// The worker reads the offsets itself.
@@ -102,7 +101,10 @@ type groupConn struct {
 func (c *groupConn) Write(b []byte) (int, error) {
 	if len(b) >= 6 { // sarama writes whole requests: length, key, ...
 		key := binary.BigEndian.Uint16(b[4:])
-		c.long.Store(key == keyJoinGroup || key == keySyncGroup)
+		long := key == keyJoinGroup || key == keySyncGroup
+		if c.long.Store(long); long {
+			c.d.g.client.rest.disturb()
+		}
 	}
 	return c.Conn.Write(b)
 }
@@ -118,6 +120,9 @@ func (c *groupConn) SetReadDeadline(t time.Time) error {
 
 func (c *groupConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if c.long.Load() {
+		c.d.g.client.rest.disturb()
+	}
 	if err != nil {
 		signal(c.d.failed)
 	}
