@@ -57,7 +57,9 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	}
 	keep := cfg.Dir != ""
 	if !keep {
-		cfg.Dir = t.TempDir()
+		if cfg.Dir, err = testDir(t); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -78,6 +80,30 @@ func Start(t testing.TB, cfg Config) *Cluster {
 		}
 	})
 	return c
+}
+
+// testDir is a folder for the data of t's cluster. It goes with t; but where envKeep names a
+// folder and t fails, it stays there.
+func testDir(t testing.TB) (string, error) {
+	parent := os.Getenv(envKeep)
+	if parent == "" {
+		return t.TempDir(), nil
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", fmt.Errorf("kafkatest: %s: %w", envKeep, err)
+	}
+	dir, err := os.MkdirTemp(parent, strings.ReplaceAll(t.Name(), "/", "-")+"-*") //nolint:usetesting // it outlives the test
+	if err != nil {
+		return "", fmt.Errorf("kafkatest: %s: %w", envKeep, err)
+	}
+	t.Cleanup(func() { // behind the one that ends the nodes
+		if t.Failed() {
+			t.Logf("kafkatest: logs and data are kept in %s", dir)
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, nil
 }
 
 // Open is Start without a test: fetch, start, wait. The caller closes the cluster.

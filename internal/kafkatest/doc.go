@@ -46,7 +46,8 @@ what can share one is a subtest:
   - Nothing outlives the test. Processes are ended by their pid in t.Cleanup;
     where the test process itself is killed, Linux kills its brokers with it
     (elsewhere they are left behind).
-  - When a test fails, the end of each node's log is printed.
+  - When a test fails, the end of each node's log is printed. With
+    LIMPET_KAFKA_KEEP=/some/folder the logs and data of its cluster stay there.
 
 A Cluster and its Nodes may be used from many goroutines at once.
 */

@@ -9,10 +9,11 @@ import (
 	"testing"
 )
 
-// The switches. Neither set: tests that need Kafka are skipped.
+// The switches. Neither of the first two set: tests that need Kafka are skipped.
 const (
 	envUse     = "LIMPET_KAFKA"         // 1: run them where Java and Maven are there
 	envRequire = "LIMPET_REQUIRE_KAFKA" // 1: run them, and fail where something is missing
+	envKeep    = "LIMPET_KAFKA_KEEP"    // a folder: clusters of tests that failed are kept in it
 )
 
 // Require lets the test go on only where it can have a real Kafka; otherwise it

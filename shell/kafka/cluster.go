@@ -267,6 +267,32 @@ func (c *cluster) leaders(ctx context.Context, ps []shell.Partition, fresh bool)
 	}
 }
 
+// partitions is how many partitions a topic has; 0: there is none, -1: we may not know.
+func (c *cluster) partitions(ctx context.Context, topic string) (int32, error) {
+	c.mu.Lock()
+	t := c.topics[topic]
+	c.mu.Unlock()
+	if t != nil {
+		return int32(len(t.partitions)), nil
+	}
+	r, err := c.refresh(ctx, topic)
+	if err != nil || len(r.Topics) == 0 {
+		return 0, err
+	}
+	if denied(r.Topics[0].Err) {
+		return -1, nil
+	}
+	return int32(len(r.Topics[0].Partitions)), nil
+}
+
+// deleted tells whether the last metadata of a partition's topic said that there is no such partition.
+func (c *cluster) deleted(p shell.Partition) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.topics[p.Topic]
+	return t == nil || int(p.ID) >= len(t.partitions)
+}
+
 // coordinator is the broker that coordinates a group or a transactional id, and a
 // connection of our own to it. It is safe for concurrent use; requests queue up.
 type coordinator struct {

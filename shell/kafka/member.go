@@ -81,9 +81,9 @@ const fenceWithin = 2 * time.Second
 func (g *group) fence(id string) bool {
 	ctx, cancel := context.WithTimeout(g.ctx, fenceWithin)
 	defer cancel()
-	k := g.b.cluster.coordinator(sarama.CoordinatorTransaction, id)
-	defer k.close()
-	_, err := initProducerID(ctx, k, newOutage(fenceWithin), g.b.cfg.TransactionTimeout, -1, -1)
+	p := g.b.NewProducer(shell.ProducerConfig{TransactionalID: id, Group: g.cfg.Group})
+	err := p.Open(ctx)
+	_ = p.Close() // it has written nothing
 	log := g.b.cfg.Logger.Info
 	if err != nil {
 		log = g.b.cfg.Logger.Warn

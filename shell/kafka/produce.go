@@ -34,6 +34,9 @@ type outPart struct {
 	known    bool  // the broker has a sequence of this epoch
 	added    bool  // to the transaction
 
+	ending ending // of the transaction before
+	blind  bool   // it is given a marker without being looked at
+
 	// Of the Produce that is under way.
 	batch       *shell.ProduceBatch
 	chunks      []chunk
@@ -112,7 +115,7 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) e
 		}
 		op := p.parts[b.Partition]
 		if op == nil {
-			op = &outPart{Partition: b.Partition}
+			op = &outPart{Partition: b.Partition, ending: p.former}
 			p.parts[b.Partition] = op
 		}
 		if !op.added && p.id != "" {
@@ -128,6 +131,13 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) e
 	}
 	if len(p.todo) == 0 {
 		return nil
+	}
+	err := p.begin(ctx)
+	if err == nil {
+		err = p.fresh(ctx, p.todo)
+	}
+	if err != nil {
+		return p.failed(ctx, err)
 	}
 	// A partition belongs to the transaction before its first batch: in one request for
 	// all, since each is a replicated write of the coordinator.
@@ -176,6 +186,7 @@ func (p *producer) sendAll(ctx context.Context) error {
 		if refused(err) {
 			return err
 		}
+		p.shaken = true
 		p.b.cfg.Logger.Debug("kafka produce is tried again", "transactional id", p.id, "err", err)
 		if err := o.wait(ctx, o.pause(), err); err != nil {
 			return err

@@ -19,12 +19,13 @@ import (
 //	                   +------------Abort, Open-------------+-- error: broken
 //
 // sarama and we speak the transaction protocol without KIP-890: the epoch stays the same
-// from transaction to transaction. Three rules follow.
+// from transaction to transaction. Four rules follow.
 //
 //   - A transaction whose end is not known is never gone on from: Open makes a new epoch.
 //   - EndTxn is sent when all produce requests are answered; a late batch would join the
 //     next transaction. Where that cannot be had (ctx ended, a connection broke for good),
 //     Abort makes a new epoch, which rejects the late batch.
+//   - Brokers may end a transaction without its marker in a partition: marker.go.
 //   - One transactional id only. Two in alternation are faster back to back but safe only
 //     in an order that is easily broken.
 type producer struct {
@@ -41,8 +42,17 @@ type producer struct {
 	began  bool  // the coordinator may know of a transaction
 	unsure bool  // the brokers may or may not have batches of ours
 
+	committing   bool // the coordinator may have committed it
 	offsetsAdded bool
 	adding       chan error // AddOffsetsToTxn that runs beside Produce
+
+	// Whether what ended has its markers: marker.go.
+	since   time.Time  // when the last transaction began
+	shaken  bool       // something went wrong since all markers were seen
+	last    []*outPart // of the last transaction
+	former  ending     // of whoever had the id before
+	marking ending     // the open transaction is there to write markers, and ends so
+	offsets *outPart   // the partition of the group's offsets
 
 	parts map[shell.Partition]*outPart
 	nodes map[int32]*outNode
@@ -55,7 +65,8 @@ func (b *Broker) NewProducer(cfg shell.ProducerConfig) shell.Producer {
 	p := &producer{
 		b: b, id: cfg.TransactionalID, group: cfg.Group,
 		parts: map[shell.Partition]*outPart{}, nodes: map[int32]*outNode{},
-		grp: b.cluster.coordinator(sarama.CoordinatorGroup, cfg.Group),
+		grp:     b.cluster.coordinator(sarama.CoordinatorGroup, cfg.Group),
+		offsets: &outPart{},
 	}
 	if p.id != "" {
 		p.txn = b.cluster.coordinator(sarama.CoordinatorTransaction, p.id)
@@ -84,7 +95,7 @@ func (p *producer) failed(ctx context.Context, err error) error {
 	default:
 		err = words(err)
 	}
-	p.broken = err
+	p.broken, p.shaken = err, true
 	return err
 }
 
@@ -93,7 +104,22 @@ func (p *producer) Open(ctx context.Context) error {
 	_ = p.joinOffsets(ctx) // whatever it was, it ends here
 	p.open = false
 	p.hangUp() // a late batch must not come behind what we send from now on
-	return p.initID(ctx, -1, -1)
+	if p.id == "" {
+		return p.initID(ctx, -1, -1)
+	}
+	epoch := p.epoch
+	last, err := p.lastEnd(ctx)
+	if err != nil {
+		return words(err)
+	}
+	p.remember(last, epoch)
+	if err := p.initID(ctx, -1, -1); err != nil {
+		return err
+	}
+	if err = p.settleMarks(ctx); errors.Is(err, shell.ErrFenced) {
+		return nil // the id was ours, and is no more: the next call says so
+	}
+	return err
 }
 
 // initID gets a producer id and epoch. With the ones it has, somebody who opened the id
@@ -124,7 +150,7 @@ func (p *producer) initID(ctx context.Context, pid int64, epoch int16) error {
 	for _, op := range p.parts {
 		op.sequence, op.known, op.added = 0, false, false // a new epoch counts from 0
 	}
-	p.open, p.broken, p.began, p.unsure, p.offsetsAdded = true, nil, false, false, false
+	p.open, p.broken, p.began, p.unsure, p.offsetsAdded, p.committing = true, nil, false, false, false, false
 	return nil
 }
 
@@ -231,6 +257,9 @@ func (p *producer) SendOffsets(ctx context.Context, g shell.Group, offsets []she
 	}
 	if len(offsets) == 0 {
 		return nil
+	}
+	if err := p.begin(ctx); err != nil {
+		return p.failed(ctx, err)
 	}
 	if p.id != "" && !p.offsetsAdded {
 		p.began = true
@@ -339,23 +368,23 @@ func (p *producer) End(ctx context.Context) error {
 		return nil
 	}
 	// The same EndTxn may be sent again until there is an answer.
-	err := p.endTxn(ctx, true)
+	p.committing = true
+	err := p.endTxn(ctx, p.pid, p.epoch, true)
 	var a *answer
 	switch {
 	case err == nil:
-		p.settled()
+		p.settled(wasCommitted)
 		return nil
 	case errors.As(err, &a) && !timedOut(err) && a.code != sarama.ErrInvalidTxnState:
 		err = fatal(a.req, a.code)
 	default:
 		err = fmt.Errorf("%w: %w", shell.ErrUnknown, err)
 	}
-	p.broken = err
+	p.broken, p.shaken = err, true
 	return err
 }
 
-func (p *producer) endTxn(ctx context.Context, commit bool) error {
-	pid, epoch := p.pid, p.epoch
+func (p *producer) endTxn(ctx context.Context, pid int64, epoch int16, commit bool) error {
 	_, err := call(ctx, p.txn, "EndTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
 		r, err := br.EndTxn(&sarama.EndTxnRequest{Version: 3, TransactionalID: p.id, ProducerID: pid, ProducerEpoch: epoch, TransactionResult: commit})
 		if err != nil {
@@ -367,11 +396,18 @@ func (p *producer) endTxn(ctx context.Context, commit bool) error {
 }
 
 // settled begins anew in the same epoch; sequences go on.
-func (p *producer) settled() {
+func (p *producer) settled(end ending) {
 	for _, op := range p.parts {
-		op.added = false
+		if op.added {
+			op.added, op.ending = false, end
+			p.last = append(p.last, op)
+		}
 	}
-	p.began, p.offsetsAdded = false, false
+	if p.offsetsAdded {
+		p.offsets.ending = end
+		p.last = append(p.last, p.offsets)
+	}
+	p.began, p.offsetsAdded, p.committing = false, false, false
 }
 
 // Abort aborts what is open.
@@ -383,21 +419,38 @@ func (p *producer) Abort(ctx context.Context) error {
 	if p.began && p.id != "" {
 		// Before a new epoch is asked for: if somebody else has the id by now, this says so
 		// and does him no harm, which InitProducerId would.
-		err := p.endTxn(ctx, false)
+		err := p.endTxn(ctx, p.pid, p.epoch, p.marking == wasCommitted)
 		var a *answer
 		// INVALID_TXN_STATE: there is nothing to abort.
 		if err != nil && (!errors.As(err, &a) || timedOut(err) || a.code != sarama.ErrInvalidTxnState) {
 			return words(err)
 		}
 	}
-	if p.broken == nil && !p.unsure {
-		p.settled()
+	sound := p.broken == nil && !p.unsure
+	p.settled(wasAborted)
+	p.marking = marked
+	if sound {
 		return nil
 	}
 	// A new epoch: sequences begin at 0, whatever the brokers have seen, and batches that
 	// are still on their way are rejected.
 	p.hangUp()
-	return p.initID(ctx, p.pid, p.epoch)
+	if err := p.initID(ctx, p.pid, p.epoch); err != nil {
+		return err
+	}
+	return p.settleMarks(ctx)
+}
+
+// settleMarks looks at once: offsets that lack their marker cannot be read.
+func (p *producer) settleMarks(ctx context.Context) error {
+	if p.id == "" {
+		return nil
+	}
+	err := words(p.look(ctx))
+	if err != nil {
+		p.broken = err
+	}
+	return err
 }
 
 func (p *producer) hangUp() {
@@ -416,7 +469,7 @@ func (p *producer) Close() error {
 	defer cancel()
 	if p.open && p.began && p.id != "" {
 		_ = p.joinOffsets(ctx)
-		_ = p.endTxn(ctx, false)
+		_ = p.endTxn(ctx, p.pid, p.epoch, false)
 	}
 	p.open = false
 	p.hangUp()
