@@ -20,9 +20,10 @@ type agenda[K comparable, V any] struct {
 	when   func(k K, v V, at Time) (due, then Time)
 	values bool
 	// mine says which rows are in this agenda; nil: all. inOrder: rows come due in the order of their
-	// keys' bytes.
+	// keys' bytes, which are lead, the time and the rest.
 	mine    func(K) bool
 	inOrder bool
+	lead    string
 	found   []dueKey[K] // scratch
 }
 
@@ -254,7 +255,7 @@ func (a *agenda[K, V]) search(tx *Tx, n int) {
 	var lo []byte
 	if a.inOrder {
 		if lo = a.far.key; len(lo) == 0 {
-			lo = binary.BigEndian.AppendUint64(nil, uint64(a.far.at))
+			lo = binary.BigEndian.AppendUint64([]byte(a.lead), uint64(a.far.at))
 		}
 	}
 	scanFrom(tx, a.tb, lo, func(k K, value []byte, at Time) (more bool, err error) {

@@ -11,6 +11,7 @@ import (
 // reads back the same.
 func FuzzStateCodecs(f *testing.F) {
 	seed(f, TimedCodec[string]{plain{}}, Timed[string]{"k", 5, 7})
+	seed(f, ParkedCodec[string]{plain{}}, Timed[string]{"k", 5, 7})
 	seed(f, LonelyCodec[string]{plain{}}, Lonely[string]{5, true, "k"})
 	seed(f, lonersCodec[string, string]{plain{}, plain{}}, lonersOf[string, string]{true, Loners[string, string]{Left: "a", More: []Loners[string, string]{{Left: "b"}}}})
 	seed(f, VersionCodec[string]{plain{}}, Version[string]{"k", 5})

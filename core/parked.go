@@ -11,13 +11,16 @@ import (
 // row. Records that wait are rows of a table; in memory is an index of them, by time and by
 // key, or a part of it.
 
-// ParkedCodec writes a key of records that wait for a time to pass: 8 bytes of time, the key, 4
-// bytes of the number. So rows are in the order in which they leave.
+// ParkedCodec writes a key of records that wait for a time to pass, as Kafka Streams does: a byte 0,
+// 8 bytes of time, the key, 4 bytes of the number. So rows are in the order in which they leave.
 type ParkedCodec[K comparable] struct{ Key Codec[K] }
+
+// parkedLead is in front of the time.
+const parkedLead = "\x00"
 
 // Append implements Codec.
 func (c ParkedCodec[K]) Append(dst []byte, k Timed[K]) ([]byte, error) {
-	dst, err := c.Key.Append(binary.BigEndian.AppendUint64(dst, uint64(k.At)), k.Key)
+	dst, err := c.Key.Append(binary.BigEndian.AppendUint64(append(dst, parkedLead...), uint64(k.At)), k.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -26,12 +29,13 @@ func (c ParkedCodec[K]) Append(dst []byte, k Timed[K]) ([]byte, error) {
 
 // Decode implements Codec.
 func (c ParkedCodec[K]) Decode(src []byte) (k Timed[K], err error) {
+	const head = len(parkedLead) + 8
 	n := len(src) - 4
-	if n < 8 {
-		return k, fmt.Errorf("key of a waiting record: %d bytes", len(src))
+	if n < head || string(src[:len(parkedLead)]) != parkedLead {
+		return k, fmt.Errorf("key of a waiting record: % x", src[:min(len(src), head)])
 	}
-	k.At, k.Seq = Time(binary.BigEndian.Uint64(src)), binary.BigEndian.Uint32(src[n:])
-	k.Key, err = c.Key.Decode(src[8:n:n])
+	k.At, k.Seq = Time(binary.BigEndian.Uint64(src[len(parkedLead):])), binary.BigEndian.Uint32(src[n:])
+	k.Key, err = c.Key.Decode(src[head:n:n])
 	return k, err
 }
 
@@ -48,10 +52,12 @@ func (WaitingCodec[K]) DueOf(key []byte) (at, then Time, ok bool) {
 	return Time(binary.BigEndian.Uint64(key[n:])), 0, true
 }
 
-// Parked is a record that waits. Its time is that of its row.
+// Parked is a record that waits. Its time is that of its row; of one that waits for a time to pass
+// it is that of its key, since Kafka Streams' rows have the wall clock's.
 type Parked[V any] struct {
 	Headers Headers
 	Value   V
+	At      Time // of one that waits for a time to pass, for its codec
 }
 
 // parking holds the records that wait.
@@ -70,7 +76,7 @@ type parking[K comparable, V any] struct {
 func (p *parking[K, V]) init(tb *Table[Timed[K], Parked[V]], forRow bool, most int) {
 	p.tb, p.forRow, p.most = tb, forRow, most
 	p.due = newAgenda(tb, func(k Timed[K], _ Parked[V], _ Time) (Time, Time) { return k.At, 0 }, false)
-	p.due.inOrder = !forRow
+	p.due.inOrder, p.due.lead = !forRow, parkedLead
 	bind(&p.by, tb, p.group, func(k Timed[K]) timedSeq { return timedSeq{k.At, k.Seq} }, p.bounds)
 	tb.short, tb.aborted = true, func() { p.loaded = false }
 }
@@ -147,7 +153,7 @@ func (p *parking[K, V]) put(tx *Tx, r Record[K, V], at Time) {
 	if i < 0 {
 		return
 	}
-	p.tb.put(i, Parked[V]{r.Headers.own(), r.Value}, r.Time)
+	p.tb.put(i, Parked[V]{r.Headers.own(), r.Value, r.Time}, r.Time)
 	p.add(k)
 }
 
@@ -171,6 +177,9 @@ func (p *parking[K, V]) take(tx *Tx, k Timed[K]) (r Record[K, V], ok bool) {
 	}
 	c := &p.tb.cells[i]
 	r = Record[K, V]{k.Key, c.val.Value, c.at, c.val.Headers}
+	if !p.forRow {
+		r.Time = k.At
+	}
 	p.tb.delete(i, c.at)
 	p.count--
 	if known {

@@ -122,7 +122,7 @@ func (o *Reorder[K, V]) keep(tx *Tx, k KeyID[K, int64], r Record[K, V]) {
 	if _, ok := o.numbers.of(tx, k.Key); !ok {
 		return
 	}
-	o.wait.put(i, Parked[V]{r.Headers.own(), r.Value}, r.Time)
+	o.wait.put(i, Parked[V]{Headers: r.Headers.own(), Value: r.Value}, r.Time)
 	o.index(k, r.Time)
 }
 

@@ -14,8 +14,8 @@ import (
 // the row that there is. The join's time is that of the records that it keeps: with no new
 // ones, none leaves. A record that is later than d is joined at once.
 //
-// The records that wait are state, with the changelog <app>-<name>-changelog. MaxRecords
-// bounds them.
+// The records that wait are state, with the changelog <app>-<name>-Buffer-changelog, which is as Kafka
+// Streams writes it. MaxRecords bounds them.
 func Grace(d time.Duration) JoinOption { return joinOption(func(s *settings) { s.grace = &d }) }
 
 // Wait lets a record that finds no row wait for it. When the row comes, all records of the key
@@ -52,22 +52,12 @@ func waiting[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], n *node, 
 	}
 	rule.Grace, rule.Wait = core.Ms(*d), core.Ms(*d)
 	n.funcs, n.clock = append(n.funcs, fmt.Sprintf("%s %v", map[string]string{"Grace": "grace", "Wait": "wait"}[option], *d)), true
-	vc := parkedCodec[V]{or(s.vc)}
-	kc, schema := core.Codec[core.Timed[K]](core.ParkedCodec[K]{Key: or(s.kc)}), "time and "+codec.SchemaOf(or(s.kc))
-	if set.wait != nil {
-		kc, schema = core.WaitingCodec[K]{TimedCodec: core.TimedCodec[K]{Key: or(s.kc)}}, "waiting "+codec.SchemaOf(or(s.kc))
-	}
-	n.state = &stateInfo{
-		key:   codecInfo{kc, schema, codec.Check(or(s.kc))},
-		value: infoOf[core.Parked[V]](vc),
-		due:   core.DueOf(kc),
-	}
-	n.state.make = func(c *compiler) any { return core.NewTable[core.Timed[K], core.Parked[V]](c.t, n.name, kc, vc) }
+	waiting := parkedState(s, n, set.wait != nil)
 	join := shared(n, func(c *compiler) *core.WaitingJoin[K, V, T, R] {
 		j := &core.WaitingJoin[K, V, T, R]{
 			Waiting: rule, Node: c.nodeID(n), Table: t.asOf(c), Inner: inner, Clock: c.clock(n), Join: f, Next: next[K, R](c, n),
 		}
-		j.Init(tableOf[core.Timed[K], core.Parked[V]](c, n), set.wait != nil)
+		j.Init(waiting(c), set.wait != nil)
 		return j
 	})
 	if set.wait == nil {
@@ -77,6 +67,26 @@ func waiting[K comparable, V, T, R any](s Stream[K, V], t Table[K, T], n *node, 
 	n.enter = func(c *compiler) any { return core.Next[K, V](join(c).FromStream) }
 	rows := s.b.side("rows", n, t.n)
 	rows.enter = func(c *compiler) any { return core.Next[K, core.Change[T]](join(c).FromTable) }
+}
+
+// parkedState is where the records of a join wait: for their row, or as Kafka Streams has them.
+func parkedState[K comparable, V any](s Stream[K, V], n *node, forRow bool) func(*compiler) *core.Table[core.Timed[K], core.Parked[V]] {
+	type codecOf = core.Codec[core.Parked[V]]
+	on, kc, schema, vc := n, core.Codec[core.Timed[K]](core.WaitingCodec[K]{TimedCodec: core.TimedCodec[K]{Key: or(s.kc)}}), "waiting ", codecOf(parkedCodec[V]{or(s.vc)})
+	if !forRow {
+		kc, schema, vc = core.ParkedCodec[K]{Key: or(s.kc)}, "buffered ", bufferCodec[V]{or(s.vc)}
+		on = s.b.add("buffer", n.name+"-Buffer")
+		on.input, on.subs, n.ins = true, append(on.subs, n), append(n.ins, on)
+	}
+	on.state = &stateInfo{
+		key:   codecInfo{kc, schema + codec.SchemaOf(or(s.kc)), codec.Check(or(s.kc))},
+		value: infoOf[core.Parked[V]](vc),
+		due:   core.DueOf(kc),
+	}
+	on.state.make = func(c *compiler) any { return core.NewTable[core.Timed[K], core.Parked[V]](c.t, on.name, kc, vc) }
+	return func(c *compiler) *core.Table[core.Timed[K], core.Parked[V]] {
+		return tableOf[core.Timed[K], core.Parked[V]](c, on)
+	}
 }
 
 // asOf finds rows as of a time.

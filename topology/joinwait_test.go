@@ -150,7 +150,7 @@ func TestJoinWithGrace(t *testing.T) {
 		if got := d.Dropped("inner", topology.Unmatched); got != 4 {
 			t.Errorf("%d unmatched", got)
 		}
-		if n := topologytest.Count(d, "inner"); n != 1 {
+		if n := topologytest.Count(d, "inner-Buffer"); n != 1 {
 			t.Errorf("%d records wait, want 1", n)
 		}
 	}, waits(topology.Grace(10*time.Millisecond)))
@@ -302,7 +302,11 @@ func TestJoinWaitIsAsTheModel(t *testing.T) {
 			if !slices.Equal(got, want) {
 				rt.Fatalf("%+v, %v:\ngot  %v\nwant %v", way, steps, got, want)
 			}
-			if n := topologytest.Count(d, "left"); n != len(parked) {
+			store := "left"
+			if grace {
+				store += "-Buffer"
+			}
+			if n := topologytest.Count(d, store); n != len(parked) {
 				rt.Fatalf("%d records wait, want %d", n, len(parked))
 			}
 		}

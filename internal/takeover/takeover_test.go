@@ -3,6 +3,7 @@ package takeover
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,9 +49,13 @@ func build(app string) *topology.Builder {
 		To(topology.NewTopic(app+"-sessions-out", codec.SessionWindowed(codec.String), codec.Int64))
 
 	prices := topology.VersionedTable(b, topicOf(app, "prices"), time.Hour)
-	topology.LeftJoin(topicOf(app, "orders").Stream(b), prices, "priced", func(order string, price topology.Opt[string]) string {
+	orders := topicOf(app, "orders").Stream(b)
+	topology.LeftJoin(orders, prices, "priced", func(order string, price topology.Opt[string]) string {
 		return order + "+" + price.Or("null")
 	}).To(topicOf(app, "orders-out"))
+	topology.LeftJoin(orders, prices, "buffered", func(order string, price topology.Opt[string]) string {
+		return order + "~" + price.Or("null")
+	}, topology.Grace(5*time.Second)).To(topicOf(app, "buffered-out"))
 
 	left, right := topicOf(app, "left").Stream(b), topicOf(app, "right").Stream(b)
 	near := topology.Within(10 * time.Second).Grace(5 * time.Second)
@@ -65,10 +70,10 @@ func build(app string) *topology.Builder {
 
 var (
 	inputs  = []string{"words", "prices", "orders", "left", "right"}
-	outputs = []string{"counts-out", "windows-out", "sessions-out", "orders-out", "lefts-out", "outers-out"}
+	outputs = []string{"counts-out", "windows-out", "sessions-out", "orders-out", "buffered-out", "lefts-out", "outers-out"}
 	// The stores as Kafka Streams names them.
 	stores = []string{
-		"counts", "windows", "sessions", "prices",
+		"counts", "windows", "sessions", "prices", "buffered-Buffer",
 		"lefts-this-join-store", "lefts-outer-other-join-store", "lefts-left-shared-join-store",
 		"outers-outer-this-join-store", "outers-outer-other-join-store", "outers-outer-shared-join-store",
 	}
@@ -129,10 +134,16 @@ func after() (in []input) {
 	return in
 }
 
-// cluster is a broker, and what asks it.
+// cluster is a broker, a real one or one in this process, and what asks it.
 type cluster struct {
-	*kafkatest.Cluster
+	brokers
 	client *kgo.Client
+}
+
+type brokers interface {
+	Brokers() []string
+	Client(t testing.TB, opts ...kgo.Opt) *kgo.Client
+	CreateTopic(t testing.TB, topic string, partitions int, configs map[string]string)
 }
 
 // application is one of the two implementations: run runs it until stop is called.
@@ -184,21 +195,27 @@ func kafkaStreams(command []string) application {
 	}}
 }
 
-// run lets an application take all that there is.
+// take lets an application take all that there is.
 func (a application) take(t *testing.T, c *cluster, app string, n int64) {
 	t.Helper()
 	stop := a.run(t, c, app)
+	a.await(t, c, app, stop, n)
+	stop()
+}
+
+// await waits until an application that runs has taken n records.
+func (a application) await(t *testing.T, c *cluster, app string, stop func(), n int64) {
+	t.Helper()
 	for until := time.Now().Add(opMax); ; time.Sleep(50 * time.Millisecond) {
 		done := committed(t, c, app)
 		if done >= n {
-			break
+			return
 		}
 		if time.Now().After(until) {
 			stop()
 			t.Fatalf("%s has taken %d records of %d", a.name, done, n)
 		}
 	}
-	stop()
 }
 
 // TestRealKafkaTakeover has each implementation go on where the other one, or itself, has stopped.
@@ -209,7 +226,7 @@ func TestRealKafkaTakeover(t *testing.T) {
 	c := &cluster{k, k.Client(t)}
 	var changelogs, results []map[string][]string
 	names := []string{}
-	for _, pair := range [][2]application{{streams, streams}, {limpet, limpet}, {streams, limpet}, {limpet, streams}} {
+	for _, pair := range [][2]application{{streams, streams}, {limpet, limpet}, {limpet, streams}, {streams, limpet}} {
 		app := strings.ToLower(strings.ReplaceAll(pair[0].name+"-"+pair[1].name, " ", ""))
 		t.Run(app, func(t *testing.T) {
 			for _, name := range append(slices.Clone(inputs), outputs...) {
@@ -246,10 +263,22 @@ func TestRealKafkaTakeover(t *testing.T) {
 			same(t, names[0]+" and "+names[i]+": changelog of "+name, changelogs[0][name], changelogs[i][name])
 		}
 		for _, name := range outputs {
-			same(t, names[0]+" and "+names[i]+": "+name, results[0][name], results[i][name])
+			of := 0
+			if name == forgets {
+				of = i % 2 // whoever went on
+			}
+			same(t, names[of]+" and "+names[i]+": "+name, results[of][name], results[i][name])
 		}
 	}
+	if lost := len(without(results[1][forgets], results[0][forgets])); lost == 0 {
+		t.Errorf("%s: Kafka Streams goes on with what waits: then it is no exception", forgets)
+	}
 }
+
+// forgets is the output of a join with grace: Kafka Streams 4.3.1 reads the keys of the buffer's changelog as those
+// of another store, also where it wrote them itself. It finds none of the records that wait, and takes their
+// keys for a time far ahead, so that none waits any more.
+const forgets = "buffered-out"
 
 // sameStores compares the names of the changelogs.
 func sameStores(t *testing.T, c *cluster, app string) {
@@ -324,10 +353,12 @@ func text(r *kgo.Record) string {
 
 // folded is what a changelog leads to, but for what has no meaning. That of versions has a record for each
 // time of a key. Records that joins keep are numbered: by key and time here, by store in Kafka Streams. The
-// times of sessions' records are nowhere read.
+// times of sessions' records are nowhere read, nor are those of a buffer's, which also say where each record was
+// read: not here.
 func folded(rs []*kgo.Record, store string) (rows []string) {
 	last := map[string]string{}
-	numbered := strings.HasSuffix(store, "this-join-store") || strings.HasSuffix(store, "other-join-store")
+	buffer := strings.HasSuffix(store, "-Buffer")
+	numbered := buffer || strings.HasSuffix(store, "this-join-store") || strings.HasSuffix(store, "other-join-store")
 	for _, r := range rs {
 		k := fmt.Sprintf("%d %q", r.Partition, r.Key)
 		if store == "prices" {
@@ -338,6 +369,9 @@ func folded(rs []*kgo.Record, store string) (rows []string) {
 			continue
 		}
 		plain := *r
+		if buffer {
+			plain.Timestamp, plain.Value = time.UnixMilli(base), nowhere(r.Value)
+		}
 		switch {
 		case numbered:
 			plain.Key = r.Key[:len(r.Key)-4]
@@ -353,6 +387,12 @@ func folded(rs []*kgo.Record, store string) (rows []string) {
 		slices.Sort(rows)
 	}
 	return rows
+}
+
+// nowhere is a row of a buffer without offset, topic and partition, which lie behind its time.
+func nowhere(row []byte) []byte {
+	topic := int(binary.BigEndian.Uint32(row[16:]))
+	return slices.Concat(row[:8], row[16+4+topic+4:])
 }
 
 func must(t *testing.T, err error) {

@@ -84,6 +84,10 @@ public final class Main {
         b.stream(app + "-orders", strings)
             .leftJoin(prices, (order, price) -> order + "+" + price, Joined.with(Serdes.String(), Serdes.String(), Serdes.String()))
             .to(app + "-orders-out", texts);
+        b.stream(app + "-orders", strings)
+            .leftJoin(prices, (order, price) -> order + "~" + price,
+                Joined.with(Serdes.String(), Serdes.String(), Serdes.String(), "buffered", Duration.ofSeconds(5)))
+            .to(app + "-buffered-out", texts);
 
         KStream<String, String> left = b.stream(app + "-left", strings);
         KStream<String, String> right = b.stream(app + "-right", strings);
