@@ -2,7 +2,8 @@ package main
 
 // Rules of time and order.
 var timeMutants = []mutant{
-	{"of equal times the first source goes first", "merge.go", "case h < at:", "case h <= at:", inCore},
+	// The bounds go with it, or a source would be chosen again and again with nothing that it may take.
+	{"of equal times the first source goes first", "merge.go", "case h < at:\n\t\t\tlast, best, at = at-1, SourceID(i), h // the earlier source wins ties\n\t\tdefault:\n\t\t\tlast = min(last, h) // this one wins ties\n", "case h <= at:\n\t\t\tlast, best, at = at, SourceID(i), h\n\t\tdefault:\n\t\t\tlast = min(last, h-1)\n", inCore},
 	{"a source goes on until another one is older", "merge.go", "last, best, at = at-1, SourceID(i), h", "last, best, at = at, SourceID(i), h", inCore},
 	{"a source with nothing waiting is waited for", "merge.go", "\t\t\tif !s.caughtUp {\n\t\t\t\treturn 0, 0, false\n\t\t\t}\n", "", inCore},
 	{"stream time never goes back", "merge.go", "t.times.stream = max(t.times.stream, at)", "t.times.stream = at", inCore},
