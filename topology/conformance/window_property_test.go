@@ -43,16 +43,16 @@ func randomWindows(t *rapid.T) *windowCase {
 }
 
 // Whatever the windows and the records are: the same as the model, in every way, and just the rows
-// are there that it has.
+// are there that it has. What comes too late is counted, and in the stream of late records.
 func TestWindowsAreAsTheModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := randomWindows(rt)
 		m := c.model()
-		want, late := [][]string(nil), 0
+		want, late := [][]string(nil), []string(nil)
 		for _, in := range c.ins {
 			want = append(want, m.play(&windowCase{ins: []windowIn{in}})...)
 			if m.late {
-				late++
+				late = append(late, fmt.Sprintf("%s = %s @%d", text(in.Key), text(in.text()), in.Ts))
 			}
 		}
 		ways := append(slices.Clone(windowWays), topologytest.Config{Seed: rapid.Uint64().Draw(rt, "seed"), CrashAfter: 4})
@@ -74,8 +74,8 @@ func TestWindowsAreAsTheModel(t *testing.T) {
 			if i == 0 {
 				m.compareRows(rt, c, rows)
 			}
-			if c.late != late {
-				rt.Fatalf("%+v: %d late, want %d", way, c.late, late)
+			if c.late != len(late) || !slices.Equal(c.lates, late) {
+				rt.Fatalf("%+v: %d late, %v, want %v", way, c.late, c.lates, late)
 			}
 		}
 	})

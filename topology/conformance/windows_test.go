@@ -35,7 +35,8 @@ type windowCase struct {
 	MaxRecords  *int  `json:"max_records"`
 
 	ins                        []windowIn
-	late                       int // in the last run
+	late                       int      // in the last run
+	lates                      []string // what came too late then
 	hasRows, windowed, onClose bool
 	keys, rowKeys              core.Codec[topology.Windowed[string]]
 }
@@ -233,8 +234,9 @@ func (c *windowCase) build() *topology.Builder {
 		in = notNull(in)
 	}
 	if c.windowed {
-		w := c.rule()
-		aggregateCase(c, in.Window(w), c.keys)
+		w := in.Window(c.rule())
+		aggregateCase(c, w, c.keys)
+		w.Late().To(nullStrings("late"))
 		return b
 	}
 	aggregateCase(c, in, codec.String)
@@ -325,7 +327,10 @@ func (c *windowCase) play(t *testing.T, way topologytest.Config, each bool) (out
 	if c.windowed && c.hasRows {
 		rows = c.state(d)
 	}
-	c.late = d.Dropped(c.table(), topology.Late)
+	c.late, c.lates = d.Dropped(c.table(), topology.Late), nil
+	for _, r := range topologytest.Topic(d, nullStrings("late")).Records() {
+		c.lates = append(c.lates, fmt.Sprintf("%s = %s @%d", r.Key, r.Value.Or("null"), r.Time))
+	}
 	return outs, rows
 }
 
