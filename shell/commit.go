@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/invariant"
+	"github.com/seed-81380e12/limpet/statestore"
 )
 
 // request is one transaction: the sealed generations of a worker's tasks.
@@ -31,6 +32,7 @@ type part struct {
 	task   *task
 	commit *core.Commit
 	ends   []core.Offset // by table: next changelog offset, before and after the commit
+	topics []statestore.TopicMark
 }
 
 // outcome is what became of a request, and what the worker has to do.
@@ -299,7 +301,7 @@ func (c *committer) consumed(r *request) {
 // meta is what the task's offsets carry. At least once, they do not say where the
 // changelogs end: changelogs may be ahead of offsets.
 func (c *committer) meta(sub *subLayout, p part) meta {
-	m := meta{times: p.commit.Times}
+	m := meta{times: p.commit.Times, topics: p.topics}
 	if len(sub.tables) > 0 {
 		m.partitions = sub.count()
 	}

@@ -47,6 +47,8 @@ type globalTable struct {
 	index  int
 	store  statestore.Global
 	at     []core.Offset // by partition: what is in the store
+	marks  []statestore.TopicMark
+	since  time.Time // until all is restored: from when on tombstones may be missed
 	latest *globalVersion
 
 	writes  []core.Write
@@ -96,23 +98,15 @@ func openGlobals(ctx context.Context, cfg *Config, l *layout, db statestore.DB) 
 			all = append(all, Partition{gl.topic, p})
 		}
 	}
-	bounds, err := cfg.Broker.Bounds(ctx, all)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range g.tables {
-		if err := g.resume(t, bounds); err != nil {
+	for try := 1; ; try++ {
+		err = g.load(ctx, cfg.Broker, all)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrMismatch) || try == openTries {
 			return nil, err
 		}
-	}
-	g.fetch = cfg.Broker.NewFetcher(FetchConfig{Name: "global tables", PartitionBytes: 1 << 20, BufferBytes: 4 << 20})
-	for _, t := range g.tables {
-		for p, at := range t.at {
-			g.fetch.Add(Partition{t.layout.topic, int32(p)}, at, 0, 0)
-		}
-	}
-	if err := g.restore(ctx, bounds); err != nil {
-		return nil, err
+		g.log.Warn("global tables are read again", "err", err)
 	}
 	for _, t := range g.tables {
 		if err := g.publish(t); err != nil {
@@ -122,16 +116,49 @@ func openGlobals(ctx context.Context, cfg *Config, l *layout, db statestore.DB) 
 	return g, nil
 }
 
+// load reads the topics up to where they end now, once.
+func (g *globals) load(ctx context.Context, b Broker, all []Partition) error {
+	ids, err := b.TopicIDs(ctx, topicsOf(all)...)
+	if err != nil {
+		return err
+	}
+	looked := g.now()
+	bounds, err := b.Bounds(ctx, all)
+	if err != nil {
+		return err
+	}
+	for _, t := range g.tables {
+		if err := g.resume(t, bounds, ids, looked); err != nil {
+			return err
+		}
+	}
+	if g.fetch != nil {
+		g.fetch.Close()
+	}
+	g.fetch = b.NewFetcher(FetchConfig{Name: "global tables", PartitionBytes: 1 << 20, BufferBytes: 4 << 20})
+	for _, t := range g.tables {
+		for p, at := range t.at {
+			g.fetch.Add(Partition{t.layout.topic, int32(p)}, at, 0, 0)
+		}
+	}
+	return g.restore(ctx, bounds)
+}
+
 // resume sets where each partition is read from: from what the store has, if that can be
 // rolled forward, or else from the topic's beginning, all of it.
-func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds) error {
+func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds, ids map[string]TopicID, looked time.Time) error {
 	cp, ok := t.store.Checkpoint()
 	t.at = make([]core.Offset, t.layout.partitions)
 	why := ""
 	if len(cp.Input) > len(t.at) {
 		why = fmt.Sprintf("the topic had %d partitions and has %d", len(cp.Input), len(t.at))
 	}
-	age := g.now().Sub(time.UnixMilli(int64(cp.Wall)))
+	if err := remade(cp.Topics, ids); err != nil {
+		why = "the topic was deleted and made again"
+	}
+	t.marks = marks(map[string]TopicID{t.layout.topic: ids[t.layout.topic]})
+	t.since = looked
+	age := looked.Sub(time.UnixMilli(int64(cp.Wall)))
 	for p := range t.at {
 		b := bounds[Partition{t.layout.topic, int32(p)}]
 		if t.at[p] = b.Start; p >= len(cp.Input) {
@@ -148,6 +175,9 @@ func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds) error {
 	}
 	if why == "" {
 		copy(t.at, cp.Input)
+		if ok {
+			t.since = time.UnixMilli(int64(cp.Wall))
+		}
 		return nil
 	}
 	if !ok {
@@ -169,6 +199,12 @@ func (g *globals) restore(ctx context.Context, bounds map[Partition]Bounds) erro
 		}
 		return n
 	}
+	behind := make([]bool, len(g.tables))
+	for i, t := range g.tables {
+		for p, at := range t.at {
+			behind[i] = behind[i] || at < bounds[Partition{t.layout.topic, int32(p)}].End
+		}
+	}
 	for todo = missing(); done < todo; done = todo - missing() {
 		if err := g.take(ctx); err != nil {
 			return err
@@ -177,6 +213,20 @@ func (g *globals) restore(ctx context.Context, bounds map[Partition]Bounds) erro
 			told = now
 			g.log.Info("restoring global tables", "done", done, "of", todo)
 		}
+	}
+	// As with tables of tasks (restore.go): rows that were read at first may have been deleted since, by
+	// tombstones that were cleaned away before they were read.
+	for i, t := range g.tables {
+		took, keeps := g.now().Sub(t.since), t.layout.deleteRetention
+		if behind[i] && took > keeps {
+			if err := t.store.Reset(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: %s was read for %v, and keeps tombstones for %v", ErrMismatch, t.layout.topic, took.Round(time.Second), keeps)
+		}
+	}
+	for _, t := range g.tables {
+		t.since = time.Time{}
 	}
 	g.log.Info("global tables restored", "offsets", todo, "took", time.Since(began).Round(time.Millisecond))
 	return nil
@@ -229,7 +279,10 @@ func (g *globals) take(ctx context.Context) error {
 		if len(t.writes) == 0 {
 			continue
 		}
-		cp := statestore.Checkpoint{Input: t.at, Wall: core.Time(g.now().UnixMilli())}
+		cp := statestore.Checkpoint{Input: t.at, Wall: core.Time(g.now().UnixMilli()), Topics: t.marks}
+		if !t.since.IsZero() {
+			cp.Wall = core.Time(t.since.UnixMilli())
+		}
 		if err := t.store.Apply(t.writes, cp); err != nil {
 			return err
 		}

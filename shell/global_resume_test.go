@@ -25,7 +25,7 @@ func TestGlobalResume(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		has    []core.Offset // nil: nothing
-		age    core.Time
+		age    core.Time     // -1: it is of another topic
 		bounds [2]Bounds
 		want   [2]core.Offset
 		drops  bool
@@ -37,6 +37,7 @@ func TestGlobalResume(t *testing.T) {
 		{"records are gone", []core.Offset{5, 4}, 0, [2]Bounds{{6, 9}, {0, 4}}, [2]core.Offset{6, 0}, true},
 		{"made anew", []core.Offset{5, 4}, 0, [2]Bounds{{0, 2}, {0, 4}}, [2]core.Offset{0, 0}, true},
 		{"has grown", []core.Offset{5}, 0, [2]Bounds{{0, 9}, {0, 4}}, [2]core.Offset{5, 0}, false},
+		{"another one of the same length", []core.Offset{5, 4}, -1, [2]Bounds{{0, 5}, {0, 4}}, [2]core.Offset{0, 0}, true},
 		{"has shrunk", []core.Offset{5, 4, 3}, 0, [2]Bounds{{0, 9}, {0, 4}}, [2]core.Offset{0, 0}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -45,13 +46,13 @@ func TestGlobalResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.has != nil {
-				if err := store.Apply([]core.Write{{Key: []byte("k"), Value: []byte("v")}}, statestore.Checkpoint{Input: c.has, Wall: now - c.age}); err != nil {
+				if err := store.Apply([]core.Write{{Key: []byte("k"), Value: []byte("v")}}, statestore.Checkpoint{Input: c.has, Wall: now - max(0, c.age), Topics: marks(map[string]TopicID{"g": {byte(1 - min(0, c.age))}})}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			tb := &globalTable{layout: &globalLayout{topicLayout: topicLayout{"g", 2}, deleteRetention: time.Hour}, store: store}
 			g := &globals{log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.UnixMilli(now) }}
-			if err := g.resume(tb, map[Partition]Bounds{{"g", 0}: c.bounds[0], {"g", 1}: c.bounds[1]}); err != nil {
+			if err := g.resume(tb, map[Partition]Bounds{{"g", 0}: c.bounds[0], {"g", 1}: c.bounds[1]}, map[string]TopicID{"g": {1}}, time.UnixMilli(now)); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(tb.at, c.want[:]) {
@@ -169,5 +170,42 @@ func TestFlowGlobal(t *testing.T) {
 	got = append(got, run(order, rate(nil), order)...)
 	if want := []string{"a=-", "a=1", "a=2", "a=2", "a=-"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A restore of a global table that takes longer than its topic keeps tombstones begins anew; one that was
+// interrupted is as of when it began.
+func TestSlowGlobalRestore(t *testing.T) {
+	for _, c := range []struct {
+		takes time.Duration
+		reads int
+	}{{time.Hour, 10}, {25 * time.Hour, 20}} {
+		lb := &logBroker{start: map[Partition]core.Offset{}, logs: map[Partition][]core.RawRecord{}}
+		for i := range 10 {
+			lb.logs[Partition{"g", 0}] = append(lb.logs[Partition{"g", 0}], core.RawRecord{Key: fmt.Append(nil, i%4), Value: []byte{1}, Offset: core.Offset(i)})
+		}
+		began := time.UnixMilli(1_800_000_000_000)
+		now, passed := began, false
+		cfg := Config{Broker: slowBroker{lb, func() {
+			if !passed {
+				now, passed = now.Add(c.takes), true
+			}
+		}}, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)}.withDefaults("app")
+		l := &layout{globals: []*globalLayout{{topicLayout{"g", 1}, &topology.GlobalSpec{Topic: "g"}, 24 * time.Hour}}}
+		g, err := openGlobals(t.Context(), &cfg, l, statestore.NewMemory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lb.reads != c.reads {
+			t.Errorf("%v: %d records were read, want %d", c.takes, lb.reads, c.reads)
+		}
+		want := began // of the look that the rows are of
+		if c.reads > 10 {
+			want = began.Add(c.takes)
+		}
+		if cp, ok := g.tables[0].store.Checkpoint(); !ok || int64(cp.Wall) != want.UnixMilli() {
+			t.Errorf("%v: the rows are as of %v, want %v", c.takes, time.UnixMilli(int64(cp.Wall)), want)
+		}
+		g.close()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/invariant"
 )
 
 // Topics that get more partitions while the application runs. What a key's partition is
@@ -61,6 +62,16 @@ func (p *process) refresh(ctx context.Context) error {
 	if err := p.layout.grow(have); err != nil {
 		return err
 	}
+	ids, err := p.cfg.Broker.TopicIDs(ctx, p.layout.ownTopics()...)
+	if err != nil {
+		return err
+	}
+	for name, id := range ids {
+		if was, ok := p.ids[name]; ok && was != id && !invariant.Bug("topics are told apart by name") {
+			return &RemadeError{name}
+		}
+	}
+	p.ids = ids
 	if p.globals != nil {
 		for _, g := range p.layout.globals {
 			if n := have[g.topic].Partitions; n > g.partitions {
@@ -82,6 +93,18 @@ func (l *layout) readTopics() (names []string) {
 	}
 	for _, g := range l.globals {
 		names = append(names, g.topic)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// ownTopics are all topics whose offsets the application keeps.
+func (l *layout) ownTopics() []string {
+	names := l.readTopics()
+	for _, s := range l.subs {
+		for _, t := range s.tables {
+			names = append(names, t.topic)
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -10,13 +10,15 @@ import (
 	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
 )
 
 // meta is what a task's committed offset carries in its metadata string: what a task
 // that opens elsewhere needs and that has no place in Kafka Streams' formats. It is
 // "limpet", a version, a colon and base64 of: the number of times and the times, as core.Commit.Times has them; then the number of
 // changelogs and for each the FNV-1a hash of its topic's name and the offset behind its
-// last record of the commit; then the number of tasks of the sub-topology. All numbers are varints. docs/format.md describes it.
+// last record of the commit; then the number of tasks of the sub-topology; then the number of topics, and for each
+// the hashes of its name and of its id, 4 bytes each. All other numbers are varints. docs/format.md describes it.
 //
 // Changelogs go by name, since another version of the topology may count them otherwise.
 type meta struct {
@@ -25,6 +27,8 @@ type meta struct {
 	// partitions is how many tasks the sub-topology had, where it has tables; 0: it does not
 	// say.
 	partitions int32
+	// topics are those that the offsets are of.
+	topics []statestore.TopicMark
 }
 
 type logEnd struct {
@@ -64,6 +68,10 @@ func (m meta) encode() string {
 		b = binary.AppendVarint(binary.AppendVarint(b, int64(e.log)), int64(e.end))
 	}
 	b = binary.AppendUvarint(b, uint64(m.partitions))
+	b = binary.AppendUvarint(b, uint64(len(m.topics)))
+	for _, t := range m.topics {
+		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, t.Name), t.ID)
+	}
 	return metaName + metaVersion + ":" + base64.RawStdEncoding.EncodeToString(b)
 }
 
@@ -108,7 +116,16 @@ func decodeMeta(s string) (m meta, err error) {
 		m.ends = append(m.ends, logEnd{uint32(ends[i]), core.Offset(ends[i+1])})
 	}
 	if n, k := binary.Uvarint(b); err == nil && k > 0 && n <= math.MaxInt32 { // an older version wrote none
-		m.partitions = int32(n)
+		m.partitions, b = int32(n), b[k:]
+		if len(b) == 0 {
+			return m, nil // nor topics
+		}
+		if n, k = binary.Uvarint(b); k <= 0 || n > uint64(len(b)) || len(b[k:]) < int(n)*8 {
+			return m, fmt.Errorf("%w: %q", errMeta, s)
+		}
+		for b = b[k:]; n > 0; n, b = n-1, b[8:] {
+			m.topics = append(m.topics, statestore.TopicMark{Name: binary.BigEndian.Uint32(b), ID: binary.BigEndian.Uint32(b[4:])})
+		}
 	}
 	return m, err
 }

@@ -6,23 +6,26 @@ import (
 	"testing"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/statestore"
 )
 
 func TestMeta(t *testing.T) {
 	for _, m := range []meta{
 		{},
 		{times: []core.Time{core.NoTime, core.NoTime}},
+		{partitions: 7, topics: []statestore.TopicMark{{Name: 1<<32 - 1, ID: 5}, {Name: 0, ID: 1<<32 - 1}}},
 		{times: []core.Time{1_800_000_000_000, -1}, ends: []logEnd{{0, -1}, {1 << 31, 0}, {7, 1 << 62}}},
 	} {
 		got, err := decodeMeta(m.encode())
-		if err != nil || !slices.Equal(got.times, m.times) || !slices.Equal(got.ends, m.ends) {
+		if err != nil || !slices.Equal(got.times, m.times) || !slices.Equal(got.ends, m.ends) || got.partitions != m.partitions || !slices.Equal(got.topics, m.topics) {
 			t.Errorf("%v became %v, %v", m, got, err)
 		}
 	}
 	// A broker refuses more than 4096 bytes: a hundred tables must fit.
-	big := meta{times: make([]core.Time, 100), ends: make([]logEnd, 100)}
+	big := meta{times: make([]core.Time, 100), ends: make([]logEnd, 100), topics: make([]statestore.TopicMark, 100)}
 	for i := range big.ends {
 		big.times[i], big.ends[i] = 1_800_000_000_000, logEnd{1<<32 - 1, 1 << 62}
+		big.topics[i] = statestore.TopicMark{Name: 1<<32 - 1, ID: 1<<32 - 1}
 	}
 	if n := len(big.encode()); n > 4096 {
 		t.Errorf("%d bytes", n)
@@ -46,6 +49,7 @@ func TestMetaOfOthers(t *testing.T) {
 func FuzzMeta(f *testing.F) {
 	f.Add(meta{times: []core.Time{5, -1}, ends: []logEnd{{3, -1}, {4, 7}}}.encode())
 	f.Add("")
+	f.Add(meta{partitions: 3, topics: []statestore.TopicMark{{Name: 1, ID: 2}}}.encode())
 	f.Add("limpet1:")
 	f.Fuzz(func(t *testing.T, s string) {
 		m, err := decodeMeta(s)
@@ -56,7 +60,7 @@ func FuzzMeta(f *testing.F) {
 			return
 		}
 		again, err := decodeMeta(m.encode())
-		if err != nil || !slices.Equal(again.times, m.times) || !slices.Equal(again.ends, m.ends) {
+		if err != nil || !slices.Equal(again.times, m.times) || !slices.Equal(again.ends, m.ends) || !slices.Equal(again.topics, m.topics) {
 			t.Errorf("%q is %v, and then %v, %v", s, m, again, err)
 		}
 	})

@@ -111,6 +111,10 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if err != nil {
 		return err
 	}
+	ids, err := op.cfg.Broker.TopicIDs(ctx, topicsOf(all)...) // not behind the bounds: these are of that topic, or of a younger one
+	if err != nil {
+		return err
+	}
 	looked := op.cfg.Now() // a tombstone behind these bounds is younger
 	bounds, err := op.cfg.Broker.Bounds(ctx, all)
 	if err != nil {
@@ -118,6 +122,9 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	}
 	at, err := startPoint(offsets, bounds, sources)
 	if err != nil {
+		return err
+	}
+	if err := remade(at.meta.topics, ids); err != nil {
 		return err
 	}
 	for i, was := range o.was { // a topic that is deleted takes the group's offsets of it along
@@ -128,9 +135,14 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if was := at.meta.partitions; was > 0 && was != o.sub.count() && len(logs) > 0 {
 		return fmt.Errorf("%w %s: what is committed was made with %d partitions, and there are %d: %s", ErrTopic, o.sub.sources[0].topic, was, o.sub.count(), regrown(was, o.sub.count()))
 	}
-	o.point = statestore.Checkpoint{Changelog: make([]core.Offset, len(logs)), Input: at.next, Times: at.meta.times}
+	o.point = statestore.Checkpoint{Changelog: make([]core.Offset, len(logs)), Input: at.next, Times: at.meta.times, Topics: marks(ids)}
 	if o.store, err = op.openStore(ctx, o); err != nil {
 		return err
+	}
+	if cp, ok := o.store.Checkpoint(); ok { // what is committed may say nothing: it goes with its topic
+		if err := remade(cp.Topics, ids); err != nil {
+			return err
+		}
 	}
 	spans := make([]span, len(logs))
 	for i := range logs {

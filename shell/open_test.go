@@ -20,6 +20,7 @@ type logBroker struct {
 	logs    map[Partition][]core.RawRecord
 	offsets map[Partition]GroupOffset
 	reads   int // records that were fetched
+	ids     map[string]TopicID
 }
 
 func (b *logBroker) end(p Partition) core.Offset {
@@ -39,6 +40,14 @@ func (b *logBroker) Bounds(_ context.Context, ps []Partition) (map[Partition]Bou
 		m[p] = Bounds{b.start[p], b.end(p)}
 	}
 	return m, nil
+}
+
+func (b *logBroker) TopicIDs(_ context.Context, names ...string) (map[string]TopicID, error) {
+	ids := map[string]TopicID{}
+	for _, n := range names {
+		ids[n] = b.ids[n]
+	}
+	return ids, nil
 }
 
 func (b *logBroker) NewFetcher(FetchConfig) Fetcher { return &logFetcher{b: b} }

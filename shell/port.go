@@ -21,6 +21,8 @@ type Broker interface {
 	CreateTopics(ctx context.Context, topics []Topic) error
 	// Bounds returns the first offset and the high watermark of partitions.
 	Bounds(ctx context.Context, ps []Partition) (map[Partition]Bounds, error)
+	// TopicIDs returns the ids of topics. Those that do not exist are missing in the answer.
+	TopicIDs(ctx context.Context, names ...string) (map[string]TopicID, error)
 	// Committed returns the group's committed offsets, once no transaction is pending on
 	// them (RequireStable, KIP-447). A partition without one is missing in the answer.
 	Committed(ctx context.Context, group string, ps []Partition) (map[Partition]GroupOffset, error)
@@ -84,6 +86,17 @@ func (e *AnewError) Error() string {
 		"stop all processes and reset the application", e.Partition, e.Has, e.Had)
 }
 
+// RemadeError says that a topic was deleted and made again since the application had it: its offsets mean
+// other records now. It is an ErrTopic.
+type RemadeError struct{ Topic string }
+
+func (e *RemadeError) Error() string {
+	return fmt.Sprintf("%v %s was deleted and made again, and the group's offsets stand for records of the old one: "+
+		"stop all processes and reset the application", ErrTopic, e.Topic)
+}
+
+func (e *RemadeError) Unwrap() error { return ErrTopic }
+
 // Partition names a partition of a topic. It prints as "orders/3".
 type Partition struct {
 	Topic string
@@ -93,6 +106,9 @@ type Partition struct {
 // Bounds are the first offset of a partition and the offset behind its last record
 // (the high watermark: open transactions included).
 type Bounds struct{ Start, End core.Offset }
+
+// TopicID is Kafka's id of a topic: one that is deleted and made again has another. Zero: not known.
+type TopicID [16]byte
 
 // Topic is a topic's name and settings.
 type Topic struct {

@@ -36,7 +36,7 @@ func (op *opener) held() int { return min(8<<20, max(1<<20, op.cfg.BufferBytes/2
 // behind, and that tombstone is kept for a time that began then.
 func (op *opener) restore(ctx context.Context, o *opening, spans []span, since time.Time) error {
 	r := &restorer{op: op, o: o, spans: spans, byLog: map[Partition]int{}, began: time.Now()}
-	r.point.Wall = core.Time(since.UnixMilli())
+	r.point.Wall, r.point.Topics = core.Time(since.UnixMilli()), o.point.Topics
 	left := 0
 	for i := range spans {
 		s := &spans[i]

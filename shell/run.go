@@ -144,6 +144,7 @@ type process struct {
 	globals *globals
 
 	refreshing sync.Mutex
+	ids        map[string]TopicID // of the topics, when they were looked at last
 }
 
 // besides starts what a process does beside its workers. It ends with ctx; cancel is called,

@@ -321,7 +321,7 @@ func (w *worker) begin(now time.Time) {
 			idle = append(idle, t)
 			continue
 		}
-		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog)})
+		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog), t.point.Topics})
 		for _, d := range c.Decisions {
 			if d.Source >= 0 { // no tick
 				r.records += d.N
@@ -423,6 +423,7 @@ func (w *worker) apply(now time.Time, r *request) {
 		t.point = statestore.Checkpoint{
 			Changelog: p.ends, Input: append(t.point.Input[:0], next...),
 			Times: append(t.point.Times[:0], p.commit.Times...), Wall: core.Time(now.UnixMilli()),
+			Topics: p.topics,
 		}
 		if invariant.Bug("rows of a commit do not reach the store") {
 			p.commit.Writes = p.commit.Writes[:len(p.commit.Writes)/2]

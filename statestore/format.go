@@ -15,8 +15,8 @@ import (
 // it means. Change both together.
 const formatVersion = 3
 
-// checkpointVersion is that of a checkpoint's bytes.
-const checkpointVersion = 1
+// checkpointVersion is that of a checkpoint's bytes. Version 1 ends behind the wall clock.
+const checkpointVersion = 2
 
 // meta says what a store is. It is JSON, so that a human can read it.
 type meta struct {
@@ -178,7 +178,12 @@ func appendCheckpoint(b []byte, cp *Checkpoint, ids []uint32) []byte {
 	for _, t := range cp.Times {
 		b = binary.AppendVarint(b, int64(t))
 	}
-	return binary.AppendVarint(b, int64(cp.Wall))
+	b = binary.AppendVarint(b, int64(cp.Wall))
+	b = binary.AppendUvarint(b, uint64(len(cp.Topics)))
+	for _, t := range cp.Topics {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(t.Name)), uint64(t.ID))
+	}
+	return b
 }
 
 // parseCheckpoint is the reverse. Any b that appendCheckpoint did not make is ErrCorrupt.
@@ -186,7 +191,7 @@ func parseCheckpoint(b []byte) (*storedCheckpoint, error) {
 	if len(b) > 0 && b[0] > checkpointVersion {
 		return nil, fmt.Errorf("%w: checkpoint of version %d", ErrVersion, b[0])
 	}
-	r := varints{b: b, ok: len(b) > 0 && b[0] == checkpointVersion}
+	r := varints{b: b, ok: len(b) > 0 && b[0] > 0}
 	if r.ok {
 		r.b = b[1:]
 	}
@@ -205,6 +210,13 @@ func parseCheckpoint(b []byte) (*storedCheckpoint, error) {
 		s.cp.Times = append(s.cp.Times, core.Time(r.varint()))
 	}
 	s.cp.Wall = core.Time(r.varint())
+	if r.ok && b[0] > 1 {
+		for n := r.count(); n > 0 && r.ok; n-- {
+			name, id := r.uvarint(), r.uvarint()
+			r.ok = r.ok && max(name, id) < 1<<32
+			s.cp.Topics = append(s.cp.Topics, TopicMark{uint32(name), uint32(id)})
+		}
+	}
 	if !r.ok || len(r.b) > 0 {
 		return nil, fmt.Errorf("%w: checkpoint %x", ErrCorrupt, b)
 	}

@@ -158,7 +158,7 @@ func (g *pebbleGlobal) Apply(writes []core.Write, cp Checkpoint) error {
 		return g.wrap(err)
 	}
 	b := g.db.pdb.NewBatchWithSize(size)
-	stored := Checkpoint{Input: cp.Input, Wall: cp.Wall}
+	stored := Checkpoint{Input: cp.Input, Wall: cp.Wall, Topics: cp.Topics}
 	if err := b.Set(append(globalPrefix(g.id), globalCheckpoint), appendCheckpoint(nil, &stored, nil), nil); err != nil {
 		return g.wrap(err)
 	}

@@ -103,7 +103,7 @@ func (g *memGlobal) Apply(writes []core.Write, cp Checkpoint) error {
 		}
 		g.set(w.Key, r)
 	}
-	stored := Checkpoint{Input: cp.Input, Wall: cp.Wall}
+	stored := Checkpoint{Input: cp.Input, Wall: cp.Wall, Topics: cp.Topics}
 	g.task.cp = &storedCheckpoint{cp: stored.Clone()}
 	return nil
 }

@@ -26,7 +26,13 @@ type Checkpoint struct {
 	// Wall is the wall clock when the commit was made, as the caller read it. Rows older
 	// than the changelog's delete.retention.ms may miss tombstones that are gone.
 	Wall core.Time
+	// Topics are the topics that the offsets are of, as far as they are known.
+	Topics []TopicMark
 }
+
+// TopicMark tells a topic from another one that is made in its place: hashes of its name and of
+// Kafka's id of it.
+type TopicMark struct{ Name, ID uint32 }
 
 // Clone returns a copy that shares nothing with c.
 func (c *Checkpoint) Clone() Checkpoint {
@@ -41,11 +47,12 @@ func (c *Checkpoint) set(from *Checkpoint) {
 	c.Input = append(c.Input[:0], from.Input...)
 	c.Times = append(c.Times[:0], from.Times...)
 	c.Wall = from.Wall
+	c.Topics = append(c.Topics[:0], from.Topics...)
 }
 
 func (c *Checkpoint) equal(d *Checkpoint) bool {
 	return slices.Equal(c.Changelog, d.Changelog) && slices.Equal(c.Input, d.Input) &&
-		slices.Equal(c.Times, d.Times) && c.Wall == d.Wall
+		slices.Equal(c.Times, d.Times) && c.Wall == d.Wall && slices.Equal(c.Topics, d.Topics)
 }
 
 // DB is the store of one process: the committed state of all its tasks.

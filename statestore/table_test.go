@@ -213,14 +213,16 @@ func TestCheckpointFormat(t *testing.T) {
 	cp := Checkpoint{
 		Changelog: []core.Offset{1 << 40, -1, 0}, Input: []core.Offset{5, 1 << 50},
 		Times: []core.Time{core.NoTime, 1_700_000_000_000}, Wall: 1_700_000_000_001,
+		Topics: []TopicMark{{1, 1<<32 - 1}},
 	}
 	b := appendCheckpoint(nil, &cp, ids)
 	// docs/format.md, spelled out; a change of this line is a change of format.
-	const want = "01" +
+	const want = "02" +
 		"03" + "03" + "808080808040" + "01" + "01" + "f0a204" + "00" + // tables: number, offset
 		"02" + "0a" + "8080808080808004" + // sources
 		"02" + "01" + "80a0abfef962" + // times
-		"82a0abfef962" // wall
+		"82a0abfef962" + // wall
+		"01" + "01" + "ffffffff0f" // topics: name, id
 	if got := fmt.Sprintf("%x", b); got != want {
 		t.Errorf("encoded: %s, want %s", got, want)
 	}
@@ -240,7 +242,15 @@ func TestCheckpointFormat(t *testing.T) {
 	if _, err := parseCheckpoint(append(b, 0)); !errors.Is(err, ErrCorrupt) {
 		t.Fatal(err)
 	}
-	if _, err := parseCheckpoint([]byte{2}); !errors.Is(err, ErrVersion) {
+	cp.Topics = nil
+	old := append([]byte{1}, b[1:len(b)-7]...) // version 1 has no topics
+	if s, err = parseCheckpoint(old); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = s.forTables(core.TaskID{}, ids, &r, "here"); err != nil || !got.equal(&cp) {
+		t.Fatalf("%v, %v, want %v", got, err, cp)
+	}
+	if _, err := parseCheckpoint([]byte{3}); !errors.Is(err, ErrVersion) {
 		t.Fatal(err)
 	}
 }

@@ -37,6 +37,7 @@ type topic struct {
 	shell.Topic
 	parts []*partition
 	most  int // bytes that a record batch may have; 0: any
+	made  int // how often it was made again
 }
 
 func (t *topic) compacted() bool { return t.Config["cleanup.policy"] == "compact" }

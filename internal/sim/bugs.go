@@ -66,6 +66,7 @@ var Bugs = []Bug{
 	{Name: "a worker stops at the first offset that is gone", Inside: true},
 	{Name: "a changelog that is made anew is written on", Inside: true},
 	{Name: "a reader begins anew where a topic does", Inside: true},
+	{Name: "topics are told apart by name", Inside: true},
 }
 
 // bug reports whether a mistake is planted in the simulated parts.

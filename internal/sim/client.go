@@ -50,6 +50,18 @@ func (c client) CreateTopics(_ context.Context, ts []shell.Topic) error {
 	return nil
 }
 
+func (c client) TopicIDs(ctx context.Context, names ...string) (map[string]shell.TopicID, error) {
+	ids := map[string]shell.TopicID{}
+	c.l.call("TopicIDs", func() {
+		for _, n := range names {
+			if t := c.l.w.kafka.topics[n]; t != nil && c.l.w.deletion.ids {
+				ids[n] = shell.TopicID{0: 1, 15: byte(t.made)}
+			}
+		}
+	})
+	return ids, ctx.Err()
+}
+
 func (c client) Bounds(ctx context.Context, ps []shell.Partition) (map[shell.Partition]shell.Bounds, error) {
 	bs := map[shell.Partition]shell.Bounds{}
 	c.l.call("Bounds", func() {

@@ -72,6 +72,7 @@ var States = []string{
 	"sim: a transaction expires",
 	"sim: a transaction left open is aborted by whoever opens its id",
 	"sim: a worker stops since a changelog was deleted",
+	"sim: a worker stops since a topic has another id",
 	"sim: a worker stops since a source was deleted",
 	"sim: a worker stops since a user function panics",
 	"sim: a worker stops since its disk fails",

@@ -19,6 +19,7 @@ type deletion struct {
 	rng  *rand.Rand
 	at   int  // after so many records of the input; -1: never
 	logs bool // a changelog is deleted, else a source
+	ids  bool // the cluster tells ids of topics
 	done bool
 	name string
 	old  []*partition
@@ -30,10 +31,11 @@ type deletion struct {
 const deletionEvery = 12
 
 func newDeletion(seed uint64, records int, calm bool) deletion {
-	d := deletion{rng: rand.New(rand.NewPCG(seed, 0x64656c65746564)), at: -1}
+	d := deletion{rng: rand.New(rand.NewPCG(seed, 0x64656c65746564)), at: -1, ids: true}
 	if d.rng.IntN(deletionEvery) == 0 && !calm {
 		d.at = records/4 + d.rng.IntN(records/2)
 		d.logs = d.rng.IntN(2) == 0
+		d.ids = d.rng.IntN(2) == 0
 	}
 	return d
 }
@@ -72,7 +74,7 @@ func (d *deletion) strike(w *world) {
 	d.done, d.name, d.old = true, t.Name, t.parts
 	w.faults.n++
 	w.note("topic deleted", t.Name, 0, 0)
-	t.parts = nil
+	t.parts, t.made = nil, t.made+1
 	for _, p := range d.old {
 		t.parts = append(t.parts, &partition{Partition: p.Partition, node: p.node})
 	}
@@ -99,7 +101,7 @@ func (w *world) used(p *partition) bool {
 }
 
 // hidden reports whether the topic that was made again has as much as the committed offsets
-// stand for: then a process that is started cannot tell them apart.
+// stand for: then a process that is started cannot tell them apart without ids.
 func (d *deletion) hidden(w *world) bool {
 	for i, p := range w.kafka.topics[d.name].parts {
 		n := d.old[i].end()
@@ -114,7 +116,7 @@ func (d *deletion) hidden(w *world) bool {
 }
 
 // over reports whether a run with a deleted topic has come to its end.
-func (d *deletion) over(w *world) bool { return d.done && (d.told || d.logs && d.hidden(w)) }
+func (d *deletion) over(w *world) bool { return d.done && (d.told || d.logs && !d.ids && d.hidden(w)) }
 
 // excuse reports whether a worker may stop since the topic is gone.
 func (d *deletion) excuse(err error) bool {
@@ -124,7 +126,11 @@ func (d *deletion) excuse(err error) bool {
 	var at shell.Partition
 	var offset *shell.OffsetError
 	var began *shell.AnewError
+	var remade *shell.RemadeError
 	switch {
+	case errors.As(err, &remade):
+		at.Topic = remade.Topic
+		invariant.Sometimes("sim: a worker stops since a topic has another id")
 	case errors.As(err, &offset):
 		at = offset.Partition
 		invariant.Sometimes("sim: a worker stops since a source was deleted")
@@ -139,13 +145,13 @@ func (d *deletion) excuse(err error) bool {
 // idle reports whether no worker can come upon what was deleted: nobody has committed
 // anything of it. (Records that nobody has read are lost with it, and nobody can tell.)
 //
-// A changelog to which nobody writes any more is come upon when its task is opened: so all
+// A topic that nobody writes to or reads any more is come upon when its task is opened: so all
 // processes are ended when all else is done.
 func (d *deletion) idle(w *world) bool {
 	if !d.done || w.steps%32 != 0 {
 		return false
 	}
-	if d.logs && !d.last && w.settled() {
+	if (d.logs || d.ids) && !d.last && w.settled() {
 		d.last = true
 		for _, s := range w.slots {
 			s.life.crash()

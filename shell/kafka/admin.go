@@ -33,6 +33,29 @@ func (b *Broker) Topics(ctx context.Context, names ...string) (map[string]shell.
 	}
 }
 
+// TopicIDs asks for the metadata of topics, and no more.
+func (b *Broker) TopicIDs(ctx context.Context, names ...string) (map[string]shell.TopicID, error) {
+	ids := map[string]shell.TopicID{}
+	if len(names) == 0 {
+		return ids, nil
+	}
+	o := newOutage(b.cfg.RetryFor)
+	for {
+		m, err := b.cluster.refresh(ctx, names...)
+		if err == nil {
+			for _, t := range m.Topics {
+				if t.Err == sarama.ErrNoError || t.Err == sarama.ErrLeaderNotAvailable {
+					ids[t.Name] = shell.TopicID(t.Uuid)
+				}
+			}
+			return ids, nil
+		}
+		if err := b.again(ctx, o, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // again decides whether what failed is tried once more, and waits. It returns the error
 // to end with.
 func (b *Broker) again(ctx context.Context, o *outage, err error) error {
