@@ -40,9 +40,11 @@ func (b *bench) workload(ctx context.Context, w *workload.Workload) (err error) 
 	fmt.Printf("\n%s: %d records, %d keys\n", w.Name, w.Records, w.Keys)
 	var filled *workload.Filled
 	if !w.Closes() {
+		began := time.Now()
 		if filled, err = b.fill(ctx, w); err != nil {
 			return err
 		}
+		fmt.Printf("  its topics were written in %v\n", time.Since(began).Round(time.Second/10))
 		defer func() { err = errors.Join(err, b.empty(ctx, w)) }()
 	}
 	rows := map[string]*figures{}
@@ -92,16 +94,20 @@ func (b *bench) empty(ctx context.Context, w *workload.Workload) error {
 func (b *bench) refilled(ctx context.Context, run int, p *peer, w *workload.Workload, row *figures) (err error) {
 	own := *w
 	own.Name = fmt.Sprintf("%s-%d", w.Name, b.apps+1)
+	began := time.Now()
 	filled, err := b.fill(ctx, &own)
 	if err != nil {
 		return err
 	}
+	fmt.Printf("  run %d %-15s its topics were written in %v\n", run+1, p.name, time.Since(began).Round(time.Second/10))
 	defer func() { err = errors.Join(err, b.empty(ctx, &own)) }()
 	return b.once(ctx, run, p, filled, row)
 }
 
 // once runs a peer on a workload, checks what it made, and notes the figures.
 func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, row *figures) (err error) {
+	var t phases
+	t.next("")
 	app, dir := b.app(p, f.Workload)
 	j := job{kind: f.Kind, in: f.Inputs(), out: app + "-out", app: app, state: dir}
 	if b.profile != "" && run == 0 && !strings.HasPrefix(p.name, "streams") {
@@ -113,7 +119,12 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 	}
 	defer func() {
 		err = errors.Join(err, b.kafka.cleanUp(context.WithoutCancel(ctx), app), os.RemoveAll(dir), os.RemoveAll(flushes(j)))
+		t.next("cleaning up")
+		if err == nil {
+			fmt.Printf("    took %s\n", &t)
+		}
 	}()
+	t.next("making topics")
 	proc, err := b.start(p, j)
 	if err != nil {
 		return err
@@ -126,18 +137,22 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 		proc.kill()
 		return err
 	}
+	t.next("running")
 	rss := measure.ProcessPeakRSS(proc.pid())
 	if err := proc.stop(); err != nil {
 		return err
 	}
+	t.next("stopping")
 	from, to, ok := part(marks, int64(b.from*float64(f.Records)))
 	if !ok {
 		return errTooFast
 	}
+	t.measured = to.at.Sub(from.at)
 	outputs, err := b.outputs(ctx, p, f, j)
 	if err != nil {
 		return err
 	}
+	t.next("checking the output")
 	sizes, err := b.kafka.sizes(ctx)
 	if err != nil {
 		return err
@@ -158,9 +173,30 @@ func (b *bench) once(ctx context.Context, run int, p *peer, f *workload.Filled, 
 	fmt.Printf("  run %d %-15s %7.3f us/record (%.3f as counted, noise %.2f), broker %.3f, %4.0fk/s, %4.0f MiB\n", run+1, p.name,
 		last(row.cpu), last(row.raw), noise, last(row.broker), last(row.rate)/1e3, last(row.rss))
 	if (f.Kind == workload.Count || f.Kind == workload.Join) && b.restore {
-		return b.again(ctx, p, f, j, row)
+		err = b.again(ctx, p, f, j, row)
+		t.next("coming back")
 	}
-	return nil
+	return err
+}
+
+// phases are what a run spends its time with.
+type phases struct {
+	since    time.Time
+	text     []string
+	measured time.Duration // of the running
+}
+
+// next ends a phase; one without a name does not count.
+func (t *phases) next(name string) {
+	now := time.Now()
+	if name != "" {
+		t.text = append(t.text, fmt.Sprintf("%s %.1f s", name, now.Sub(t.since).Seconds()))
+	}
+	t.since = now
+}
+
+func (t *phases) String() string {
+	return fmt.Sprintf("%s; of the running %.1f s are measured", strings.Join(t.text, ", "), t.measured.Seconds())
 }
 
 func last(s measure.Sample) float64 { return s[len(s)-1] }
