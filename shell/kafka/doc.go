@@ -46,7 +46,8 @@ asking for it. Nothing is logged above level Debug but takeovers and what stops 
 What is fetched is committed, decompressed, in offset order, and lies in memory of its
 own: batch.go. In which order partitions are read is in fetch.go. How batches are sent
 again is in produce.go, what ends a transaction in txn.go, when a task begins and ends in
-group.go, which member gets it in plan.go.
+group.go, which member gets it in plan.go, what is done where brokers leave out a transaction's
+markers in marker.go.
 
 # Who does what
 

@@ -145,8 +145,9 @@ func TestMarkerMissing(t *testing.T) {
 	for range 20 {
 		must(t, write(p, 0))
 		must(t, p.End(ctx))
+		p.since = time.Now() // on a slow machine, too
 	}
-	if u.looks > 2 { // on a slow machine one of them may take a second
+	if u.looks > 0 {
 		t.Fatalf("%d looks", u.looks)
 	}
 	u.did = nil
