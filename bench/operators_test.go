@@ -305,7 +305,7 @@ var operators = []operator{
 		})
 		topology.ReadPartition(p, &p.Ports.Rows, opRows.Table(b))
 		topology.Output(p, &p.Ports.Out).To(opOut)
-	}, allocates: "Between makes an iterator, and the step a function of its loop"},
+	}},
 	{name: "Reduce/TTL", build: folded(func(s ints) topology.Table[int64, int64] {
 		return topology.Reduce(s, "op", addInt, topology.TTL(second/10))
 	})},

@@ -2,6 +2,9 @@ package bench
 
 import (
 	"encoding/binary"
+	"flag"
+	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -31,6 +34,7 @@ var bigStates = []bigState{
 // stateRun runs a task on a store, record by record of keys that do not come again.
 type stateRun struct {
 	task  *core.Task
+	db    statestore.DB
 	store statestore.Store
 	cp    statestore.Checkpoint
 	keys  uint64
@@ -68,6 +72,7 @@ func newStateRun(tb testing.TB, s bigState, memory bool) *stateRun {
 		specs = append(specs, statestore.TableSpec{Name: t.Name, Schema: t.Schema, DueOf: t.DueOf})
 	}
 	r := &stateRun{cp: statestore.Checkpoint{Changelog: make([]core.Offset, len(specs)), Input: make([]core.Offset, len(sub.Sources))}}
+	r.db = db
 	var err error
 	if r.store, err = db.Open(core.TaskID{}, specs); err != nil {
 		tb.Fatal(err)
@@ -119,10 +124,26 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// passed is how many bytes the process has read from files and written to them, by Linux' count; zeros
+// elsewhere.
+func passed() (read, written int64) {
+	b, err := os.ReadFile("/proc/self/io")
+	if err == nil {
+		_, err = fmt.Sscanf(string(b), "rchar: %d\nwchar: %d", &read, &written)
+	}
+	if err != nil {
+		return 0, 0
+	}
+	return read, written
+}
+
+var bigRows = flag.Int("state-rows", stateRows, "rows in the state of BenchmarkBigState")
+
 // BenchmarkBigState is what a record costs that makes a row, and lets an old one go, with many more
-// rows in the state than memory is allowed. MiB is the heap with all rows in the state.
+// rows in the state than memory is allowed. MiB is the heap with all rows in the state, disk-MiB what the
+// store takes on disk at the end; read and written are from and to files.
 func BenchmarkBigState(b *testing.B) {
-	rows := stateRows
+	rows := *bigRows
 	for _, s := range bigStates {
 		b.Run(s.name, func(b *testing.B) {
 			r := newStateRun(b, s, false)
@@ -132,8 +153,13 @@ func BenchmarkBigState(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			cpu := measure.CPU()
+			read, written := passed()
 			r.run(b, b.N, max(1, hour*core.Time(b.N)/core.Time(rows)))
 			reportCPU(b, cpu)
+			read2, written2 := passed()
+			b.ReportMetric(float64(read2-read)/float64(b.N), "read-B/op")
+			b.ReportMetric(float64(written2-written)/float64(b.N), "written-B/op")
+			b.ReportMetric(float64(r.db.Metrics().Disk)/(1<<20), "disk-MiB")
 			b.ReportMetric(float64(full)/(1<<20), "MiB")
 		})
 	}

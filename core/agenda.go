@@ -24,6 +24,7 @@ type agenda[K comparable, V any] struct {
 	mine    func(K) bool
 	inOrder bool
 	lead    string
+	until   func() Time // rows that come due later are not brought from the table; nil: all are
 	found   []dueKey[K] // scratch
 }
 
@@ -175,11 +176,17 @@ func (c *calendar[K]) halve() {
 		near = append(near, c.pop())
 	}
 	far := c.pop()
+	for len(near) > 0 && near[len(near)-1].key == far.key { // it was deleted and begun again
+		near = near[:len(near)-1]
+	}
 	c.clear()
 	for _, e := range near {
 		c.push(e)
 	}
 	c.farFrom(&far)
+	if c.forgot != nil {
+		c.forgot()
+	}
 }
 
 // due reports whether the first row comes due at limit or before; false, too, when the task has
@@ -216,16 +223,22 @@ func (a *agenda[K, V]) bring(tx *Tx) bool {
 	}
 	a.sort()
 	a.far.some = false
-	near := a.found[:min(most, len(a.found))]
-	for _, e := range near {
+	n := min(most, len(a.found))
+	for n > 0 && a.beyond(a.found[n-1].at) {
+		n--
+	}
+	for _, e := range a.found[:n] {
 		a.push(e)
 	}
-	if len(a.found) > most {
-		a.farFrom(&a.found[most])
+	if n < len(a.found) {
+		a.farFrom(&a.found[n])
 	}
 	clear(a.found)
 	return true
 }
+
+// beyond reports whether a row that comes due at a time is not brought yet.
+func (a *agenda[K, V]) beyond(at Time) bool { return a.until != nil && at > a.until() }
 
 // first finds the first n rows of the view.
 func (a *agenda[K, V]) first(tx *Tx, view Dated, n int) bool {
@@ -239,7 +252,7 @@ func (a *agenda[K, V]) first(tx *Tx, view Dated, n int) bool {
 		if !a.tb.written(k) && (a.mine == nil || a.mine(k)) {
 			a.found = append(a.found, dueKey[K]{at, then, k})
 		}
-		return len(a.found) < n
+		return len(a.found) < n && !a.beyond(at)
 	})
 	if err != nil {
 		bad = fmt.Errorf("%w: %w", ErrState, err)

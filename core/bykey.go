@@ -13,6 +13,13 @@ type byKey[K comparable, E any] struct {
 	most  int
 	spare [][]E
 
+	// Of rows that come due by time, which is how they go: of keys that none is of, nothing is looked for.
+	// due says when an entry's row does; nil: they do not. Until gone all rows have come due, and are
+	// deleted, until last all that there are.
+	recent     recent[K]
+	due        func(E) Time
+	gone, last Time
+
 	load func(tx *Tx, k K) bool // finds the list of k, see bind
 	lo   []byte
 	hi   []byte
@@ -62,13 +69,38 @@ func bind[K comparable, E any, R comparable, V any](b *byKey[K, E], tb *Table[R,
 			b.old = map[K][]E{}
 		}
 		clear(b.old)
-		b.lists, b.old, b.all, b.n = b.old, b.lists, false, 0
+		b.lists, b.old, b.n = b.old, b.lists, 0
+		if b.all {
+			b.all = false
+			b.remember()
+		}
 	}
+}
+
+// remember begins to tell which keys rows may be of, when all of them are in old.
+func (b *byKey[K, E]) remember() {
+	if b.due == nil {
+		return
+	}
+	b.recent.begin(NoTime, b.most*indexRow/recentShare)
+	for k, list := range b.old { //lint:sorted filters say the same of a key that is there, whatever their order
+		if len(list) > 0 {
+			b.recent.add(k, b.due(list[len(list)-1]))
+		}
+	}
+}
+
+// made adds to what is told of a key that a row of it was made, which comes due at a time.
+func (b *byKey[K, E]) made(k K, due Time) {
+	b.last = max(b.last, due)
+	b.recent.add(k, due)
 }
 
 // clear forgets all lists. all: those that come now are all that there are.
 func (b *byKey[K, E]) clear(all bool) {
 	b.lists, b.old, b.all, b.n = map[K][]E{}, nil, all, 0
+	b.recent.end()
+	b.gone, b.last = NoTime, NoTime
 	if !all {
 		b.old = map[K][]E{}
 	}
@@ -81,10 +113,15 @@ func (b *byKey[K, E]) of(tx *Tx, k K) (list []E, ok bool) {
 	}
 	if list, ok = b.old[k]; ok {
 		delete(b.old, k)
+	} else if b.recent.none(k, b.gone) {
+		list = b.newList()
 	} else if !b.load(tx, k) {
 		return nil, false
 	} else {
 		list = b.list
+		if b.due != nil && !b.recent.on {
+			b.recent.begin(b.last, b.most*indexRow/recentShare)
+		}
 	}
 	b.lists[k] = list
 	b.n += len(list) + 1

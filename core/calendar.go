@@ -10,17 +10,18 @@ import (
 // sorted by their bytes when their time has come, once. Keys beyond a bound are not kept: see
 // agenda.
 type calendar[K comparable] struct {
-	kc    Codec[K]
-	n     int // keys
-	most  int // of which the later half is forgotten; 0: any number
-	far   place
-	pages []page[K] // a heap by time
-	lists [][]K     // of pages with several keys
-	free  []int32   // lists that no page has
-	last  page[K]   // that of the key that came last: the next one often belongs to it
-	today page[K]   // the time whose keys are in keys[at:], sorted
-	keys  []K
-	at    int
+	kc     Codec[K]
+	n      int // keys
+	most   int // of which the later half is forgotten; 0: any number
+	far    place
+	forgot func()    // called when the later half was forgotten, if not nil
+	pages  []page[K] // a heap by time
+	lists  [][]K     // of pages with several keys
+	free   []int32   // lists that no page has
+	last   page[K]   // that of the key that came last: the next one often belongs to it
+	today  page[K]   // the time whose keys are in keys[at:], sorted
+	keys   []K
+	at     int
 
 	arena []byte // scratch of sort
 	refs  []keyRef

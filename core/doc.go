@@ -59,7 +59,7 @@ window.go the state of windows and window_time.go sliding.go session.go their ru
 bykey.go what of their index is in memory,
 suppress.go percommit.go every.go which changes go on and when, global.go the tables that
 all tasks see, out.go what a function emits, table.go the overlay of uncommitted rows,
-index.go how it finds them, scan.go and range.go its rows in order, versioned.go tables that keep versions, clock.go
+index.go how it finds them, recent.go of which keys there are none, scan.go and range.go its rows in order, versioned.go tables that keep versions, clock.go
 tick.go due.go calendar.go ttl.go what happens at a time, effect.go the commit, describe.go its text,
 mutation.go the check for functions that change rows. core imports the standard library only.
 

@@ -193,6 +193,7 @@ func NewBuffer[K comparable, V any](tb *Table[Timed[K], V]) *Buffer[K, V] {
 	b := &Buffer[K, V]{tb: tb}
 	b.gone = newAgenda(tb, func(k Timed[K], _ V, _ Time) (Time, Time) { return k.At, Time(k.Seq) }, false)
 	bind(&b.times, tb, func(k Timed[K]) K { return k.Key }, func(k Timed[K]) timedSeq { return timedSeq{k.At, k.Seq} }, b.bounds)
+	b.times.due = func(e timedSeq) Time { return e.at }
 	tb.short, tb.aborted = true, func() { b.loaded = false }
 	return b
 }
@@ -223,6 +224,7 @@ func (b *Buffer[K, V]) load(tx *Tx) bool {
 		b.times.clear(false)
 		b.gone.onlyTable(0)
 		b.newest, ok = b.gone.last(tx)
+		b.times.last = b.newest
 	}
 	b.loaded = ok
 	return ok
@@ -239,6 +241,7 @@ func (b *Buffer[K, V]) index(k Timed[K]) {
 		i--
 	}
 	b.times.set(k.Key, slices.Insert(list, i, timedSeq{k.At, k.Seq}))
+	b.times.made(k.Key, k.At)
 	b.gone.push(dueKey[Timed[K]]{at: k.At, then: Time(k.Seq), key: k})
 	b.newest = max(b.newest, k.At)
 }
@@ -275,6 +278,9 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 		old := b.gone.pop().key
 		b.remove(old)
 		b.tb.expire(tx, old, b.newest)
+	}
+	if tx.err == nil {
+		b.times.gone = b.newest - b.retain
 	}
 }
 

@@ -39,25 +39,40 @@ func (r *Range[K, V]) SetRows(kc Codec[K], rows iter.Seq2[K, V]) {
 }
 
 // Between returns the rows with lo <= key < hi.
+//
+// A loop over it allocates nothing, nor does one over the others: they are small enough to be inlined, so
+// that neither the sequence nor the loop's body leaves the stack.
 func (r *Range[K, V]) Between(lo, hi K) iter.Seq2[K, V] {
-	c := r.cursor()
-	if c.lo, c.err = r.kc.Append(c.lo[:0], lo); c.err == nil {
-		c.hi, c.err = r.kc.Append(c.hi[:0], hi)
-	}
-	return c.seq
+	return func(yield func(K, V) bool) { r.between(lo, hi, yield) }
 }
 
 // From returns the rows with lo <= key.
 func (r *Range[K, V]) From(lo K) iter.Seq2[K, V] {
-	c := r.cursor()
-	c.lo, c.err = r.kc.Append(c.lo[:0], lo)
-	c.open = true
-	return c.seq
+	return func(yield func(K, V) bool) { r.from(lo, yield) }
 }
 
 // Prefix returns the rows whose keys begin as k does: of pairs, those with the same first
 // part; where the codec knows no parts, those whose bytes begin with all of k's.
 func (r *Range[K, V]) Prefix(k K) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) { r.prefix(k, yield) }
+}
+
+func (r *Range[K, V]) between(lo, hi K, yield func(K, V) bool) {
+	c := r.cursor()
+	if c.lo, c.err = r.kc.Append(c.lo[:0], lo); c.err == nil {
+		c.hi, c.err = r.kc.Append(c.hi[:0], hi)
+	}
+	c.each(yield)
+}
+
+func (r *Range[K, V]) from(lo K, yield func(K, V) bool) {
+	c := r.cursor()
+	c.lo, c.err = r.kc.Append(c.lo[:0], lo)
+	c.open = true
+	c.each(yield)
+}
+
+func (r *Range[K, V]) prefix(k K, yield func(K, V) bool) {
 	c := r.cursor()
 	if pc, ok := r.kc.(PrefixCodec[K]); ok {
 		c.lo, c.err = pc.AppendPrefix(c.lo[:0], k)
@@ -75,7 +90,7 @@ func (r *Range[K, V]) Prefix(k K) iter.Seq2[K, V] {
 			break
 		}
 	}
-	return c.seq
+	c.each(yield)
 }
 
 // cursor is one range on its way. It reads a page at a time, so that a step may look at other
@@ -88,7 +103,6 @@ type cursor[K comparable, V any] struct {
 	err    error
 	page   []rangeRow[K, V]
 	more   bool // behind the page
-	seq    iter.Seq2[K, V]
 	take   func(K, V, Time) bool
 }
 
@@ -104,7 +118,7 @@ func (r *Range[K, V]) cursor() *cursor[K, V] {
 		c.open, c.err = false, nil
 	} else {
 		c = &cursor[K, V]{r: r, lo: []byte{}, hi: []byte{}} // never nil: that would be no bound
-		c.seq, c.take = c.each, c.add
+		c.take = c.add
 	}
 	r.used = append(r.used, c)
 	return c
@@ -127,7 +141,7 @@ func (c *cursor[K, V]) add(k K, v V, _ Time) bool {
 	return true
 }
 
-// each is the range as a sequence. It can be walked again.
+// each walks the range.
 func (c *cursor[K, V]) each(yield func(K, V) bool) {
 	c.at = append(c.at[:0], c.lo...)
 	for {

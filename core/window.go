@@ -116,6 +116,12 @@ type Windows[W comparable, A any] struct {
 	// stored is the latest start of the rows that the view may have and the overlay has not:
 	// a row of a window that begins later is in the overlay or nowhere.
 	stored Time
+	recent recent[W] // of time windows: keys of rows that may be there
+	newest Time      // the greatest base of the rows so far
+	shut   Time      // rows with a base until then are in closed
+	gone   Time      // and with one until then have expired
+	// stale are deleted rows that are in open or closed still, and how often.
+	stale map[W]int
 	// spans are the rows of each key by start, of sliding windows and sessions, which look for
 	// neighbours. The key has no times. nil: nobody looks.
 	spans *byKey[W, span]
@@ -133,8 +139,12 @@ func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W]
 		w.update, w.final = nil, next
 	}
 	w.open, w.closed = newAgenda(tb, w.when, false), newAgenda(tb, w.when, false)
+	w.open.forgot, w.closed.forgot = w.forget, w.forget
+	if rule.OnClose || rule.Kind == SessionWindow {
+		w.closed.until = func() Time { return w.shut } // the others are in open
+	}
 	if rule.Kind == SlidingWindow || rule.Kind == SessionWindow {
-		w.spans = &byKey[W, span]{}
+		w.spans = &byKey[W, span]{due: func(s span) Time { return w.base(s.start, s.end) }}
 		bind(w.spans, tb, w.id, func(k W) span { start, end := key.Span(k); return span{start, end} }, w.bounds)
 	}
 	tb.short = true
@@ -145,11 +155,16 @@ func NewWindows[W comparable, A any](n NodeID, tb *Table[W, A], key WindowKey[W]
 
 func (w *Windows[W, A]) evicted(k W) {
 	start, _ := w.key.Span(k)
-	w.stored = max(w.stored, start)
+	if w.stored = max(w.stored, start); w.Kind == TimeWindow && !w.recent.on {
+		w.recent.begin(w.newest, w.tb.indexRows()*indexRow/recentShare)
+	}
 }
 
-// when is the order in which rows close and expire.
-func (w *Windows[W, A]) when(k W, _ A, _ Time) (at, then Time) {
+// when is order, as an agenda has it.
+func (w *Windows[W, A]) when(k W, _ A, _ Time) (at, then Time) { return w.order(k) }
+
+// order is that in which rows close and expire.
+func (w *Windows[W, A]) order(k W) (at, then Time) {
 	start, end := w.key.Span(k)
 	if w.Kind == SessionWindow {
 		return end, start
@@ -188,7 +203,9 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 	}
 	w.open.clear()
 	w.closed.clear()
-	w.stored = NoTime
+	w.recent.end()
+	w.stored, w.newest, w.gone = NoTime, NoTime, NoTime
+	w.stale = map[W]int{}
 	if w.indexed = w.Kind == UnlimitedWindow; w.indexed {
 		w.stored = maxTime
 		return true
@@ -197,10 +214,11 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 		w.spans.clear(true)
 	}
 	closed := w.Window.closed(w.now())
+	w.shut = closed
 	few, ok := scanFew(tx, w.tb, w.tb.indexRows(), func(k W, _ []byte, _ Time) error {
 		start, end := w.key.Span(k)
 		w.stored = max(w.stored, start)
-		w.created(k, start, end, w.base(start, end) <= closed)
+		w.created(k, start, end)
 		return nil
 	})
 	if ok && !few {
@@ -212,6 +230,13 @@ func (w *Windows[W, A]) index(tx *Tx) bool {
 			w.spans.clear(false)
 		}
 		w.stored, ok = w.closed.last(tx)
+		w.newest = w.stored
+		if w.spans != nil {
+			w.spans.last = w.stored
+		}
+	}
+	if ok && w.Kind == TimeWindow && w.stored != NoTime {
+		w.recent.begin(w.newest, w.tb.indexRows()*indexRow/recentShare)
 	}
 	w.indexed = ok
 	return ok
@@ -257,24 +282,35 @@ func late[W, V any](tx *Tx, n NodeID, r Record[W, V], to Next[W, V]) {
 	}
 }
 
-// created puts a new row into the index. Its result was emitted already where it is closed.
-func (w *Windows[W, A]) created(k W, start, end Time, closed bool) {
+// entry is that of a row in the index by time.
+func (w *Windows[W, A]) entry(k W) (e dueKey[W]) {
+	e.key = k
+	e.at, e.then = w.order(k)
+	return e
+}
+
+// agenda is the one that a row is in, or comes into.
+func (w *Windows[W, A]) agenda(base Time) *agenda[W, A] {
+	if (w.OnClose || w.Kind == SessionWindow) && base > w.shut {
+		return &w.open
+	}
+	return &w.closed
+}
+
+// created puts a new row into the index. Its result was emitted already where it has closed.
+func (w *Windows[W, A]) created(k W, start, end Time) {
 	if w.Kind == UnlimitedWindow {
 		return
 	}
-	e := dueKey[W]{at: w.base(start, end), key: k}
-	if w.Kind == SessionWindow {
-		e.then = start
-	}
-	if (w.OnClose || w.Kind == SessionWindow) && !closed {
-		w.open.push(e)
-	} else {
-		w.closed.push(e)
-	}
+	e := w.entry(k)
+	w.agenda(e.at).push(e)
+	w.newest = max(w.newest, e.at)
+	w.recent.add(k, e.at)
 	if w.spans == nil {
 		return
 	}
 	id := w.id(k)
+	w.spans.made(id, e.at)
 	list, _ := w.spans.known(id) // of its key, which a record has come for
 	if len(list) == 0 {
 		list = w.spans.newList()
@@ -285,8 +321,7 @@ func (w *Windows[W, A]) created(k W, start, end Time, closed bool) {
 	}
 }
 
-// removed takes a row out of the index of its key; it stays in the index by time until
-// its time comes.
+// removed takes a row out of the index of its key.
 func (w *Windows[W, A]) removed(k W) {
 	if w.spans == nil {
 		return
@@ -299,15 +334,36 @@ func (w *Windows[W, A]) removed(k W) {
 	}
 }
 
-// exists reports whether the row of a key that its time has come for may still be there.
-func (w *Windows[W, A]) exists(k W) bool {
-	if w.spans == nil {
-		return true
+// outlived notes that a row is in the index by time that was deleted before its time has come.
+func (w *Windows[W, A]) outlived(k W) {
+	if w.Kind == UnlimitedWindow {
+		return
 	}
-	list, known := w.spans.known(w.id(k))
-	start, end := w.key.Span(k)
-	_, ok := findSpan(list, span{start, end})
-	return ok || !known
+	e := w.entry(k)
+	if a := w.agenda(e.at); !a.far.some || a.near(&e) {
+		w.stale[k]++
+	}
+}
+
+// passed reports whether a row that its time has come for was deleted before.
+func (w *Windows[W, A]) passed(k W) bool {
+	n := w.stale[k]
+	if n > 1 {
+		w.stale[k] = n - 1
+	} else if n == 1 {
+		delete(w.stale, k)
+	}
+	return n > 0
+}
+
+// forget forgets the deleted rows that are not in the index by time any more.
+func (w *Windows[W, A]) forget() {
+	for k := range w.stale { //lint:sorted each is looked at by itself
+		e := w.entry(k)
+		if a := w.agenda(e.at); a.far.some && !a.near(&e) {
+			delete(w.stale, k)
+		}
+	}
 }
 
 // since is the place of the first span of a list with a base of at least base.
@@ -348,9 +404,10 @@ func (w *Windows[W, A]) set(tx *Tx, i int32, k W, row Opt[A], at Time, h Headers
 	switch {
 	case row.OK && !was:
 		start, end := w.key.Span(k)
-		w.created(k, start, end, false)
+		w.created(k, start, end)
 	case !row.OK && was:
 		w.removed(k)
+		w.outlived(k)
 	}
 	set(tx, w.tb, i, row, Record[W, struct{}]{Key: k, Time: at, Headers: h}, w.update)
 }
@@ -358,55 +415,45 @@ func (w *Windows[W, A]) set(tx *Tx, i int32, k W, row Opt[A], at Time, h Headers
 // end emits the results of the windows that have closed, and deletes the rows that have
 // expired. A result at the close belongs to no single record: it has no headers.
 func (w *Windows[W, A]) end(tx *Tx) {
-	var last W
-	emitted := false
-	for closed := w.Window.closed(w.now()); w.open.due(tx, closed) && tx.err == nil; {
+	closed := w.Window.closed(w.now())
+	for w.open.due(tx, closed) {
 		e := w.open.pop()
-		if emitted && e.key == last || !w.exists(e.key) {
-			continue // it was deleted and begun again, or merged into another one
+		if w.passed(e.key) {
+			continue // it was deleted, or merged into another one
+		}
+		w.closed.push(e)
+		if w.final == nil {
+			continue
 		}
 		i := w.tb.find(tx, e.key)
 		if i < 0 {
 			return
 		}
 		c := &w.tb.cells[i]
-		if !c.ok {
-			continue
-		}
-		emitted, last = true, e.key
-		w.closed.push(e)
-		if w.final != nil {
-			w.final(tx, Record[W, Change[A]]{Key: e.key, Value: Change[A]{New: Some(c.val)}, Time: c.at})
+		if w.final(tx, Record[W, Change[A]]{Key: e.key, Value: Change[A]{New: Some(c.val)}, Time: c.at}); tx.err != nil {
+			return
 		}
 	}
+	if tx.err != nil {
+		return
+	}
+	w.shut = max(w.shut, closed)
 	now := w.now()
-	for expired := w.Window.expired(now); w.closed.due(tx, expired) && tx.err == nil; {
+	expired := w.Window.expired(now)
+	for w.closed.due(tx, expired) {
 		e := w.closed.pop()
-		if !w.exists(e.key) {
+		if w.passed(e.key) {
 			continue
-		}
-		if !w.sure(e.key) {
-			i := w.tb.find(tx, e.key)
-			if i < 0 {
-				return
-			}
-			if !w.tb.cells[i].ok {
-				continue
-			}
 		}
 		w.removed(e.key)
 		w.tb.expire(tx, e.key, now)
 	}
-}
-
-// sure reports whether a row that its time has come for is there, and need not be read: rows only
-// go when they expire, but for those that are deleted, and for sessions, which become others.
-func (w *Windows[W, A]) sure(k W) bool {
-	if w.Kind == SessionWindow {
-		_, known := w.spans.known(w.id(k))
-		return known // and it exists
+	if tx.err == nil {
+		w.gone = max(w.gone, expired)
+		if w.spans != nil {
+			w.spans.gone = w.gone
+		}
 	}
-	return w.done == nil
 }
 
 // addTo folds a value into an aggregate, or begins one.

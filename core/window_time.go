@@ -49,7 +49,7 @@ func (w *timeWindows[W, V, A]) unlimited(tx *Tx, r Record[W, V]) {
 
 func (w *timeWindows[W, V, A]) fold(tx *Tx, k W, r Record[W, V]) {
 	start, _ := w.key.Span(k)
-	i := w.tb.findSince(tx, k, start > w.stored)
+	i := w.tb.findSince(tx, k, start > w.stored || w.recent.none(k, w.gone))
 	if i < 0 {
 		return
 	}
