@@ -205,7 +205,7 @@ func aggregateTable[K, G comparable, V, A any](t Table[K, V], kind, name string,
 	set := apply(opts)
 	re := t.add("regroup", settings{partitions: set.partitions}, group)
 	re.name, re.rekeyed, re.always = name, true, true
-	gc, cc := or(keyCodecOf[G](t.b, re, set, nil)), changeCodec[V]{or(t.vc)}
+	gc, cc := or(keyCodecOf[G](t.b, re, set, nil)), changeCodec[V]{or(valueCodecOf(t.b, re, set, t.vc))}
 	re.key, re.value = infoOf(gc), infoOf[core.Change[V]](cc)
 	re.enter = func(c *compiler) any {
 		return core.Regroup[K](c.nodeID(re), group, through(c, re, t.b, gc, cc))

@@ -82,6 +82,8 @@ var mistakes = map[string]func() *topology.Builder{
 		topology.KeyBy[string, string](words, "by-nothing", nil).To(Out)
 		topology.Aggregate[string, string, int64](words, "sum", nil, topology.DeleteWhen[int64](nil), topology.StateCodec[int64](nil))
 		topology.KeyBy(words, "by-first", first, topology.KeyCodec[string](nil)).To(Out)
+		topology.KeyBy(words, "by-no-codec", first, topology.ValueCodec[string](nil)).To(Out)
+		topology.KeyBy(words, "by-number", first, topology.ValueCodec(codec.Int64)).To(Out)
 		return b
 	},
 	"other-topology": func() *topology.Builder {

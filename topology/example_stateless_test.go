@@ -3,6 +3,7 @@ package topology_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/seed-81380e12/limpet/topology"
@@ -228,6 +229,25 @@ func ExampleCompacted() {
 }
 
 // Where keys are rekeyed to a type of one's own, the codec says how they are written.
+func ExampleValueCodec() {
+	type price struct{ cents int64 } // JSON would lose it: Build refuses it without a codec
+	prices := codec.Func(
+		func(dst []byte, p price) ([]byte, error) { return strconv.AppendInt(dst, p.cents, 10), nil },
+		func(src []byte) (p price, err error) {
+			p.cents, err = strconv.ParseInt(string(src), 10, 64)
+			return p, err
+		})
+	b := topology.New("example")
+	priced := topology.Map(Words.Stream(b), func(w string) price { return price{int64(len(w))} })
+	same := topology.KeyBy(priced, "by-price", func(p price) int64 { return p.cents }, topology.ValueCodec(prices))
+	topology.Reduce(same, "sums", func(sum, p price) price { return price{sum.cents + p.cents} }) // its rows have the codec, too
+
+	d := play(b, "words@1 1 ant", "words@2 2 ape")
+	fmt.Println(topologytest.Table[int64, price](d, "sums").Rows())
+	// Output:
+	// map[3:{6}]
+}
+
 func ExampleKeyCodec() {
 	type letter byte
 	letters := codec.Func(

@@ -107,6 +107,7 @@ type settings struct {
 	partitions         *int32
 	compacted, forever bool
 	keyCodec           *erased   // core.Codec[K]
+	valueCodec         *erased   // core.Codec[V]
 	stateCodec         *erased   // core.Codec[S]
 	done               *erased   // func(S) bool
 	also               []*erased // alsoInput[K, A]
@@ -221,6 +222,12 @@ func KeyCodec[K comparable](c Codec[K]) KeyOption {
 	return keyOption(func(s *settings) { s.keyCodec = erase[K]("KeyCodec", c, c == nil) })
 }
 
+// ValueCodec is the codec of the values in the topic between, where its default is not wanted: that of the
+// stream or table, or by type where a function has made the values. State behind it takes it, too.
+func ValueCodec[V any](c Codec[V]) KeyOption {
+	return keyOption(func(s *settings) { s.valueCodec = erase[V]("ValueCodec", c, c == nil) })
+}
+
 // StateCodec is the codec of an operator's state, where its default is not wanted.
 func StateCodec[S any](c Codec[S]) StateOption {
 	return stateOption(func(s *settings) { s.stateCodec = erase[S]("StateCodec", c, c == nil) })
@@ -279,6 +286,10 @@ func unerase[T, O any](b *Builder, n *node, e *erased, what string, otherwise O)
 
 func keyCodecOf[K any](b *Builder, n *node, s settings, otherwise core.Codec[K]) core.Codec[K] {
 	return unerase[K](b, n, s.keyCodec, "key", otherwise)
+}
+
+func valueCodecOf[V any](b *Builder, n *node, s settings, otherwise core.Codec[V]) core.Codec[V] {
+	return unerase[V](b, n, s.valueCodec, "value", otherwise)
 }
 
 func stateCodecOf[S any](b *Builder, n *node, s settings, otherwise core.Codec[S]) core.Codec[S] {

@@ -131,7 +131,7 @@ func (s Stream[K, V]) Repartition(name string, opts ...KeyOption) Stream[K, V] {
 	n := s.addNamed("repartition", name, set)
 	n.through = true
 	n.rekeyed, n.always = true, true
-	kc, vc := or(keyCodecOf(s.b, n, set, s.kc)), or(s.vc)
+	kc, vc := or(keyCodecOf(s.b, n, set, s.kc)), or(valueCodecOf(s.b, n, set, s.vc))
 	n.key, n.value = infoOf(kc), infoOf(vc)
 	n.enter = func(c *compiler) any { return through(c, n, s.b, kc, vc) }
 	n.source = func(c *compiler) { core.Source(c.t, c.topic(n), kc, vc, next[K, V](c, n)) }
@@ -178,7 +178,8 @@ func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2,
 	n := s.addNamed("keyBy", name, set, key)
 	n.through = true
 	n.rekeyed = true
-	kc, vc := or(keyCodecOf[K2](s.b, n, set, nil)), or(s.vc)
+	given := valueCodecOf(s.b, n, set, s.vc)
+	kc, vc := or(keyCodecOf[K2](s.b, n, set, nil)), or(given)
 	n.key, n.value = infoOf(kc), infoOf(vc)
 	n.enter = func(c *compiler) any {
 		if c.cut[n.id] {
@@ -187,7 +188,7 @@ func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2,
 		return core.KeyBy[K](c.nodeID(n), key, next[K2, V](c, n))
 	}
 	n.source = func(c *compiler) { core.Source(c.t, c.topic(n), kc, vc, next[K2, V](c, n)) }
-	return Stream[K2, V]{s.b, n, kc, s.vc}
+	return Stream[K2, V]{s.b, n, kc, given}
 }
 
 // Records makes the whole record the value, so that any function can see key, time and
