@@ -7,6 +7,7 @@ var joinMutants = []mutant{
 	{"a left join meets the version of the record's time", "join.go", "\t\t\ttx.asOf = r.Time.plus(2)\n", "\t\t\ttx.asOf = r.Time.plus(1)\n", inConformance},
 	{"unmatched records of an inner join are counted", "join.go", "tx.drop(n, Unmatched)", "tx.drop(n, NullKey)", inCore},
 	{"a filter on a table is applied at the lookup", "join.go", "\t\tok = keep(v)\n", "\t\tkeep(v)\n", inConformance},
+	{"a record that waits for a time has the time of its key", "parked.go", "\t\tr.Time = k.At\n", "", inCore},
 	{"grace ends when time is past a record by it", "parked.go", "j.wait.due.due(tx, j.Clock.at-j.Grace)", "j.wait.due.due(tx, j.Clock.at-j.Grace-1)", inConformance},
 	{"a record that is later than grace is joined all the same", "parked.go", "\t\tj.now(tx, r)\n\t\treturn\n\t}\n\tj.wait.put", "\t\treturn\n\t}\n\tj.wait.put", inConformance},
 	{"with grace a record meets the version of its time", "parked.go", "if row, ok := j.row(tx, r.Key, r.Time); ok {", "if row, ok := j.row(tx, r.Key, j.Clock.at); ok {", inConformance},
