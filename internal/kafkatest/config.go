@@ -183,6 +183,8 @@ func (c Config) properties(first, id int, doors []door) string {
 		"group.initial.rebalance.delay.ms": "0",
 		"group.min.session.timeout.ms":     "1000",
 		"log.cleaner.dedupe.buffer.size":   "4000000", // 128 MB by default, of a 512 MB heap
+		// Tests write records of 1970, and the first look for old ones is 30 s after the start.
+		"log.retention.ms": "-1",
 		// An expired transaction is noticed up to this much later; default 10 s.
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 	}
