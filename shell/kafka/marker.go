@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -61,16 +62,7 @@ const (
 func (p *producer) lastEnd(ctx context.Context) (last txnEnd, err error) {
 	o := newOutage(p.b.cfg.RetryFor)
 	for {
-		s, err := call(ctx, p.txn, "DescribeTransactions", o, func(br *sarama.Broker) (sarama.TransactionState, code, error) {
-			r, err := br.DescribeTransactions(&sarama.DescribeTransactionsRequest{TransactionalIDs: []string{p.id}})
-			if err != nil {
-				return sarama.TransactionState{}, 0, err
-			}
-			if len(r.TransactionStates) != 1 {
-				return sarama.TransactionState{}, 0, fmt.Errorf("kafka: %d states of one transactional id", len(r.TransactionStates))
-			}
-			return r.TransactionStates[0], r.TransactionStates[0].ErrorCode, nil
-		})
+		s, err := p.describe(ctx, o)
 		var a *answer
 		if errors.As(err, &a) && a.code == errTransactionalIDNotFound {
 			return txnEnd{}, nil // nobody has had it
@@ -112,6 +104,20 @@ func (p *producer) lastEnd(ctx context.Context) (last txnEnd, err error) {
 			return txnEnd{}, err
 		}
 	}
+}
+
+// describe asks the coordinator for the state of the last transaction.
+func (p *producer) describe(ctx context.Context, o *outage) (sarama.TransactionState, error) {
+	return call(ctx, p.txn, "DescribeTransactions", o, func(br *sarama.Broker) (sarama.TransactionState, code, error) {
+		r, err := br.DescribeTransactions(&sarama.DescribeTransactionsRequest{TransactionalIDs: []string{p.id}})
+		if err != nil {
+			return sarama.TransactionState{}, 0, err
+		}
+		if len(r.TransactionStates) != 1 {
+			return sarama.TransactionState{}, 0, fmt.Errorf("kafka: %d states of one transactional id", len(r.TransactionStates))
+		}
+		return r.TransactionStates[0], r.TransactionStates[0].ErrorCode, nil
+	})
 }
 
 // remember takes over what lastEnd found, before the id is opened anew.
@@ -187,14 +193,26 @@ func (p *producer) fresh(ctx context.Context, todo []*outPart) error {
 // look makes sure that what ended has its markers.
 func (p *producer) look(ctx context.Context) error {
 	o := newOutage(p.b.cfg.RetryFor)
+	complete := false // when unmarked looked
 	for {
 		open, err := p.unmarked(ctx)
 		if err == nil && len(open) == 0 {
 			p.shaken, p.last = false, p.last[:0]
 			return nil
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case complete:
+			complete = false // nor are the new ones there at once
 			err = p.mark(ctx, open)
+		default: // markers are written behind the answer to EndTxn
+			var s sarama.TransactionState
+			if s, err = p.describe(ctx, o); err == nil {
+				complete = !strings.HasPrefix(s.TransactionState, "Prepare")
+				if err = o.wait(ctx, o.soon(), &answer{"DescribeTransactions", sarama.ErrConcurrentTransactions}); err == nil {
+					continue
+				}
+			}
 		}
 		var a *answer
 		switch {

@@ -28,6 +28,7 @@ type unmarkedBroker struct {
 	code   int16 // of the answers, instead
 	pid    int64
 	epoch  int16
+	late   int    // so often the coordinator says that it is writing the marker
 	state  string // what the coordinator says of the transaction; "": that it is ongoing
 	looks  int
 	did    []string
@@ -80,6 +81,12 @@ func newUnmarkedBroker(t *testing.T) *unmarkedBroker {
 		r := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 		s := kmsg.NewDescribeTransactionsResponseTransactionState()
 		s.TransactionalID, s.State, s.ProducerID, s.ProducerEpoch = "x", u.state, u.pid, u.epoch
+		if u.late > 0 {
+			s.State = "PrepareCommit"
+			if u.late--; u.late == 0 {
+				u.open = false
+			}
+		}
 		r.TransactionStates = append(r.TransactionStates, s)
 		return r
 	})
@@ -167,6 +174,17 @@ func TestMarkerMissing(t *testing.T) {
 		must(t, p.End(ctx))
 		u.did = nil
 	}
+
+	// A marker that comes late is waited for.
+	must(t, write(p, 0))
+	must(t, p.End(ctx))
+	u.want(t, true, "add [0]", "produce", "end true")
+	u.late = 5
+	p.since = p.since.Add(-2 * lookAfter)
+	must(t, write(p, 0))
+	u.want(t, false, "add [0]", "produce")
+	must(t, p.End(ctx))
+	u.did = nil
 
 	// After an error it is done before anybody reads offsets.
 	must(t, write(p, 0))
