@@ -107,7 +107,7 @@ func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, 
 
 // run joins again and again, until Close or a fatal error.
 func (g *group) run() {
-	o, renewed := newOutage(g.b.cfg.RetryFor), false
+	o, renewals := newOutage(g.b.cfg.RetryFor), 0
 	for {
 		ctx, cancel := context.WithCancelCause(g.ctx)
 		g.mu.Lock()
@@ -121,15 +121,15 @@ func (g *group) run() {
 		}
 		g.mu.Lock()
 		if g.session != before {
-			o, renewed = newOutage(g.b.cfg.RetryFor), false // it was in the group
+			o, renewals = newOutage(g.b.cfg.RetryFor), 0 // it was in the group
 		}
 		fatal := g.fatal
 		g.mu.Unlock()
-		if fatal == nil && !renewed && errors.Is(err, sarama.ErrFencedInstancedId) {
+		if fatal == nil && renewals < renewalsMax && errors.Is(err, sarama.ErrFencedInstancedId) {
 			// A coordinator that was replaced and does not know it yet may have given us the member
 			// id: to its successor we look like a second process with our instance id. A real one
 			// fences us again.
-			renewed = true
+			renewals++
 			if err = g.renew(); err == nil {
 				continue
 			}
@@ -152,6 +152,11 @@ func (g *group) run() {
 		}
 	}
 }
+
+// renewalsMax is how often in a row a member that is fenced before it is in the group joins as a
+// new one. Coordinators that move again while it joins fence it again; of two processes with one
+// instance id, the one that is in the group first is fenced there by the other.
+const renewalsMax = 3
 
 // hopeless names the errors of a join that trying again does not change; nil: it may.
 func hopeless(err error) error {

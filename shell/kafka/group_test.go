@@ -332,7 +332,7 @@ func TestLostToAReplacedCoordinator(t *testing.T) {
 	groupTopics(t, b)
 	m := join(t, b, "a")
 	balanced(t, 7, m)
-	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.FencedInstanceID, TopLevel: true})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.FencedInstanceID, TopLevel: true, Count: renewalsMax})
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
 	lost := false
 	for assigned := 0; assigned < 14; {
