@@ -206,6 +206,56 @@ func TestIndexesAreBounded(t *testing.T) {
 	}
 }
 
+// Of rows beyond memory only those that have closed are brought among the closed ones: the others
+// are in the other index, and would be there twice.
+func TestClosedRowsOnly(t *testing.T) {
+	for _, rule := range []Window{
+		{Size: 1, Advance: 1, Grace: 90, Retain: 150, OnClose: true},
+		{Kind: SlidingWindow, Size: 1, Grace: 90, Retain: 150, OnClose: true},
+		{Kind: SessionWindow, Size: 1, Grace: 90, Retain: 150},
+	} {
+		var w *Windows[Windowed[string], string]
+		world := newWorld(TaskConfig{CacheBytes: 16 * indexRow}, func(t *Task) {
+			c := strWindow{rule.Size}
+			if rule.Kind == SessionWindow {
+				c.size = 0
+			}
+			tb := NewTable[Windowed[string], string](t, "w", c, str{})
+			concat := func(a, b string) string { return a + b }
+			w = NewWindows(t.Node("w", ""), tb, WindowKeyOf[string](), rule, concat, nil, func(*Tx, Record[Windowed[string], Change[string]]) {})
+			Source(t, "in", str{}, str{}, Windowing(AggregateWindows(t.Node("w", ""), w, NewClock(t, "w"), nil, concat, nil)))
+		})
+		world.dated = true
+		world.open()
+		brought := 0
+		for n := range 300 {
+			r := RawRecord{Key: []byte(strconv.Itoa(n)), Value: []byte("v"), Time: Time(3 * n), Offset: Offset(n)}
+			if err := world.task.Step(&Batch{Records: []RawRecord{r}, Next: Offset(n + 1), CaughtUp: true}); err != nil {
+				t.Fatal(err)
+			}
+			brought += w.closed.n
+			for _, p := range w.closed.pages {
+				if p.at > w.shut {
+					t.Fatalf("%+v: record %d: a row that closes at %d is among those closed at %d", rule, n, p.at, w.shut)
+				}
+			}
+			if n%7 == 0 {
+				c, err := world.task.Ready()
+				if err != nil {
+					t.Fatal(err)
+				}
+				world.settle(c)
+			}
+			if n%50 == 49 {
+				world.open()
+			}
+		}
+		if brought == 0 {
+			t.Errorf("%+v: no row has been among the closed ones", rule)
+		}
+	}
+}
+
 // size is how many keys are in memory.
 func (c *calendar[K]) size() int {
 	n := len(c.keys) - c.at
