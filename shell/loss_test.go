@@ -219,3 +219,20 @@ func TestOpenedAgainInsteadOfAborted(t *testing.T) {
 		t.Errorf("%v, the task is at %d", g.err, next)
 	}
 }
+
+// A process that stood still while its transaction ended has the rows of when it began: others may have
+// deleted some of them since, by tombstones that are gone. (Found by the simulator: seed 5020266.)
+func TestRowsAreAsOldAsTheirCommit(t *testing.T) {
+	g := newGoneWorker(t, core.TaskID{Sub: 1}, "app-by-customer-repartition")
+	c, err := g.task.core.Ready()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.UnixMilli(1_700_000_000_000)
+	r := &request{began: began, parts: []part{{task: g.task, commit: c, ends: make([]core.Offset, 2)}}}
+	g.inflight = r
+	g.settled(began.Add(30*time.Hour), result{request: r, outcome: committed})
+	if cp, ok := g.task.store.Checkpoint(); g.err != nil || !ok || cp.Wall != core.Time(began.UnixMilli()) {
+		t.Errorf("%v; as of %v, want %v", g.err, cp.Wall, began)
+	}
+}

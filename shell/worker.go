@@ -422,8 +422,8 @@ func (w *worker) apply(now time.Time, r *request) {
 		}
 		t.point = statestore.Checkpoint{
 			Changelog: p.ends, Input: append(t.point.Input[:0], next...),
-			Times: append(t.point.Times[:0], p.commit.Times...), Wall: core.Time(now.UnixMilli()),
-			Topics: p.topics,
+			Times: append(t.point.Times[:0], p.commit.Times...), Topics: p.topics,
+			Wall: core.Time(r.began.UnixMilli()), // not now: the process may have stood still since
 		}
 		if invariant.Bug("rows of a commit do not reach the store") {
 			p.commit.Writes = p.commit.Writes[:len(p.commit.Writes)/2]
