@@ -121,11 +121,11 @@ func (m *streamJoinModel) close(side int) {
 	var rest []modelRecord
 	var open [2]bool
 	for i, a := range m.alone {
+		m.oldest = a.at // also of the row at which Kafka Streams sees that it can stop
 		if m.lateLook && open[0] && open[1] {
 			rest = append(rest, m.alone[i:]...)
 			break
 		}
-		m.oldest = a.at
 		if a.at+m.reach(a.side)+m.grace >= m.clock {
 			open[a.side] = true
 			rest = append(rest, a)
