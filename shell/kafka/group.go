@@ -376,7 +376,7 @@ func (g *group) pump() {
 // Events delivers assignments and revocations in their order.
 func (g *group) Events() <-chan shell.GroupEvent { return g.events }
 
-// Close revokes all tasks and leaves the group.
+// Close revokes all tasks and leaves the group. Where Kafka cannot be told, its session ends by itself.
 func (g *group) Close(ctx context.Context) error {
 	var err error
 	g.closing.Do(func() {
@@ -402,8 +402,9 @@ func (g *group) Close(ctx context.Context) error {
 			case <-time.After(2 * time.Second): // it waits for a broker
 			}
 		}
-		if e := g.leaveGroup(); err == nil {
-			err = e
+		// All is committed by now: that others have to wait for the session's end is no failure of ours.
+		if e := g.leaveGroup(); e != nil {
+			g.b.cfg.Logger.Warn("kafka: the group could not be left; tasks move when the session ends", "group", g.cfg.Group, "session", g.b.cfg.SessionTimeout, "err", e)
 		}
 		g.kafka.close()
 		close(g.ended)

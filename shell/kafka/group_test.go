@@ -367,6 +367,17 @@ func TestLostToAReplacedCoordinator(t *testing.T) {
 	}
 }
 
+// A member that cannot say that it leaves has closed all the same.
+func TestLeaveUnanswered(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	groupTopics(t, b)
+	m := join(t, b, "a")
+	balanced(t, 7, m)
+	defer c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.LeaveGroup}, Err: kerr.CoordinatorNotAvailable, TopLevel: true, Count: -1}).Remove()
+	must(t, m.Close(limit(t, 10*time.Second)))
+}
+
 // Close returns when ctx ends, also if the worker does not answer; nothing stays behind.
 func TestCloseUnanswered(t *testing.T) {
 	c := fake(t, 1)
