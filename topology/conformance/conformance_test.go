@@ -52,26 +52,34 @@ type conformanceRule struct {
 	models func(*conformanceCase) (streams, limpet *conformanceCase)
 }
 
-var conformanceRules = map[string]conformanceRule{} // by operator
+// conformanceRules are the rules by operator. The first one that has something to say of a case is the
+// only one for it.
+var conformanceRules = map[string][]conformanceRule{}
 
-// expect is what must come of a case by the rule, or nil where the rule's model of Kafka Streams does not make
+// ruleOf is the rule for a case, with what its models make of it; the zero rule, where there is none.
+func ruleOf(c *conformanceCase) (r conformanceRule, streams, limpet *conformanceCase) {
+	for _, r := range conformanceRules[c.Op] {
+		if streams, limpet = r.models(c); streams != nil {
+			return r, streams, limpet
+		}
+	}
+	return r, nil, nil
+}
+
+// expectOf is what must come of a case by its rule, or nil where the rule's model of Kafka Streams does not make
 // just what the case says: then the case is not understood, and must come out as it is.
-func (r conformanceRule) expect(c *conformanceCase) *conformanceCase {
-	if r.models == nil {
-		return nil
-	}
-	streams, limpet := r.models(c)
+func expectOf(c *conformanceCase) (r conformanceRule, want *conformanceCase) {
+	r, streams, limpet := ruleOf(c)
 	if streams == nil || c.compare(streams.result()) != nil {
-		return nil
+		return r, nil
 	}
-	return limpet
+	return r, limpet
 }
 
 // judge compares what came of a case with what must, and says by which rule that is another
 // thing than what the case says, if it is.
 func judge(c *conformanceCase, got *conformanceResult) (rule string, err error) {
-	r := conformanceRules[c.Op]
-	if want := r.expect(c); want != nil {
+	if r, want := expectOf(c); want != nil {
 		if c.compare(want.result()) != nil {
 			rule = r.name
 		}

@@ -8,7 +8,7 @@ import (
 
 func init() {
 	conformanceOps["join-foreign-key"] = foreignCase
-	conformanceRules["join-foreign-key"] = conformanceRule{"foreign-version", foreignVersion}
+	conformanceRules["join-foreign-key"] = []conformanceRule{{"foreign-version", foreignVersion}}
 }
 
 // foreignKey is the foreign key of a left row, as the cases have it.

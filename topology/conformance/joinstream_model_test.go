@@ -20,6 +20,8 @@ type streamJoinModel struct {
 	sums                 bool // joined values are the sum of both
 	// Where Kafka Streams differs by design; see docs/semantics.md.
 	lateLook bool // "unmatched-late": it does not look for unmatched records each time
+	clamped  bool // "before-zero": it takes the bounds of a window that are less than 0 for 0
+	forgets  bool // "nothing-kept": a window and grace of 0 in all keep no record
 
 	clock, oldest core.Time
 	newest        [2]core.Time
@@ -77,7 +79,14 @@ func (m *streamJoinModel) step(side int, in conformanceRecord) {
 		}
 		return
 	}
-	retain := max(m.before+m.after+m.grace, 1)
+	retain := m.before + m.after + m.grace
+	if !m.forgets {
+		retain = max(retain, 1)
+	}
+	least, most := r.at-m.reach(1-side), r.at+m.reach(side)
+	if m.clamped {
+		least, most = max(least, 0), max(most, 0)
+	}
 	m.newest[side] = max(m.newest[side], r.at)
 	m.all[side] = append(m.all[side], r)
 	if r.at == m.clock {
@@ -85,7 +94,7 @@ func (m *streamJoinModel) step(side int, in conformanceRecord) {
 	}
 	var found []modelRecord
 	for _, o := range m.all[1-side] {
-		if o.key == r.key && o.at >= r.at-m.reach(1-side) && o.at <= r.at+m.reach(side) && o.at > m.newest[1-side]-retain {
+		if o.key == r.key && o.at >= least && o.at <= most && o.at > m.newest[1-side]-retain {
 			if m.single && side == 1 && o == (modelRecord{0, r.key, r.value, r.at}) && o.at == m.newest[0]-retain+1 && retain > 1 {
 				continue
 			}
@@ -101,7 +110,7 @@ func (m *streamJoinModel) step(side int, in conformanceRecord) {
 	}
 	switch {
 	case len(found) > 0 || !waits:
-	case r.at+m.reach(side) < m.clock:
+	case most < m.clock:
 		m.emit(in.Key, &r, nil)
 	default:
 		m.oldest = min(m.oldest, r.at)
@@ -151,19 +160,40 @@ func (m *streamJoinModel) emit(key *string, r, o *modelRecord) {
 	m.out = append(m.out, conformanceRecord{Key: key, Value: &s, At: at})
 }
 
-// unmatchedLate is the rule of that name: unmatched records come out as soon as no partner can
-// come any more. Kafka Streams' model looks for them only when that does.
-func unmatchedLate(of func(c *conformanceCase) (m *streamJoinModel, left string)) conformanceRule {
-	return conformanceRule{"unmatched-late", func(c *conformanceCase) (streams, limpet *conformanceCase) {
-		if c.is("legacy_eager_outer") {
-			return nil, nil // another join
-		}
-		m, left := of(c)
-		m.lateLook = true
-		streams = c.with(m.run(c.Steps, left))
-		m.lateLook = false
-		return streams, c.with(m.run(c.Steps, left))
-	}}
+// streamJoinRules are the rules of joins of streams. "unmatched-late": unmatched records come out as soon as no
+// partner can come any more; Kafka Streams' model looks for them only when that does. "before-zero": a window that ends
+// before time 0 is empty; there it is the time 0. "nothing-kept": with a window and grace of 0 in all,
+// records of the same time meet; there they do not. The last two are the names for such windows alone.
+func streamJoinRules(of func(c *conformanceCase) (m *streamJoinModel, left string)) []conformanceRule {
+	rule := func(name string, about func(c *conformanceCase, m *streamJoinModel) bool) conformanceRule {
+		return conformanceRule{name, func(c *conformanceCase) (streams, limpet *conformanceCase) {
+			if c.is("legacy_eager_outer") {
+				return nil, nil // another join
+			}
+			m, left := of(c)
+			if !about(c, m) {
+				return nil, nil
+			}
+			m.lateLook, m.clamped, m.forgets = true, true, true
+			streams = c.with(m.run(c.Steps, left))
+			m.lateLook, m.clamped, m.forgets = false, false, false
+			return streams, c.with(m.run(c.Steps, left))
+		}}
+	}
+	return []conformanceRule{
+		rule("nothing-kept", func(_ *conformanceCase, m *streamJoinModel) bool { return m.before+m.after+m.grace == 0 }),
+		rule("before-zero", func(c *conformanceCase, m *streamJoinModel) bool {
+			for _, s := range c.Steps {
+				for _, in := range s.In {
+					if in.At+min(m.before, m.after) < 0 && min(m.before, m.after) < 0 {
+						return true
+					}
+				}
+			}
+			return false
+		}),
+		rule("unmatched-late", func(*conformanceCase, *streamJoinModel) bool { return true }),
+	}
 }
 
 func modelOf(kind string, w [3]int64, format string) *streamJoinModel {
@@ -174,10 +204,15 @@ func modelOf(kind string, w [3]int64, format string) *streamJoinModel {
 }
 
 func init() {
-	conformanceRules["join-stream-stream"] = unmatchedLate(func(c *conformanceCase) (*streamJoinModel, string) {
+	conformanceRules["join-stream-stream"] = streamJoinRules(func(c *conformanceCase) (*streamJoinModel, string) {
 		return modelOf(c.str("join"), c.windowMs(), "%s+%s"), "left"
 	})
-	conformanceRules["KStreamKStreamJoin"] = unmatchedLate(func(c *conformanceCase) (*streamJoinModel, string) {
+	conformanceRules["join-self"] = streamJoinRules(func(c *conformanceCase) (*streamJoinModel, string) {
+		m := modelOf("inner", c.windowMs(), "%s+%s")
+		m.self, m.single = true, c.is("single_store")
+		return m, "input"
+	})
+	conformanceRules["KStreamKStreamJoin"] = streamJoinRules(func(c *conformanceCase) (*streamJoinModel, string) {
 		kind := map[string]string{"join": "inner", "leftJoin": "left", "outerJoin": "outer"}[c.str("op")]
 		m := modelOf(kind, c.windowMs(), "%s+%s")
 		m.sums = strings.HasPrefix(c.str("joiner"), "int")

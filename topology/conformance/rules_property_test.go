@@ -45,7 +45,7 @@ func TestRulesOnRandomCases(t *testing.T) {
 			}
 			c.Steps = append(c.Steps, conformanceStep{In: []conformanceRecord{r}})
 		}
-		streams, _ := conformanceRules[c.Op].models(c)
+		_, streams, _ := ruleOf(c)
 		c.Steps, c.States = streams.Steps, streams.States
 		if _, err := runConformance(t, c); err != nil {
 			rt.Fatalf("%v: %v", c.Params, err)

@@ -17,13 +17,9 @@ func TestRulesUnderstandKafkaStreams(t *testing.T) {
 	}
 	understood, differ := map[string]int{}, map[string]int{}
 	for _, c := range cases {
-		r := conformanceRules[c.Op]
-		if r.models == nil {
-			continue
-		}
-		streams, limpet := r.models(c)
+		r, streams, limpet := ruleOf(c)
 		if streams == nil {
-			continue // another operator
+			continue // no rule has anything to say of it
 		}
 		if err := c.compare(streams.result()); err != nil {
 			t.Errorf("%s: %s does not understand it: %v", c.ID, r.name, err)
@@ -33,12 +29,26 @@ func TestRulesUnderstandKafkaStreams(t *testing.T) {
 			differ[r.name]++
 		}
 	}
-	for _, r := range conformanceRules {
-		if understood[r.name] < 40 {
-			t.Errorf("%s: only %d cases are understood", r.name, understood[r.name])
+	for name := range ruleNames() {
+		least := 40
+		if name == "nothing-kept" || name == "before-zero" {
+			least = 12 // of windows that hardly anybody has
+		}
+		if understood[name] < least {
+			t.Errorf("%s: only %d cases are understood", name, understood[name])
 		}
 	}
 	t.Logf("of so many cases %v so many differ: %v", understood, differ)
+}
+
+func ruleNames() map[string]bool {
+	names := map[string]bool{}
+	for _, rules := range conformanceRules {
+		for _, r := range rules {
+			names[r.name] = true
+		}
+	}
+	return names
 }
 
 // A rule is no excuse: where it differs, neither what Kafka Streams makes of the case nor anything else
@@ -52,8 +62,7 @@ func TestRulesSeeWrongOutputs(t *testing.T) {
 	cases = append(cases, forgottenCase("valid to 10", "v from 3")) // there is none among them
 	seen := map[string]bool{}
 	for _, c := range cases {
-		r := conformanceRules[c.Op]
-		want := r.expect(c)
+		r, want := expectOf(c)
 		if want == nil || c.compare(want.result()) == nil || seen[r.name] {
 			continue
 		}
@@ -88,9 +97,9 @@ func TestRulesSeeWrongOutputs(t *testing.T) {
 			}
 		})
 	}
-	for _, r := range conformanceRules {
-		if !seen[r.name] {
-			t.Errorf("%s: no case differs by it", r.name)
+	for name := range ruleNames() {
+		if !seen[name] {
+			t.Errorf("%s: no case differs by it", name)
 		}
 	}
 }

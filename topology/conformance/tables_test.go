@@ -14,8 +14,8 @@ func init() {
 	conformanceOps["join-table-three"] = threeTablesCase
 	conformanceOps["TableTableJoinIntegrationTest"] = tableIntegrationCase
 	conformanceOps["table-aggregate"] = tableAggregateCase
-	conformanceRules["join-table-three"] = conformanceRule{"gone-at-once", goneAtOnce}
-	conformanceRules["TableTableJoinIntegrationTest"] = conformanceRule{"gone-at-once", goneAtOnce}
+	conformanceRules["join-table-three"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
+	conformanceRules["TableTableJoinIntegrationTest"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
 }
 
 type strTable = topology.Table[string, string]

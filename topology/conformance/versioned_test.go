@@ -45,7 +45,7 @@ func versionedJoinCase(c *conformanceCase) *conformanceSpec {
 
 func init() {
 	conformanceOps["versioned-store"] = versionedStoreCase
-	conformanceRules["versioned-store"] = conformanceRule{"tombstone-forgotten", tombstoneForgotten}
+	conformanceRules["versioned-store"] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten}}
 }
 
 // What the table of a case holds is "=value from time", or "=" where it is deleted; what it is

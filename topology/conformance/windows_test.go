@@ -17,7 +17,7 @@ import (
 func init() {
 	for _, op := range []string{"window-time", "window-sliding", "window-session", "emit-on-close", "suppress-window", "suppress-time-limit", "cogroup", "stream-aggregate", "repartition"} {
 		conformanceOps[op] = windowSpec
-		conformanceRules[op] = conformanceRule{"retention", retention}
+		conformanceRules[op] = []conformanceRule{{"retention", retention}}
 	}
 }
 
