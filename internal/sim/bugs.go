@@ -67,6 +67,8 @@ var Bugs = []Bug{
 	{Name: "a changelog that is made anew is written on", Inside: true},
 	{Name: "a reader begins anew where a topic does", Inside: true},
 	{Name: "topics are told apart by name", Inside: true},
+	{Name: "records that find no partner never come", Inside: true, Scenario: "outer"},
+	{Name: "wall timers never go off", Inside: true, Scenario: "timers"},
 }
 
 // bug reports whether a mistake is planted in the simulated parts.

@@ -38,7 +38,8 @@ type shadow struct {
 	in     []*partition  // nil: the topic has no such partition
 	tables []*shadowTable
 	sinks  []*topic
-	logs   []*topic // by table; nil: its source is its changelog
+	logs   []*topic  // by table; nil: its source is its changelog
+	wall   core.Time // of the last tick
 	order  []consumed
 	made   []made // of the commit in hand
 }
@@ -47,6 +48,7 @@ type shadow struct {
 type consumed struct {
 	source core.SourceID
 	rec    core.RawRecord
+	wall   core.Time // of the last tick before it
 }
 
 // shadowTable is a core.View.
@@ -242,6 +244,7 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 	for _, d := range sc.decisions {
 		switch d.Source {
 		case core.Ticked:
+			s.wall = core.Time(d.N)
 			if err := s.core.Tick(core.Time(d.N)); err != nil {
 				return err
 			}
@@ -263,7 +266,7 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 			}
 			if e := &p.log[b.Next]; e.committed() {
 				b.Records = append(b.Records, e.rec)
-				s.order = append(s.order, consumed{d.Source, e.rec})
+				s.order = append(s.order, consumed{d.Source, e.rec, s.wall})
 			}
 		}
 		at[d.Source] = b.Next

@@ -52,6 +52,7 @@ var outer = scenario{
 
 // outerModel looks at the records of each task in the order in which it took them. Partners
 // that are there, and near enough to be there for sure, must have met, once; nobody else may.
+// Who has no partner must have come alone, once, when none can come any more.
 func outerModel(w *world) error {
 	got := map[string]int{}
 	for _, r := range w.history("pairs") {
@@ -60,6 +61,7 @@ func outerModel(w *world) error {
 	for _, id := range w.check.ids() {
 		var seen [2][]core.RawRecord
 		var newest [2]core.Time
+		met := map[string]bool{} // who had a partner, near enough or not
 		for _, c := range w.check.tasks[id].order {
 			side := c.source
 			for _, o := range seen[1-side] {
@@ -74,6 +76,7 @@ func outerModel(w *world) error {
 				if n := got[pair]; n > 1 || n == 0 && newest[1-side]-o.Time <= joinWindow {
 					return fmt.Errorf("task %v: %s come %d times", id, pair, n)
 				}
+				met[string(a.Value)], met[string(b.Value)] = true, true
 				delete(got, pair)
 			}
 			seen[side] = append(seen[side], c.rec)
@@ -85,8 +88,9 @@ func outerModel(w *world) error {
 				if side == 1 {
 					alone = "-+" + string(r.Value)
 				}
-				if got[alone] > 1 {
-					return fmt.Errorf("task %v: %s comes %d times", id, alone, got[alone])
+				over := min(newest[0], newest[1]) > r.Time+joinWindow+joinGrace
+				if n := got[alone]; n > 1 || n == 0 && over && !met[string(r.Value)] {
+					return fmt.Errorf("task %v: %s comes %d times", id, alone, n)
 				}
 				delete(got, alone)
 			}

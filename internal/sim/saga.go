@@ -119,13 +119,13 @@ func sagaEvent[E any](t topology.Topic[string, E], id string, e E, at core.Time)
 
 // sagaModel says what must hold of each order, however it went: it ends once at most; it is
 // sent only if stock and money are there, and has come to its end if it was sent; nothing is
-// undone that was shipped.
+// undone that was shipped. When each service has answered all that it was told, it has ended.
 func sagaModel(w *world) error {
 	heard, told, ended := map[string]bool{}, map[string]bool{}, map[string]string{}
 	for _, topic := range []string{"orders-placed", "stock-events", "payment-events", "shipping-events"} {
 		for _, r := range w.history(topic) {
 			what := topic
-			for _, kind := range []string{"Reserved", "Paid", "Sent"} {
+			for _, kind := range []string{"Reserved", "ReserveFailed", "Released", "Paid", "PaymentFailed", "Refunded", "Sent", "SendFailed"} {
 				if strings.Contains(string(r.Value), kind) {
 					what = kind
 				}
@@ -152,10 +152,17 @@ func sagaModel(w *world) error {
 			return fmt.Errorf("order %s is shipped, and its services never said so: %v", o.OrderID, heard)
 		}
 	}
+	waits := map[string]bool{} // for an answer
 	for topic, undoes := range map[string]string{"stock-commands": `"Release":true`, "payment-commands": `"Refund":true`, "shipping-commands": ""} {
 		for _, r := range w.history(topic) {
 			id := string(r.Key)
-			switch undo := undoes != "" && strings.Contains(string(r.Value), undoes); {
+			undo := undoes != "" && strings.Contains(string(r.Value), undoes)
+			answered := false
+			for _, kind := range sagaAnswers[topic][undo] {
+				answered = answered || heard[id+" "+kind]
+			}
+			waits[id] = waits[id] || !answered
+			switch {
 			case !heard[id+" orders-placed"]:
 				return fmt.Errorf("%s: %s is about an order that nobody placed", topic, r.Value)
 			case undo && told[id+" shipped true"]:
@@ -165,5 +172,17 @@ func sagaModel(w *world) error {
 			}
 		}
 	}
+	for _, r := range w.history("orders-placed") {
+		if _, ok := ended[string(r.Key)]; !ok && !waits[string(r.Key)] {
+			return fmt.Errorf("order %s has not ended, and waits for nobody", r.Key)
+		}
+	}
 	return nil
+}
+
+// sagaAnswers are those to the commands of a topic: to do something (false), and to undo it.
+var sagaAnswers = map[string]map[bool][]string{
+	"stock-commands":    {false: {"Reserved", "ReserveFailed"}, true: {"Released"}},
+	"payment-commands":  {false: {"Paid", "PaymentFailed"}, true: {"Refunded"}},
+	"shipping-commands": {false: {"Sent", "SendFailed"}},
 }
