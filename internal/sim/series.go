@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type Series struct {
 // Run runs the seeds and prints to out, now and then, how far it is. It ends with the first
 // seed that finds something, and returns that as an error, when all seeds are done, or when ctx ends.
 func (s Series) Run(ctx context.Context, out io.Writer) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	debug.SetGCPercent(400) // runs are short, and leave much behind
 	cover := Cover()
 	if s.For > 0 {
@@ -81,6 +85,18 @@ func (s Series) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// check looks whether there is such a scenario.
+func (s Series) check() error {
+	var names []string
+	for _, sc := range scenarios {
+		names = append(names, sc.name)
+	}
+	if s.Scenario != "" && !slices.Contains(names, s.Scenario) {
+		return fmt.Errorf("sim: no scenario %q; there is: %s", s.Scenario, strings.Join(names, ", "))
+	}
+	return nil
+}
+
 func (s Series) command() string {
 	if s.Scenario != "" {
 		return s.Repeat + " --scenario " + s.Scenario
@@ -113,9 +129,9 @@ func (t *totals) String() string {
 }
 
 // PrintBugs plants each mistake and prints how many seeds it takes to find it. It returns an
-// error when one was not found within 1 000.
+// error when one was not found within 1 000, or cannot be planted in this build.
 func PrintBugs(ctx context.Context, first uint64, out io.Writer) error {
-	missed := 0
+	missed, absent := 0, 0
 	for _, b := range Bugs {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -123,6 +139,7 @@ func PrintBugs(ctx context.Context, first uint64, out io.Writer) error {
 		r, tries, ok := b.Find(first, 1000)
 		switch {
 		case tries == 0:
+			absent++
 			fmt.Fprintf(out, "%-62s not in this build\n", b.Name)
 		case !ok:
 			missed++
@@ -134,6 +151,9 @@ func PrintBugs(ctx context.Context, first uint64, out io.Writer) error {
 	}
 	if missed > 0 {
 		return fmt.Errorf("sim: %d of %d planted mistakes were not found", missed, len(Bugs))
+	}
+	if absent > 0 {
+		return fmt.Errorf("sim: %d of %d mistakes are those of the product, which are not in this build; with them: go run -tags limpetbugs ./cmd/processor sim --bugs", absent, len(Bugs))
 	}
 	return nil
 }
