@@ -80,6 +80,8 @@ func TestExitCodes(t *testing.T) {
 		{one, "run", exitUsage, "--brokers is missing"},
 		{two, "run", exitUsage, "which topology? One of: upper, lower"},
 		{Program{}, "run", exitUsage, "no topologies"},
+		{one, "run --store memory --brokers a:1 --workers 0", exitInvalid, "--workers 0: there must be one at least"},
+		{one, "run --store memory --brokers a:1 --workers -1", exitInvalid, "--workers -1"},
 		{one, "run --store memory --brokers x", exitInvalid, "has no port"},
 		{one, "run --config " + file, exitInvalid, `unknown key "state-dirr"; did you mean "state-dir"?`},
 		{one, "run --config /does/not/exist", exitInvalid, "/does/not/exist"},

@@ -74,6 +74,9 @@ func (r *runSettings) check() error {
 	if err := checkPprof(r.pprof); err != nil {
 		errs = append(errs, err)
 	}
+	if r.workers < 1 {
+		errs = append(errs, fmt.Errorf("%w: --workers %d: there must be one at least", errSettings, r.workers))
+	}
 	switch {
 	case r.store == storePebble && r.stateDir == "":
 		errs = append(errs, usagef("--state-dir is missing: the directory where the state lives, kept over restarts; or keep it in memory: --store memory"))
