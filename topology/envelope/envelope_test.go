@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 	"github.com/seed-81380e12/limpet/topology/envelope"
@@ -213,6 +214,19 @@ func FuzzHeaders(f *testing.F) {
 		}
 		if v, ok := h.Get("mine"); !ok || v != "x" {
 			t.Error("a header of the user was lost")
+		}
+	})
+}
+
+// Whatever headers a record has: an envelope is read from them, and is the same when written.
+func FuzzOf(f *testing.F) {
+	f.Add([]byte("\x02\x05ce_id"), "1", "2020-01-01T00:00:00Z")
+	f.Add([]byte(nil), "99999999999999999999", "0000-00-00T99:99:99Z")
+	f.Fuzz(func(t *testing.T, raw []byte, version, at string) {
+		h := core.HeadersOf(raw).With("ce_eventversion", version).With("ce_time", at)
+		m := envelope.Of(h)
+		if got := envelope.Of(m.Write(h)); got != m {
+			t.Fatalf("%q %q: %+v, and then %+v", version, at, m, got)
 		}
 	})
 }
