@@ -2,6 +2,7 @@ package randomtopo
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-81380e12/limpet/topology"
@@ -22,11 +23,33 @@ var operators = []string{
 	"process", "join", "leftJoin", "toTable", "changes", "mapTable", "joinTables", "leftJoinTables", "outerJoinTables", "combine",
 }
 
+// inOrder are operators whose results depend on which key's records come first, on how they lie
+// in partitions, or on the clock. Of the same decisions they make the same results.
+var inOrder = []string{
+	"joinStreams", "outerJoinStreams", "joinForeign", "leftJoinForeign", "dedup", "throttle", "reorder",
+	"emitEvery", "suppress", "countTable", "finalWindow",
+}
+
+// Config is what is drawn.
+type Config struct {
+	// InOrder draws all operators, and in a third of the topologies lets the clock move time on
+	// where nothing comes. Without it there are only those whose results, key by key, are the
+	// same however input is split.
+	InOrder bool
+}
+
 // Draw draws a topology: streams and tables that are made of each other by random
 // operators, and all of which lead somewhere. choose returns a number below n; what says
 // for what. tables are the names of those that can be read as string to string.
-func Draw(choose func(n int, what string) int) (b *topology.Builder, tables []string) {
-	b = topology.New("random")
+func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, tables []string) {
+	operators, options := operators, []topology.BuilderOption(nil)
+	if c.InOrder {
+		operators = slices.Concat(operators, inOrder)
+		if choose(3, "idle") == 0 {
+			options = append(options, topology.AdvanceIdle(60*time.Millisecond))
+		}
+	}
+	b = topology.New("random", options...)
 	streams := []topology.Stream[string, string]{Words.Stream(b), Others.Stream(b)}
 	rows := []topology.Table[string, string]{Rows.Table(b)}
 	tables = []string{"rows"}
@@ -38,7 +61,6 @@ func Draw(choose func(n int, what string) int) (b *topology.Builder, tables []st
 	}
 	table := func() topology.Table[string, string] { return rows[choose(len(rows), "table")] }
 	name := func() string { return fmt.Sprintf("n%d", len(streams)+len(rows)) }
-	cut := func(s string) string { return s[max(0, len(s)-9):] }
 	add := func(s topology.Stream[string, string]) { streams = append(streams, s) }
 	computed := func(tb topology.Table[string, string]) {
 		rows = append(rows, tb)
@@ -66,7 +88,7 @@ func Draw(choose func(n int, what string) int) (b *topology.Builder, tables []st
 				}
 			}))
 		case "keyBy":
-			add(topology.KeyBy(pick(), n, func(s string) string { return s[len(s)-1:] }))
+			add(topology.KeyBy(pick(), n, last))
 		case "merge":
 			add(pick().Merge(pick()))
 		case "repartition":
@@ -79,9 +101,7 @@ func Draw(choose func(n int, what string) int) (b *topology.Builder, tables []st
 			}
 			w := ws[choose(len(ws), "windows")].Grace(time.Hour)
 			t := topology.Reduce(pick().Window(w), n, func(a, b string) string { return cut(a + b) })
-			type result = topology.Record[topology.Windowed[string], string]
-			byKey := topology.KeyBy(topology.Records(t.ToStream()), n+"-key", func(r result) string { return r.Key.Key })
-			add(topology.Values(byKey))
+			add(topology.Values(topology.KeyBy(topology.Records(t.ToStream()), n+"-key", windowKey)))
 		case "reduce":
 			kept(topology.Reduce(pick(), n, func(a, b string) string { return cut(a + b) }, topology.DeleteWhen(func(s string) bool { return len(s) == 9 })), n)
 		case "process":
@@ -109,6 +129,37 @@ func Draw(choose func(n int, what string) int) (b *topology.Builder, tables []st
 		case "combine":
 			put := func(r, v string) string { return cut(r + v) }
 			computed(topology.Combine(n, topology.Needs(table(), put), topology.MayHave(table(), put), topology.MayHave(table(), put)))
+		case "joinStreams":
+			add(topology.JoinStreams(pick(), pick(), n, joined, func(a, b string) string { return cut(a + b) }))
+		case "outerJoinStreams":
+			add(topology.OuterJoinStreams(pick(), pick(), n, joined, func(a, b topology.Opt[string]) string { return cut(a.Or("?") + b.Or("!")) }))
+		case "joinForeign":
+			computed(topology.JoinForeign(table(), table(), n, last, func(a, b string) string { return cut(a + b) }))
+		case "leftJoinForeign":
+			computed(topology.LeftJoinForeign(table(), table(), n, last, func(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }))
+		case "dedup":
+			add(topology.Deduplicate(pick(), n, func(s string) string { return s }, 20*time.Millisecond))
+		case "throttle":
+			allowed, rest := topology.Throttle(pick(), n, 2, 10*time.Millisecond)
+			add(allowed)
+			add(rest)
+		case "reorder":
+			add(topology.Reorder(pick(), n, func(s string) int64 { return int64(len(s)) }, 10*time.Millisecond))
+		case "emitEvery":
+			computed(topology.EmitEvery(table(), n, 7*time.Millisecond))
+		case "suppress":
+			computed(topology.Suppress(table(), n, topology.UntilTimeLimit(9*time.Millisecond)))
+		case "countTable":
+			add(topology.Map(topology.CountTable(table(), n, last).ToStream(), func(k int64) string { return fmt.Sprint(k) }))
+		case "finalWindow": // with so short a grace that records are late
+			ws := []topology.Window{
+				topology.Tumbling(20 * time.Millisecond), topology.Hopping(40*time.Millisecond, 20*time.Millisecond),
+				topology.Session(2 * time.Millisecond), topology.Sliding(5 * time.Millisecond),
+			}
+			w := ws[choose(len(ws), "windows")].Grace(10 * time.Millisecond)
+			t := topology.Reduce(pick().Window(w), n, func(a, b string) string { return cut(a + b) })
+			final := topology.Suppress(t, n+"-final", topology.UntilClosed())
+			add(topology.Values(topology.KeyBy(topology.Records(final.ToStream()), n+"-key", windowKey)))
 		case "mapTable":
 			rows = append(rows, topology.MapTable(table(), func(s string) string { return cut(s + "t") }))
 			add(rows[len(rows)-1].ToStream())
@@ -121,3 +172,13 @@ func Draw(choose func(n int, what string) int) (b *topology.Builder, tables []st
 	}
 	return b, tables
 }
+
+// joined is when records of two streams are partners.
+var joined = topology.Within(15 * time.Millisecond).Grace(10 * time.Millisecond)
+
+// cut keeps values short.
+func cut(s string) string { return s[max(0, len(s)-9):] }
+
+func last(s string) string { return s[len(s)-1:] }
+
+func windowKey(r topology.Record[topology.Windowed[string], string]) string { return r.Key.Key }

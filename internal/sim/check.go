@@ -236,6 +236,7 @@ func (s *shadow) step(b *core.Batch) error {
 // follow lets the second run take what the first one took.
 func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error {
 	at := slices.Clone(s.pos)
+	s.core.AdvanceIdle(0) // what idle ticks do is among the decisions
 	for i := range s.in {
 		if err := s.step(&core.Batch{Source: core.SourceID(i), Next: at[i], CaughtUp: true}); err != nil {
 			return err

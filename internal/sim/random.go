@@ -12,7 +12,7 @@ import (
 var random = scenario{
 	name: "random",
 	build: func(w *world) *topology.Builder {
-		b, _ := randomtopo.Draw(func(n int, _ string) int { return w.rng.IntN(n) })
+		b, _ := randomtopo.Config{InOrder: true}.Draw(func(n int, _ string) int { return w.rng.IntN(n) })
 		return b
 	},
 	topics: func(w *world) {
