@@ -8,6 +8,7 @@ BENCH ?= .
 ARGS ?= --for 10s
 PEERS ?=
 CHAOS ?= 300
+CHAOS_FOR ?= 20m
 
 .DEFAULT_GOAL := build
 .PHONY: build test race fuzz mutate lint fmt kafka test-kafka chaos bench bench-compare bench-save bench-peers demo pictures ci clean
@@ -41,8 +42,8 @@ kafka: ## a real Apache Kafka in the foreground: make kafka NODES=3 PORT=9092
 test-kafka: ## the tests against a real Apache Kafka (needs Java 17 and Maven)
 	.ci/run kafka
 
-chaos: ## so many real faults on a real Kafka, at least, and their report: make chaos CHAOS=300
-	LIMPET_REQUIRE_KAFKA=1 LIMPET_CHAOS_FAULTS=$(CHAOS) LIMPET_CHAOS_REPORT=$(CURDIR)/docs/chaos-report.md \
+chaos: ## so many real faults on a real Kafka, and for so long, at least, and their report: make chaos CHAOS=300 CHAOS_FOR=20m
+	LIMPET_REQUIRE_KAFKA=1 LIMPET_CHAOS_FAULTS=$(CHAOS) LIMPET_CHAOS_FOR=$(CHAOS_FOR) LIMPET_CHAOS_COMMIT=$$(git describe --always --dirty --abbrev=12) LIMPET_CHAOS_REPORT=$(CURDIR)/docs/chaos-report.md \
 		$(GO) test -run '^TestRealKafkaStorm$$' -count 1 -timeout 0 -v ./internal/chaos
 
 bench-peers: ## Limpet beside Kafka Streams, goka and a loop by hand: make bench-peers PEERS='-runs 1 -records 300000'

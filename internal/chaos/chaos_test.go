@@ -209,6 +209,20 @@ func envInt(name string, def int) int {
 	return def
 }
 
+// envDuration is 0 where nothing is set.
+func envDuration(t *testing.T, name string) time.Duration {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return d
+}
+
 // input writes what the applications read, and remembers it.
 type input struct {
 	t    *testing.T

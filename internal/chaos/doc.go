@@ -1,7 +1,8 @@
 /*
 Package chaos does harm to processors, networks and brokers of a real Kafka while they work,
-and checks from outside that nothing was lost, doubled or overtaken. Its checker shares no
-code with the product: it reads the topics with a client of its own.
+and checks from outside that nothing was lost, doubled or overtaken. Its checker reads the topics
+with a client of its own, and shares no code with the product but the store's, with which it
+reads the state directory to compare it with the logs.
 
 The tests need a real Kafka and take minutes:
 
@@ -24,8 +25,9 @@ order of its customer, with the right content, count and sum; the group's offset
 of the topics; all rows on disk with the changelogs, in a process that has taken over all
 tasks. Last, a joined topic gets a partition, which all processes must refuse.
 
-LIMPET_CHAOS_FAULTS is how many faults are done (40 by default), LIMPET_CHAOS_RATE how many
-orders come a second (300), LIMPET_CHAOS_REPORT names a file for the report. LIMPET_CHAOS_SEED
+LIMPET_CHAOS_FAULTS is how many faults are done at least (40 by default), LIMPET_CHAOS_FOR for how
+long at least (such as 20m; 0 by default), LIMPET_CHAOS_RATE how many orders come a second (300).
+LIMPET_CHAOS_REPORT names a file for the report, LIMPET_CHAOS_COMMIT what was tested. LIMPET_CHAOS_SEED
 draws the same faults again; what they meet is never the same. With go test -artifacts the logs
 of processes and brokers are kept.
 

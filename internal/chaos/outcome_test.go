@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -69,7 +70,7 @@ func (o *outcome) String() string {
 	}
 	p("# What the checker of internal/chaos reported")
 	p("")
-	p("Written by `make chaos CHAOS=%d` on %s, with LIMPET_CHAOS_SEED=%d: three nodes of Apache Kafka 4.3.1 (RF 3, min.isr 2),", all, time.Now().Format(time.DateOnly), o.seed)
+	p("Written by `make chaos CHAOS=%d` on %s, of commit %s, with LIMPET_CHAOS_SEED=%d: three nodes of Apache Kafka 4.3.1 (RF 3, min.isr 2),", all, time.Now().Format(time.DateOnly), cmp.Or(os.Getenv("LIMPET_CHAOS_COMMIT"), "unknown"), o.seed)
 	p("three processes with default settings, each behind TCP proxies of its own. doc.go of internal/chaos says what is done and compared.")
 	p("")
 	p("| topic | orders | found | lost | doubled | out of order | wrong content, count or sum | of aborted orders |")

@@ -34,7 +34,7 @@ var errSkipped = errors.New("skipped")
 // a network of its own, and harms processes, networks and brokers at the same time while
 // orders come in. Then it lets everything be well, and compares.
 func TestRealKafkaStorm(t *testing.T) {
-	s := newStorm(t, envInt("LIMPET_CHAOS_FAULTS", 40))
+	s := newStorm(t, envInt("LIMPET_CHAOS_FAULTS", 40), envDuration(t, "LIMPET_CHAOS_FOR"))
 	for _, p := range s.procs {
 		p.start()
 	}
@@ -50,7 +50,8 @@ func TestRealKafkaStorm(t *testing.T) {
 type storm struct {
 	t      *testing.T
 	seed   uint64
-	faults int
+	faults int           // so many at least
+	least  time.Duration // and for so long
 	c      *kafkatest.Cluster
 	feed   *feeder
 	procs  []*proc
@@ -62,11 +63,11 @@ type storm struct {
 	out    *outcome
 }
 
-func newStorm(t *testing.T, faults int) *storm {
+func newStorm(t *testing.T, faults int, least time.Duration) *storm {
 	kafkatest.Require(t)
 	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
-	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_FAULTS=%d", seed, faults)
-	s := &storm{t: t, seed: seed, faults: faults, c: kafkatest.Start(t, kafkatest.Config{Nodes: nodes, Doors: processes})}
+	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_FAULTS=%d LIMPET_CHAOS_FOR=%v", seed, faults, least)
+	s := &storm{t: t, seed: seed, faults: faults, least: least, c: kafkatest.Start(t, kafkatest.Config{Nodes: nodes, Doors: processes})}
 	t.Cleanup(s.keepLogs)
 	s.c.CreateTopic(t, "customers", partitions, map[string]string{"cleanup.policy": "compact"})
 	for _, topic := range []string{"orders", "emails", "order-counts"} {
@@ -124,16 +125,19 @@ func (s *storm) keepLogs() {
 	}
 }
 
-// ended notes that a process has ended by itself. With a full disk it may.
+// ended notes that a process has ended by itself. With a full disk it may, if it says so.
 func (s *storm) ended(p *proc, code int, last string) {
 	i := slices.Index(s.procs, p)
-	if s.full[i].Load() {
+	if s.full[i].Load() && diskFull(last) {
 		s.out.note("ended on a full disk, and started again")
 		return
 	}
 	s.out.note("ended by itself, and started again")
 	s.t.Errorf("%s ended by itself, with code %d: %s", p.name, code, last)
 }
+
+// diskFull reports whether an error says that the disk has no room.
+func diskFull(text string) bool { return strings.Contains(text, syscall.ENOSPC.Error()) }
 
 // blow does the faults: beside each other those of each process, of its network, and of
 // the brokers.
@@ -143,7 +147,7 @@ func (s *storm) blow() {
 	slot := func(n uint64, i int, faults []fault, rest time.Duration) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(s.seed, n))
-			for s.begun.Load() < int64(s.faults) {
+			for s.begun.Load() < int64(s.faults) || time.Since(began) < s.least {
 				time.Sleep(between(r, rest/4, rest*7/4))
 				s.harm(i, r, faults)
 			}
