@@ -193,6 +193,9 @@ func readConformance(path string) (cases []*conformanceCase, err error) {
 	for _, m := range data.Cases {
 		c := &conformanceCase{Params: m, States: map[string][]stateLine{}}
 		c.ID, c.Op = c.str("id"), c.str("op")
+		if err := checkCase(m); err != nil {
+			return nil, fmt.Errorf("%s: case %q: %w", path, c.ID, err)
+		}
 		if c.Op == "" {
 			c.Op = data.Op
 		}
@@ -333,7 +336,7 @@ func textOf(v any) string {
 	case nil:
 		return "null"
 	case float64:
-		return strconv.FormatInt(int64(v), 10)
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	case map[string]any:
 		key := v["key"]
 		if key == nil {
