@@ -176,7 +176,7 @@ func (c *calendar[K]) halve() {
 		near = append(near, c.pop())
 	}
 	far := c.pop()
-	for len(near) > 0 && near[len(near)-1].key == far.key { // it was deleted and begun again
+	for len(near) > 0 && near[len(near)-1] == far { // it was deleted and begun again
 		near = near[:len(near)-1]
 	}
 	c.clear()

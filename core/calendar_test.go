@@ -52,3 +52,20 @@ func TestCalendarIsSorted(t *testing.T) {
 		}
 	})
 }
+
+// What a key has at two times is kept apart, where the later one begins what is forgotten.
+func TestCalendarForgetsOneTimeOfAKey(t *testing.T) {
+	c := calendar[string]{kc: str{}, most: 4}
+	c.clear()
+	for _, e := range []dueKey[string]{{5, 0, "x"}, {0, 0, "b"}, {6, 0, "y"}, {1, 0, "b"}, {0, 0, "a"}} {
+		c.push(e)
+	}
+	if c.n != 2 || !c.far.some || c.far.at != 1 {
+		t.Fatalf("%d keys, what is forgotten begins at %+v", c.n, c.far)
+	}
+	for _, want := range []string{"a", "b"} {
+		if e := c.pop(); e.at != 0 || e.key != want {
+			t.Errorf("got %+v, want %s at 0", e, want)
+		}
+	}
+}
