@@ -233,7 +233,7 @@ func TestGoesOnFromFixture(t *testing.T) {
 	setBase(t, f.base)
 	topics(t, c, app)
 	produce(t, c, app, before())
-	ends(t, c, app)
+	commitEnds(t, c, app)
 	for _, name := range stores {
 		topic := changelog(app, name)
 		configs := map[string]string{"cleanup.policy": "compact"}
@@ -277,28 +277,18 @@ func TestWritesFixture(t *testing.T) {
 	}
 }
 
-// ends commits the ends of the inputs for an application, as a group of Kafka Streams has.
-func ends(t *testing.T, c *cluster, app string) {
+// commitEnds commits the ends of the inputs for an application, as a group of Kafka Streams has.
+func commitEnds(t *testing.T, c *cluster, app string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), opMax)
 	defer cancel()
-	list := kmsg.NewPtrListOffsetsRequest()
-	list.ReplicaID = -1
+	var topics []string
 	for _, name := range inputs {
-		lt := kmsg.NewListOffsetsRequestTopic()
-		lt.Topic = app + "-" + name
-		for p := range int32(partitions) {
-			lp := kmsg.NewListOffsetsRequestTopicPartition()
-			lp.Partition, lp.Timestamp = p, -1
-			lt.Partitions = append(lt.Partitions, lp)
-		}
-		list.Topics = append(list.Topics, lt)
+		topics = append(topics, app+"-"+name)
 	}
-	found, err := list.RequestWith(ctx, c.client)
-	must(t, err)
 	commit := kmsg.NewPtrOffsetCommitRequest()
 	commit.Group, commit.Generation = app, -1
-	for _, lt := range found.Topics {
+	for _, lt := range ends(ctx, t, c, topics...) {
 		ct := kmsg.NewOffsetCommitRequestTopic()
 		ct.Topic = lt.Topic
 		for _, lp := range lt.Partitions {

@@ -448,28 +448,40 @@ func committed(t *testing.T, c *cluster, app string) (n int64) {
 	return n
 }
 
+// ends are the ends of topics.
+func ends(ctx context.Context, t *testing.T, c *cluster, topics ...string) []kmsg.ListOffsetsResponseTopic {
+	t.Helper()
+	list := kmsg.NewPtrListOffsetsRequest()
+	list.ReplicaID = -1
+	for _, name := range topics {
+		lt := kmsg.NewListOffsetsRequestTopic()
+		lt.Topic = name
+		for p := range int32(partitions) {
+			lp := kmsg.NewListOffsetsRequestTopicPartition()
+			lp.Partition, lp.Timestamp = p, -1
+			lt.Partitions = append(lt.Partitions, lp)
+		}
+		list.Topics = append(list.Topics, lt)
+	}
+	found, err := list.RequestWith(ctx, c.client)
+	must(t, err)
+	for _, lt := range found.Topics {
+		for _, lp := range lt.Partitions {
+			if lp.ErrorCode != 0 {
+				t.Fatalf("%s: error %d", lt.Topic, lp.ErrorCode)
+			}
+		}
+	}
+	return found.Topics
+}
+
 // all reads what is committed in a topic. No application writes to it.
 func all(t *testing.T, c *cluster, topic string) (rs []*kgo.Record) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), opMax)
 	defer cancel()
-	ends := kmsg.NewPtrListOffsetsRequest()
-	ends.ReplicaID = -1
-	et := kmsg.NewListOffsetsRequestTopic()
-	et.Topic = topic
-	for p := range int32(partitions) {
-		ep := kmsg.NewListOffsetsRequestTopicPartition()
-		ep.Partition, ep.Timestamp = p, -1
-		et.Partitions = append(et.Partitions, ep)
-	}
-	ends.Topics = append(ends.Topics, et)
-	resp, err := ends.RequestWith(ctx, c.client)
-	must(t, err)
 	open := map[int32]int64{}
-	for _, p := range resp.Topics[0].Partitions {
-		if p.ErrorCode != 0 {
-			t.Fatalf("%s: error %d", topic, p.ErrorCode)
-		}
+	for _, p := range ends(ctx, t, c, topic)[0].Partitions {
 		if p.Offset > 0 {
 			open[p.Partition] = p.Offset
 		}

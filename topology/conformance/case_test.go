@@ -101,6 +101,19 @@ func (c *conformanceCase) with(steps []conformanceStep) *conformanceCase {
 	return &d
 }
 
+// replay returns a copy of the case with what step makes of each record in place of what it says.
+func (c *conformanceCase) replay(step func(in conformanceRecord) []conformanceRecord) *conformanceCase {
+	var steps []conformanceStep
+	for _, s := range c.Steps {
+		var out []conformanceRecord
+		for _, in := range s.In {
+			out = append(out, step(in)...)
+		}
+		steps = append(steps, conformanceStep{s.In, map[string][]conformanceRecord{"out": out}})
+	}
+	return c.with(steps)
+}
+
 // compare compares what came of a case with what it says. Of rows in windows it compares those
 // that Kafka Streams' store would show, unless the case has them all.
 func (c *conformanceCase) compare(got *conformanceResult) error {

@@ -134,15 +134,11 @@ func (m *foreignModel) take(a foreignAnswer) {
 func (m *foreignModel) run(c *conformanceCase) *conformanceCase {
 	m.left, m.right, m.changes = map[string]tableRow{}, map[string]tableRow{}, map[string]int{}
 	m.subs, m.joined = map[string]map[string]string{}, map[string]tableRow{}
-	var steps []conformanceStep
-	for _, s := range c.Steps {
+	d := c.replay(func(in conformanceRecord) []conformanceRecord {
 		m.out = nil
-		for _, in := range s.In {
-			m.step(in)
-		}
-		steps = append(steps, conformanceStep{s.In, map[string][]conformanceRecord{"out": m.out}})
-	}
-	d := c.with(steps)
+		m.step(in)
+		return m.out
+	})
 	d.States = map[string][]stateLine{}
 	for store := range c.States {
 		rows := []stateLine{}

@@ -132,15 +132,11 @@ func (m *threeModel) step(in conformanceRecord) {
 
 // run is the case with what the model makes of it.
 func (m *threeModel) run(c *conformanceCase) *conformanceCase {
-	var steps []conformanceStep
-	for _, s := range c.Steps {
+	d := c.replay(func(in conformanceRecord) []conformanceRecord {
 		m.out = nil
-		for _, in := range s.In {
-			m.step(in)
-		}
-		steps = append(steps, conformanceStep{s.In, map[string][]conformanceRecord{"out": m.out}})
-	}
-	d := c.with(steps)
+		m.step(in)
+		return m.out
+	})
 	d.States = map[string][]stateLine{}
 	for i, store := range []string{"ab", "abc"} {
 		if _, ok := c.States[store]; !ok {
