@@ -91,10 +91,31 @@ type opGlobal struct {
 	Rows topology.Rows[int64, int64]
 }
 
+type opMoment struct {
+	Out  topology.Out[int64]
+	Here topology.Moment[int64]
+}
+
+type opRefused struct {
+	Refused topology.Rejection
+}
+
+// opEvent is an interface of two types, whose values are made once: to make one allocates.
+type (
+	opEvent  interface{ number() int64 }
+	opEven   int64
+	opUneven int64
+)
+
 type rangePorts struct {
 	Out  topology.Out[int64]
 	Rows topology.Range[int64, int64]
 }
+
+func (n opEven) number() int64   { return int64(n) }
+func (n opUneven) number() int64 { return int64(n) }
+
+var opEvents = [2]opEvent{opEven(2), opUneven(1)}
 
 func processor(b *topology.Builder) topology.Processor[int64, int64, opPorts] {
 	p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opPorts) int64 {
@@ -139,6 +160,10 @@ var operators = []operator{
 	})},
 	{name: "WithHeaders", build: oneStream(func(s ints) ints {
 		return s.WithHeaders(func(_ int64, h topology.Headers) topology.Headers { return h })
+	})},
+	{name: "OfType", build: oneStream(func(s ints) ints {
+		events := topology.Map(s, func(n int64) opEvent { return opEvents[n&1] })
+		return topology.Map(topology.OfType[opEven](events), opEven.number)
 	})},
 	{name: "Records, Values", build: oneStream(func(s ints) ints { return topology.Values(topology.Records(s)) })},
 	{name: "KeyBy", build: oneStream(func(s ints) ints { return topology.KeyBy(s, "op", group) })},
@@ -237,6 +262,11 @@ var operators = []operator{
 	{name: "Window/Hopping", build: windows(topology.Hopping(second, second/4), perSecond)},
 	{name: "Window/Sliding", build: windows(topology.Sliding(second/50), codec.Windowed(codec.Int64, second/50))},
 	{name: "Window/Session", build: windows(topology.Session(second/50), codec.SessionWindowed(codec.Int64))},
+	{name: "Window/Session/EmitOnClose", build: windows(topology.Session(second/50), codec.SessionWindowed(codec.Int64), topology.EmitOnClose())},
+	{name: "Window/Session/Merging", build: func(b *topology.Builder) {
+		w := opIn.Stream(b).Window(topology.Session(second / 50))
+		topology.Aggregate(w, "op", addInt, topology.Merging(addInt)).To(topology.NewTopic("out", codec.SessionWindowed(codec.Int64), codec.Int64))
+	}},
 	{name: "Window/Unlimited", build: windows(topology.Unlimited(0), codec.UnlimitedWindowed(codec.Int64))},
 	{name: "Window/EmitOnClose", build: windows(topology.Tumbling(second), perSecond, topology.EmitOnClose())},
 	{name: "Window/Retain", build: windows(topology.Tumbling(second/10), codec.Windowed(codec.Int64, second/10), topology.Retain(second))},
@@ -251,6 +281,22 @@ var operators = []operator{
 	{name: "NewProcessor", build: func(b *topology.Builder) {
 		p := processor(b)
 		topology.Output(p, &p.Ports.Out).To(opOut)
+	}},
+	{name: "NewProcessor/Moment", build: func(b *topology.Builder) {
+		p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opMoment) int64 {
+			p.Out.Emit(p.Here.Key() + int64(p.Here.Time()) + v)
+			return s
+		})
+		topology.Output(p, &p.Ports.Out).To(opOut)
+	}},
+	{name: "NewProcessor/Rejection", build: func(b *topology.Builder) { // which nobody makes use of
+		p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opRefused) int64 {
+			if v < 0 {
+				p.Refused.Reject(nil)
+			}
+			return s + v
+		})
+		p.State().To(opOut)
 	}},
 	{name: "OnTimer", build: func(b *topology.Builder) {
 		p := topology.NewProcessor(opIn.Stream(b), "op", func(s, v int64, p *opTimers) int64 {
