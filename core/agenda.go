@@ -204,6 +204,7 @@ func (a *agenda[K, V]) due(tx *Tx, limit Time) bool {
 
 // bring brings the next rows from the table.
 func (a *agenda[K, V]) bring(tx *Tx) bool {
+	a.tb.task.sometimes("core: what comes due next is looked for in the table")
 	most := a.most / 2
 	a.found = a.found[:0]
 	if dated, ok := a.tb.view.(Dated); a.inOrder || !ok || !a.first(tx, dated, most+1) {

@@ -71,6 +71,7 @@ func bind[K comparable, E any, R comparable, V any](b *byKey[K, E], tb *Table[R,
 		clear(b.old)
 		b.lists, b.old, b.n = b.old, b.lists, 0
 		if b.all {
+			tb.task.sometimes("core: an index by key has room for a part of the rows")
 			b.all = false
 			b.remember()
 		}

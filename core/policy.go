@@ -158,6 +158,7 @@ func (t *Task) forgive() bool {
 			tb.takeBack()
 		}
 	default:
+		t.sometimes("core: a record fails, and what is not committed runs again up to it")
 		t.careful = true
 		t.alone = lone{source: tx.source, offset: tx.offset, set: true}
 		tx.err = fmt.Errorf("%w: %w", ErrTakeBack, e)

@@ -328,7 +328,10 @@ func (t *Table[K, V]) advance(budget int) {
 		t.older.clear()
 	}
 	if t.bytes > budget {
-		t.evict(budget - budget/8)
+		if t.evict(budget - budget/8); t.bytes > budget {
+			t.task.overfull = true
+			t.task.sometimes("core: rows that are not committed take more than the cache")
+		}
 	}
 	if t.advanced != nil {
 		t.advanced()

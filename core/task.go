@@ -26,6 +26,10 @@ type TaskConfig struct {
 	StepRecords int
 	// CheckMutation finds user functions that change rows. It is slow.
 	CheckMutation bool
+	// Sometimes is told the name of each state that some run of the simulator must reach (package
+	// invariant); nil: nobody asks. They are met at commits, aborts, failures and
+	// looks at a view, not at each record.
+	Sometimes func(name string)
 }
 
 // Task is the state machine of one sub-topology on one partition: see the package's
@@ -63,6 +67,7 @@ type Task struct {
 	idleAfter Time        // of AdvanceIdle; 0: never
 	idleSince Time        // the first tick at which nothing was left to read
 	stepped   bool        // a record was taken since the last tick
+	overfull  bool        // see Overfull
 }
 
 // times are the operator times that every task has.
@@ -99,6 +104,17 @@ func NewTask(cfg TaskConfig) *Task {
 
 // ID returns the task's id.
 func (t *Task) ID() TaskID { return t.cfg.ID }
+
+// sometimes reports a state that is worth a test.
+func (t *Task) sometimes(name string) {
+	if t.cfg.Sometimes != nil {
+		t.cfg.Sometimes(name)
+	}
+}
+
+// Overfull reports whether, when the last commit was settled, the rows that were not committed yet took
+// more than CacheBytes by themselves, in some table.
+func (t *Task) Overfull() bool { return t.overfull }
 
 // Node registers an operator. fn is the name of its user function, or "".
 func (t *Task) Node(name, fn string) NodeID {
@@ -240,7 +256,9 @@ func (t *Task) Ready() (c *Commit, err error) {
 	t.sealed, t.tx.c, t.spare = c, t.spare, nil
 	t.newCommit()
 	if c.Empty() { // it is written nowhere, but what comes next may depend on its ticks
-		t.tx.c.inherit(c)
+		if t.tx.c.inherit(c); len(t.tx.c.Decisions) > 0 {
+			t.sometimes("core: a commit that is written nowhere hands its decisions on")
+		}
 	}
 	return c, nil
 }
@@ -275,6 +293,7 @@ func (t *Task) Advance() {
 			clock.committed = c.Times[firstClock+2*i+1]
 		}
 	}
+	t.overfull = false
 	for _, tb := range t.tables {
 		tb.advance(t.cfg.CacheBytes)
 	}
@@ -291,7 +310,10 @@ func (t *Task) Advance() {
 // Abort forgets everything since the last Advance, buffered batches too: the caller
 // feeds the task again from Next on. It is the one way on after an error.
 func (t *Task) Abort() {
-	if t.sealed != nil {
+	if t.overfull = false; t.sealed != nil {
+		if t.writes != t.sealedW {
+			t.sometimes("core: an abort drops the rows of two generations")
+		}
 		t.sealed.reset()
 		t.spare, t.sealed = t.sealed, nil
 	}

@@ -137,6 +137,9 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 		if w.inflight != nil {
 			invariant.Sometimes("shell: a task is revoked within a transaction")
 		}
+		if t.core.Overfull() {
+			invariant.Sometimes("shell: a task is revoked with more uncommitted rows than its cache takes")
+		}
 		if invariant.Bug("a revocation is answered before the last commit") {
 			done()
 			t.done = nil

@@ -189,6 +189,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		View:       store.View,
 		Global:     func(id core.GlobalID) core.View { return o.globals.view(o.sub.plan.Globals[id].Index) },
 		CacheBytes: op.cache, StepRecords: min(op.step, firstPiece), CheckMutation: op.cfg.CheckMutation,
+		Sometimes: invariant.Observer(),
 	})
 	return nil
 }

@@ -153,6 +153,9 @@ func (t *memTask) flush() {
 
 func (t *memTask) crash() {
 	for n, undo := range t.undo {
+		if len(undo) > 0 {
+			invariant.Sometimes("statestore: a crash takes rows back")
+		}
 		for k, r := range undo {
 			if r.value == nil {
 				delete(t.rows[n], k)
@@ -217,6 +220,7 @@ func (m *Memory) Open(id core.TaskID, tables []TableSpec) (Store, error) {
 		if s.cp, err = s.task.cp.forTables(id, ids, &m.registry, where); err != nil {
 			return nil, err
 		}
+		invariant.Sometimes("statestore: a task finds rows")
 	}
 	for _, e := range added {
 		m.registry.add(e)
@@ -417,6 +421,7 @@ func (s *memStore) Reset() error {
 	if err := s.err(); err != nil {
 		return err
 	}
+	invariant.Sometimes("statestore: the rows of a task are dropped")
 	for n, rows := range s.task.rows {
 		if invariant.Bug("a reset keeps the rows") {
 			break

@@ -106,6 +106,7 @@ func (s *pebbleStore) loadCheckpoint() error {
 	if err != nil {
 		return err
 	}
+	invariant.Sometimes("statestore: a task finds rows on disk")
 	s.cp, s.hasCp, s.onDisk, s.flushed = cp, true, true, cp.Wall
 	s.hasState.Store(true)
 	return nil
@@ -434,6 +435,7 @@ func (s *pebbleStore) freeze(durable bool) error {
 		return err
 	}
 	s.rotate()
+	invariant.Sometimes("statestore: rows are sealed for the disk")
 	j := &job{
 		store: s, records: s.records, wall: s.cp.Wall,
 		durable: durable || s.records >= s.db.cfg.FlushRecords/2,
@@ -527,6 +529,7 @@ func (s *pebbleStore) Reset() error {
 	if err := s.reap(true); err != nil { // it must not come after
 		return err
 	}
+	invariant.Sometimes("statestore: the rows of a task on disk are dropped")
 	b := s.db.pdb.NewBatch()
 	lo := taskPrefix(s.id)
 	hi := after(lo)

@@ -7,6 +7,9 @@ var observer func(name string)
 // reports is begun.
 func Observe(f func(name string)) { observer = f }
 
+// Observer is who is told, nil if nobody: for package core, which imports nothing.
+func Observer() func(name string) { return observer }
+
 // Sometimes reports that the program is in a state that some run of the simulator must
 // reach: what is never reached is not tested either.
 func Sometimes(name string) {

@@ -107,8 +107,9 @@ func (p *partition) read(from core.Offset, limit int) (rs []core.RawRecord, next
 }
 
 // compact leaves only the last committed record of each key below an offset, and drops
-// tombstones that have been the last for longer than the topic keeps them.
-func (p *partition) compact(below, now core.Time, to core.Offset) (dropped bool) {
+// tombstones that have been the last for longer than the topic keeps them. dropped says that there
+// were such, changed that there was anything to do.
+func (p *partition) compact(below, now core.Time, to core.Offset) (dropped, changed bool) {
 	last := map[string]core.Offset{}
 	to = min(to, p.stable())
 	for o := p.start; o < to; o++ {
@@ -121,14 +122,14 @@ func (p *partition) compact(below, now core.Time, to core.Offset) (dropped bool)
 		switch {
 		case e.control || e.gone:
 		case !e.committed() || e.rec.Key == nil || last[string(e.rec.Key)] != o:
-			e.gone = true
+			e.gone, changed = true, true
 		case e.rec.Value == nil && e.seen == 0:
 			e.seen = now
 		case e.rec.Value == nil && e.seen < below:
-			e.gone, dropped = true, true
+			e.gone, dropped, changed = true, true, true
 		}
 	}
-	return dropped
+	return dropped, changed
 }
 
 func (k *kafka) part(p shell.Partition) *partition {

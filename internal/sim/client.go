@@ -19,6 +19,9 @@ type client struct{ l *life }
 // is back.
 func (l *life) call(what string, do func()) bool {
 	w := l.w
+	if w.now < w.kafka.down && !l.dead {
+		w.faults.took(w, "coordinators down", "")
+	}
 	w.wait(func() bool { return w.now >= w.kafka.down })
 	if l.dead {
 		return false
@@ -232,17 +235,21 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) (
 				case ctx.Err() != nil:
 					err, p.unsure = ctx.Err(), true
 				case fate == requestLost:
+					w.faults.strikes(w, "a produce is lost", p.name)
 					err = shell.ErrAborted
 				case w.kafka.refused(bs, now) != nil:
 					err = w.kafka.refused(bs, now)
 				case fate == requestLate:
+					w.faults.strikes(w, "a produce is late", p.name)
 					err = shell.ErrAborted
 					p.unsure = true
 					epoch := p.epoch
 					w.kafka.send("Produce of "+p.name, func() { p.append(epoch, bs, now) })
 				case fate == requestRefused:
+					w.faults.strikes(w, "a produce is refused", p.name)
 					err = errRefused
 				case fate == answerLost:
+					w.faults.strikes(w, "the answer to a produce is lost", p.name)
 					p.unsure = true
 					p.append(p.epoch, bs, now)
 					err = shell.ErrAborted
@@ -334,8 +341,10 @@ func (p *producer) SendOffsets(ctx context.Context, g shell.Group, offsets []she
 				invariant.Sometimes("sim: an illegal generation is waited out")
 				again = true
 			case fate == requestLost:
+				w.faults.strikes(w, "offsets are lost", p.name)
 				err = shell.ErrAborted
 			case fate == answerLost:
+				w.faults.strikes(w, "the answer to offsets is lost", p.name)
 				p.offsets(os)
 				err = shell.ErrAborted
 			default:
@@ -380,13 +389,16 @@ func (p *producer) End(context.Context) (err error) {
 			err = shell.ErrFenced
 		case fate == requestLost:
 			invariant.Sometimes("sim: EndTxn is lost")
+			w.faults.strikes(w, "EndTxn is lost", p.name)
 			err = shell.ErrUnknown
 		case fate == answerLost:
 			invariant.Sometimes("sim: the answer to EndTxn is lost")
+			w.faults.strikes(w, "the answer to EndTxn is lost", p.name)
 			p.end(p.epoch, true)
 			err = shell.ErrUnknown
 		case fate == requestLate, fate == requestRefused:
 			invariant.Sometimes("sim: EndTxn comes in late")
+			w.faults.strikes(w, "EndTxn is late", p.name)
 			epoch := p.epoch
 			w.kafka.send("EndTxn of "+p.name, func() { p.end(epoch, true) })
 			err = shell.ErrUnknown

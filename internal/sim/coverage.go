@@ -42,10 +42,17 @@ func (c *Coverage) Missing() []string {
 
 // States are those that every large enough set of seeds must reach.
 var States = []string{
+	"core: a commit that is written nowhere hands its decisions on",
+	"core: a record fails, and what is not committed runs again up to it",
+	"core: an abort drops the rows of two generations",
+	"core: an index by key has room for a part of the rows",
+	"core: rows that are not committed take more than the cache",
+	"core: what comes due next is looked for in the table",
 	"shell: a commit came between offsets and changelog",
 	"shell: a restore took longer than tombstones are kept",
 	"shell: a revoked task needs one more commit",
 	"shell: a task is opened that nobody wants any more",
+	"shell: a task is revoked with more uncommitted rows than its cache takes",
 	"shell: a task is revoked within a transaction",
 	"shell: a transaction ends with its membership",
 	"shell: an abort takes a second generation with it",
@@ -86,4 +93,10 @@ var States = []string{
 	"sim: the answer to EndTxn is lost",
 	"sim: the membership is lost at the offsets",
 	"sim: two faults at once",
+	"statestore: a crash takes rows back",
+	"statestore: a task finds rows",
+	"statestore: a task finds rows on disk",
+	"statestore: rows are sealed for the disk",
+	"statestore: the rows of a task are dropped",
+	"statestore: the rows of a task on disk are dropped",
 }

@@ -72,7 +72,7 @@ func (d *deletion) strike(w *world) {
 	}
 	t := may[d.rng.IntN(len(may))]
 	d.done, d.name, d.old = true, t.Name, t.parts
-	w.faults.n++
+	w.faults.strikes(w, "topic deleted", t.Name)
 	w.note("topic deleted", t.Name, 0, 0)
 	t.parts, t.made = nil, t.made+1
 	for _, p := range d.old {

@@ -9,11 +9,45 @@ import (
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
-// faults decides what goes wrong, and when.
+// faults decides what goes wrong, and when. What is drawn need not have an effect: a process that
+// stands still may have had nothing to do. So a fault counts where it has one.
 type faults struct {
-	on   bool
-	n    int
-	last int // step of the last one
+	on     bool
+	n      int // that had an effect
+	began  map[fault]bool
+	last   fault // that had an effect
+	lastAt int   // at this step
+}
+
+// fault is what went wrong, and with whom.
+type fault struct{ what, who string }
+
+// begin plants a fault that has its effect later, if at all.
+func (f *faults) begin(what, who string) {
+	if f.began == nil {
+		f.began = map[fault]bool{}
+	}
+	f.began[fault{what, who}] = true
+}
+
+// strikes is a fault with an effect at once.
+func (f *faults) strikes(w *world, what, who string) {
+	f.begin(what, who)
+	f.took(w, what, who)
+}
+
+// took says that a fault has an effect now. It counts once, however long that lasts. What one stroke does
+// in one step is one fault.
+func (f *faults) took(w *world, what, who string) {
+	x := fault{what, who}
+	if f.began[x] {
+		delete(f.began, x)
+		f.n++
+	}
+	if f.last != x && f.last != (fault{}) && w.steps > f.lastAt && w.steps-f.lastAt < 10 {
+		invariant.Sometimes("sim: two faults at once")
+	}
+	f.last, f.lastAt = x, w.steps
 }
 
 // fate is what becomes of a request.
@@ -32,7 +66,6 @@ func (f *faults) request(w *world) fate {
 	if !f.on || !w.chance(25) {
 		return answered
 	}
-	f.n++
 	fate := fate(1 + w.rng.IntN(4))
 	w.note("fate", "", int64(fate), 0)
 	return fate
@@ -43,16 +76,11 @@ func (f *faults) strike(w *world) {
 	if !f.on || !w.chance(w.set.faultEvery) {
 		return
 	}
-	if w.steps-f.last < 10 && f.last > 0 {
-		invariant.Sometimes("sim: two faults at once")
-	}
-	f.last = w.steps
 	s := w.slots[w.rng.IntN(len(w.slots))]
 	l := s.life
 	if l == nil {
 		if s.startAt-w.now > day/2 && w.chance(2) {
 			w.jump(day)
-			f.n++
 		}
 		return
 	}
@@ -67,8 +95,8 @@ func (f *faults) strike(w *world) {
 		case 2:
 			w.note("disk damaged", s.instance, 0, 0)
 			s.damaged = true
+			f.begin("disk damaged", s.instance)
 		}
-		return
 	case 3: // stands still, often for longer than its session
 		l.until = w.now + core.Time(w.rng.IntN(int(time.Duration(3+12*w.rng.IntN(2))*w.set.session/time.Millisecond)))
 		if l.still = 0; w.chance(2) {
@@ -76,23 +104,28 @@ func (f *faults) strike(w *world) {
 		}
 		l.asked = w.chance(2)
 		w.note("pause", s.instance, int64(l.until-w.now), 0)
+		f.begin("pause", s.instance)
 	case 4, 13:
 		if l.member == nil {
 			return
 		}
 		l.member.mute = w.now + core.Time(w.rng.IntN(int(3*w.set.session/time.Millisecond)))
 		w.note("mute", s.instance, int64(l.member.mute-w.now), 0)
+		f.begin("mute", s.instance)
 	case 5:
-		if len(w.kafka.group.seats) > 0 {
-			w.kafka.group.dirty = true
+		if g := w.kafka.group; len(g.seats) > 0 && !g.dirty {
+			g.dirty = true
+			f.strikes(w, "rebalance", "")
 			w.note("rebalance asked", "", 0, 0)
 		}
 	case 6:
 		w.kafka.down = w.now + core.Time(w.rng.IntN(int(2*w.set.txnTimeout/time.Millisecond)))
 		w.note("coordinators down", "", int64(w.kafka.down-w.now), 0)
+		f.begin("coordinators down", "")
 	case 7:
 		if l.st != nil && !l.leaving && l.st.Err() == nil {
 			l.leave()
+			f.strikes(w, "stop", s.instance)
 		}
 	case 8:
 		w.clean()
@@ -100,6 +133,7 @@ func (f *faults) strike(w *world) {
 		if l.st != nil {
 			l.sick, l.wasSick = diskState(1+w.rng.IntN(2)), true
 			w.note("disk", s.instance, int64(l.sick), 0)
+			f.begin("disk", s.instance)
 		}
 	case 10, 14:
 		by := core.Time(w.rng.IntN(60_000))
@@ -110,15 +144,14 @@ func (f *faults) strike(w *world) {
 	case 11:
 		l.panics = 1 + w.rng.IntN(20)
 		w.note("panic planted", s.instance, int64(l.panics), 0)
+		f.begin("panic", s.instance)
 	case 12: // down for long, or for more than a day
 		l.crash()
 		s.startAt = w.now + core.Time(w.rng.IntN(5000))
 		if w.chance(2) {
 			s.startAt = w.now + day
 		}
-		return
 	}
-	f.n++
 }
 
 // day is more than topics keep tombstones.
@@ -128,6 +161,7 @@ const day = core.Time(25 * time.Hour / time.Millisecond)
 func (w *world) jump(by core.Time) {
 	w.clean()
 	w.now += by
+	w.faults.strikes(w, "clock", "")
 	w.note("clock jumps", "", int64(by), 0)
 	w.clean()
 }
@@ -140,6 +174,7 @@ func (w *world) user() {
 	}
 	if l.panics--; l.panics == 0 {
 		l.panicked = true
+		w.faults.took(w, "panic", l.slot.instance)
 		panic("a user function panics")
 	}
 }
@@ -155,8 +190,12 @@ func (w *world) clean() {
 			if !w.internal(t.Name) {
 				to = w.kafka.offsets[p.Partition].Next
 			}
-			if p.compact(w.now.Add(-24*time.Hour), w.now, to) {
+			gone, changed := p.compact(w.now.Add(-24*time.Hour), w.now, to)
+			if gone {
 				invariant.Sometimes("sim: a tombstone is gone")
+			}
+			if changed {
+				w.faults.strikes(w, "compaction", t.Name)
 			}
 			if w.chance(3) { // the first segments are empty, and deleted
 				for p.start < min(to, p.stable()) && (p.log[p.start].gone || p.log[p.start].control) {
@@ -187,6 +226,7 @@ func (f *faults) excuse(l *life, err error) bool {
 // stop ends all faults: from now on everything works.
 func (f *faults) stop(w *world) {
 	f.on = false
+	clear(f.began)
 	w.kafka.down = w.now
 	for _, s := range w.slots {
 		s.startAt = min(s.startAt, w.now)

@@ -140,7 +140,7 @@ func (f *fetcher) fetch(node int) {
 		lies := w.faults.on && f == f.l.main && f.l.lied < 3 && w.chance(300)
 		if lies {
 			f.l.lied++
-			w.faults.n++
+			w.faults.strikes(w, "no such offset", f.l.slot.instance)
 		}
 		if lies || x.next < x.log.start || x.next > x.log.end() {
 			x.failed = true

@@ -106,6 +106,9 @@ func (g *group) expire() {
 			s.beat = w.now
 		}
 		if w.now.Sub(s.beat) > w.set.session {
+			if l := s.m.l; !l.dead && !l.paused(w.now) {
+				w.faults.took(w, "mute", s.m.cfg.Instance)
+			}
 			w.note("session ends", s.m.cfg.Instance, 0, 0)
 			g.drop(s)
 		}

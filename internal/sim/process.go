@@ -115,6 +115,7 @@ func (l *life) takeEvent() {
 func (l *life) crash() {
 	l.w.note("crash", l.slot.instance, int64(l.id), 0)
 	l.w.crashes++
+	l.w.faults.took(l.w, "crash", l.slot.instance)
 	l.end()
 	l.slot.disk.Crash()
 }
@@ -193,6 +194,7 @@ func (d simDB) Open(id core.TaskID, tables []statestore.TableSpec) (statestore.S
 		return nil, statestore.ErrClosed
 	}
 	if d.l.slot.damaged {
+		d.l.w.faults.took(d.l.w, "disk damaged", d.l.slot.instance)
 		return nil, errDamaged
 	}
 	s, err := d.disk.Open(id, tables)
@@ -238,8 +240,10 @@ func (s simStore) Close() error {
 func (l *life) sickness() error {
 	switch l.sick {
 	case diskFull:
+		l.w.faults.took(l.w, "disk", l.slot.instance)
 		return fmt.Errorf("sim: %w", statestore.ErrFull)
 	case diskFails:
+		l.w.faults.took(l.w, "disk", l.slot.instance)
 		return fmt.Errorf("sim: %w", statestore.ErrIO)
 	}
 	return nil

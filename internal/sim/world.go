@@ -213,12 +213,14 @@ func (w *world) gather() {
 	w.acts = w.acts[:0]
 	add := func(a action) { w.acts = append(w.acts, a) }
 	for _, r := range w.routines {
-		if r.life != nil && r.life.paused(w.now) {
+		if r.ready != nil && !r.ready() {
 			continue
 		}
-		if r.ready == nil || r.ready() {
-			add(action{kind: doResume, r: r})
+		if l := r.life; l != nil && l.paused(w.now) {
+			w.faults.took(w, "pause", l.slot.instance)
+			continue
 		}
+		add(action{kind: doResume, r: r})
 	}
 	for i, s := range w.slots {
 		l := s.life
@@ -235,9 +237,10 @@ func (w *world) gather() {
 				}
 			}
 		}
-		if l.paused(w.now) || l.st == nil {
+		if l.st == nil {
 			continue
 		}
+		before := len(w.acts)
 		if l.hand != nil && !l.st.Full() {
 			add(action{kind: doDeliver, l: l})
 		}
@@ -247,8 +250,12 @@ func (w *world) gather() {
 		if l.member != nil && len(l.member.events) > 0 && !l.st.Full() {
 			add(action{kind: doMember, l: l})
 		}
-		if l.member != nil && l.member.behind() && w.now >= l.member.mute && w.steps >= l.still+l.deaf {
-			add(action{kind: doBeat, l: l})
+		if l.member != nil && l.member.behind() && w.steps >= l.still+l.deaf {
+			if w.now >= l.member.mute {
+				add(action{kind: doBeat, l: l})
+			} else {
+				w.faults.took(w, "mute", s.instance)
+			}
 		}
 		if l.st.More() {
 			add(action{kind: doGoOn, l: l})
@@ -261,6 +268,10 @@ func (w *world) gather() {
 		}
 		if l.st.Err() != nil && !l.leaving {
 			add(action{kind: doLeave, l: l})
+		}
+		if l.paused(w.now) && len(w.acts) > before { // it would have something to do
+			w.faults.took(w, "pause", s.instance)
+			w.acts = w.acts[:before]
 		}
 	}
 	for i, t := range w.kafka.deciding {
