@@ -15,8 +15,10 @@ func TestRulesOnRandomCases(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := &conformanceCase{States: map[string][]stateLine{}}
 		of := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(rt, label) }
+		history := func() float64 { return float64(rapid.IntRange(0, 12).Draw(rt, "history")) }
+		views := []string{"as is", "filter: the number in the value is even", "mapValues: value followed by '!'"}
 		var topics, values []string
-		switch c.Op = of("op", "join-foreign-key", "join-table-three", "versioned-store"); c.Op {
+		switch c.Op = of("op", "join-foreign-key", "join-table-three", "versioned-store", "join-table-table", "join-stream-table-versioned", "join-stream-table-grace"); c.Op {
 		case "join-foreign-key":
 			c.Params = map[string]any{"join": of("join", "inner", "left"), "right_table": of("right", "left", "right"), "result_store": "joined"}
 			topics, values = []string{"left", c.str("right_table")}, []string{"A:1", "B:1", "A:2", "C:1", "-:1", "@:1", ""}
@@ -29,13 +31,25 @@ func TestRulesOnRandomCases(t *testing.T) {
 				}
 			}
 			topics, values = []string{"a", "b", c.str("third")}, []string{"1", "2", ""}
+		case "join-table-table":
+			c.Params = map[string]any{"join": of("join", "inner", "left", "outer"), "versioned_history_ms": history(), "left_view": of("left view", views...), "right_view": of("right view", views...)}
+			topics, values = []string{"left", "right"}, []string{"1", "2", ""}
+			if rapid.Bool().Draw(rt, "stored") {
+				c.Params["result_store"], c.States["joined"] = "joined", nil
+			}
+		case "join-stream-table-versioned", "join-stream-table-grace":
+			c.Params = map[string]any{"join": of("join", "inner", "left"), "history_retention_ms": history(), "table_view": of("view", views...)}
+			if c.Op == "join-stream-table-grace" {
+				c.Params["grace_ms"] = history()
+			}
+			topics, values, c.States["vt"] = []string{"stream", "table", "table"}, []string{"1", "2", ""}, nil
 		default:
-			c.Params = map[string]any{"history_retention_ms": float64(rapid.IntRange(0, 12).Draw(rt, "history")), "store": "vs"}
-			topics, values = []string{"put", "put", "delete", "get", "get-as-of"}, []string{"v"}
+			c.Params = map[string]any{"history_retention_ms": history(), "store": "vs"}
+			topics, values, c.States["vs"] = []string{"put", "put", "delete", "get", "get-as-of"}, []string{"v"}, nil
 		}
 		at := 20
 		for i := range rapid.IntRange(1, 25).Draw(rt, "records") {
-			at = max(0, at+rapid.IntRange(-5, 7).Draw(rt, "later"))
+			at = max(0, at+rapid.SampledFrom([]int{-5, -2, -1, 0, 0, 1, 3, 7}).Draw(rt, "later"))
 			r := conformanceRecord{Topic: of("topic", topics...), Key: some(of("key", "A", "B", "AB")), At: core.Time(at)}
 			if v := of("value", values...); v != "" && r.Topic != "delete" && r.Topic != "get" && r.Topic != "get-as-of" {
 				if c.Op == "versioned-store" { // there each version is told by its value

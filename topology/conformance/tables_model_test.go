@@ -26,6 +26,7 @@ type tableSide func(key string) tableRow
 // as it is now.
 type tableJoinModel struct {
 	kind, format string
+	none         func(a, b string) bool // of these two nothing comes; may be nil
 	left, right  tableSide
 	rows         map[string]tableRow // what went on last; read only if stored
 	stored       bool
@@ -36,6 +37,9 @@ type tableJoinModel struct {
 
 func (m *tableJoinModel) join(a, b *string) *string {
 	if a == nil && (m.kind != "outer" || b == nil) || b == nil && m.kind == "inner" {
+		return nil
+	}
+	if m.none != nil && a != nil && b != nil && m.none(*a, *b) {
 		return nil
 	}
 	return some(fmt.Sprintf(m.format, text(a), text(b)))

@@ -14,6 +14,7 @@ func init() {
 	conformanceOps["join-table-three"] = threeTablesCase
 	conformanceOps["TableTableJoinIntegrationTest"] = tableIntegrationCase
 	conformanceOps["table-aggregate"] = tableAggregateCase
+	conformanceRules["join-table-table"] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten(joinVersionedTables)}}
 	conformanceRules["join-table-three"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
 	conformanceRules["TableTableJoinIntegrationTest"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
 }
@@ -89,10 +90,10 @@ func tableTableCase(c *conformanceCase) *conformanceSpec {
 	left := viewOf(c.table(b, "left", history), c.str("left_view"), plain && kind != "inner")
 	right := viewOf(c.table(b, "right", history), c.str("right_view"), plain && kind == "outer")
 	f := joinText("%s+%s")
-	if strings.HasPrefix(c.str("joiner"), "null if both values end in the same digit") {
+	if none := c.joinsToNone(); none != nil {
 		plain := f
 		f = func(a, b topology.Opt[string]) string {
-			if a.OK && b.OK && a.Value[len(a.Value)-1] == b.Value[len(b.Value)-1] {
+			if a.OK && b.OK && none(a.Value, b.Value) {
 				return noValue
 			}
 			return plain(a, b)
@@ -104,6 +105,17 @@ func tableTableCase(c *conformanceCase) *conformanceSpec {
 		s.state(c.str("result_store"), "joined", wireText{plainText, plainText})
 	}
 	return s
+}
+
+// joinsToNone says of which values a case's joiner makes none; nil where there are no such ones.
+func (c *conformanceCase) joinsToNone() func(a, b string) bool {
+	switch joiner := c.str("joiner"); {
+	case strings.HasPrefix(joiner, "null if both values end in the same digit"):
+		return func(a, b string) bool { return a[len(a)-1] == b[len(b)-1] }
+	case joiner != "" && joiner != `left + "+" + right`:
+		panic("joiner " + joiner)
+	}
+	return nil
 }
 
 func threeTablesCase(c *conformanceCase) *conformanceSpec {

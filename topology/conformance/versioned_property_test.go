@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,62 +23,49 @@ var (
 	Answers   = topology.NewTopic("answers", codec.String, codec.String, topology.Partitions(1))
 )
 
-// versionModel is a versioned table as lists that are looked through.
+// versionModel is a versioned table as lists that are looked through. A deletion is a version, too.
 type versionModel struct {
-	history, now topology.Time
-	forgets      bool // see tombstoneForgotten
-	rows         map[string][]versionRow
+	history, now core.Time
+	rows         map[string][]valueFrom
 }
 
-type versionRow struct {
-	at topology.Time
-	v  string // "": no row from then on
+func newVersionModel(history core.Time) *versionModel {
+	return &versionModel{history: history, now: -1, rows: map[string][]valueFrom{}}
 }
 
-// put reports whether the version was taken.
-func (m *versionModel) put(k string, at topology.Time, v string) bool {
+func (m *versionModel) put(k string, v *string, at core.Time) core.Time {
 	if at < m.now-m.history {
-		return false
+		return notPut
 	}
 	m.now = max(m.now, at)
-	if n := len(m.rows[k]); m.forgets && v == "" && n > 0 && m.rows[k][n-1].v == "" && m.rows[k][n-1].at < at && (n == 1 || m.rows[k][n-2].v == "") {
-		m.rows[k] = m.rows[k][:n-1]
-	}
-	rows := slices.DeleteFunc(m.rows[k], func(r versionRow) bool { return r.at == at })
-	rows = append(rows, versionRow{at, v})
-	slices.SortFunc(rows, func(a, b versionRow) int { return int(a.at - b.at) })
+	rows := slices.DeleteFunc(m.rows[k], func(r valueFrom) bool { return r.at == at })
+	rows = append(rows, valueFrom{v, at})
+	slices.SortFunc(rows, func(a, b valueFrom) int { return cmp.Compare(a.at, b.at) })
 	m.rows[k] = rows
-	return true
-}
-
-func (m *versionModel) latest(k string) string {
-	if rows := m.rows[k]; len(rows) > 0 {
-		return rows[len(rows)-1].v
-	}
-	return ""
-}
-
-// until says how long the version of a time is valid.
-func (m *versionModel) until(k string, at topology.Time) string {
-	for _, r := range m.rows[k] {
+	for _, r := range rows {
 		if r.at > at {
-			return fmt.Sprint("valid to ", r.at)
+			return r.at
 		}
 	}
-	return "latest"
+	return stillValid
 }
 
-func (m *versionModel) asOf(k string, at topology.Time) string {
+func (m *versionModel) latest(k string) (v valueFrom, ok bool) {
+	if rows := m.rows[k]; len(rows) > 0 {
+		v = rows[len(rows)-1]
+	}
+	return v, v.value != nil
+}
+
+func (m *versionModel) asOf(k string, at core.Time) (v valueFrom, ok bool) {
 	rows := m.rows[k]
 	for i := len(rows) - 1; i >= 0; i-- {
 		if rows[i].at <= at {
-			if i < len(rows)-1 && at < m.now-m.history {
-				return ""
-			}
-			return rows[i].v
+			v = rows[i]
+			return v, v.value != nil && (i == len(rows)-1 || at >= m.now-m.history)
 		}
 	}
-	return ""
+	return v, false
 }
 
 // versionAsk is a topology that puts, deletes and asks; answers come as values.
@@ -111,19 +99,23 @@ type versionStep struct {
 
 // versionWays runs the steps in several ways and compares answers and rows with the model.
 func versionWays(t testing.TB, history topology.Time, steps []versionStep) error {
-	m := &versionModel{history: history, rows: map[string][]versionRow{}, now: -1}
-	or := func(v string) string {
-		if v == "" {
+	m := newVersionModel(history)
+	or := func(v valueFrom, ok bool) string {
+		if !ok {
 			return "none"
 		}
-		return v
+		return *v.value
 	}
 	var want []string
 	late := 0
 	for _, s := range steps {
 		switch s.do {
 		case "put", "delete":
-			if !m.put(s.k, s.at, s.v) {
+			var v *string
+			if s.v != "" {
+				v = &s.v
+			}
+			if m.put(s.k, v, s.at) == notPut {
 				late++
 			}
 		case "get":
@@ -146,8 +138,8 @@ func versionWays(t testing.TB, history topology.Time, steps []versionStep) error
 		}
 		rows := topologytest.Table[string, topology.Opt[string]](d, "vs").Rows()
 		for k := range m.rows {
-			if got := rows[k].Or(""); got != m.latest(k) {
-				return fmt.Errorf("%+v: row %s is %q, want %q", way, k, got, m.latest(k))
+			if got, want := rows[k].Or("none"), or(m.latest(k)); got != want {
+				return fmt.Errorf("%+v: row %s is %q, want %q", way, k, got, want)
 			}
 		}
 		if n := d.Dropped("vs", topology.Late); n != late {
@@ -196,7 +188,7 @@ func TestVersionsModelIsKafkaStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
-		if err := c.compare(versionedSteps(c, true).result()); err != nil {
+		if err := c.compare(versionedSteps(c, func(history core.Time) versionStore { return newKSVersions(history) }).result()); err != nil {
 			t.Errorf("%s: the model says something else: %v", c.ID, err)
 		}
 	}
@@ -215,7 +207,7 @@ func forgottenCase(validTo, asOf string) *conformanceCase {
 	return &conformanceCase{
 		Op: "versioned-store", Params: map[string]any{"history_retention_ms": 100.0, "store": "vs"},
 		Steps: []conformanceStep{
-			step("delete", "", "none", 5), step("delete", "", "none", 10),
+			step("put", "u", "latest", 5), step("delete", "", "u from 5", 5), step("put", "w", "latest", 10),
 			step("put", "v", validTo, 3), step("get-as-of", "", asOf, 7),
 		},
 	}

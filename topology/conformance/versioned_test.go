@@ -13,25 +13,31 @@ import (
 func init() {
 	for _, op := range []string{"join-stream-table-versioned", "join-stream-table-grace", "StreamTableJoinWithGraceIntegrationTest"} {
 		conformanceOps[op] = versionedJoinCase
+		conformanceRules[op] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten(joinAsOf)}}
 	}
+}
+
+// versionedJoin is what a case calls the parts of such a join.
+type versionedJoin struct{ kind, stream, table, history, grace, format string }
+
+func versionedJoinOf(c *conformanceCase) versionedJoin {
+	if kind := c.str("join"); kind != "" {
+		return versionedJoin{kind, "stream", "table", "history_retention_ms", "grace_ms", "%s+%s"}
+	}
+	return versionedJoin{joinKind(c.str("topology")), "inputTopicLeft", "inputTopicRight", "versioned_history_retention_ms", "join_grace_ms", "%s-%s"} // of Kafka's own
 }
 
 func versionedJoinCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
-	stream, table, history, grace, joiner := "stream", "table", "history_retention_ms", "grace_ms", "%s+%s"
-	kind := c.str("join")
-	if kind == "" { // a case of Kafka's own
-		stream, table, history, grace, joiner = "inputTopicLeft", "inputTopicRight", "versioned_history_retention_ms", "join_grace_ms", "%s-%s"
-		kind = joinKind(c.str("topology"))
-	}
-	rows := topology.VersionedTable(b, caseTopic(table), c.ms(history))
+	j := versionedJoinOf(c)
+	rows := topology.VersionedTable(b, caseTopic(j.table), c.ms(j.history))
 	rows.To(caseTopic("latest"))
 	var opts []topology.JoinOption
-	if c.has(grace) {
-		opts = append(opts, topology.Grace(c.ms(grace)))
+	if c.has(j.grace) {
+		opts = append(opts, topology.Grace(c.ms(j.grace)))
 	}
-	s, t, f := caseTopic(stream).Stream(b), viewOf(rows, c.str("table_view"), true), joinText(joiner)
-	if kind == "inner" {
+	s, t, f := caseTopic(j.stream).Stream(b), viewOf(rows, c.str("table_view"), true), joinText(j.format)
+	if j.kind == "inner" {
 		topology.Join(s, t, "join", func(a, b string) string { return f(topology.Some(a), topology.Some(b)) }, opts...).To(caseTopic("out"))
 	} else {
 		topology.LeftJoin(s, t, "join", func(a string, b topology.Opt[string]) string { return f(topology.Some(a), b) }, opts...).To(caseTopic("out"))
@@ -45,7 +51,7 @@ func versionedJoinCase(c *conformanceCase) *conformanceSpec {
 
 func init() {
 	conformanceOps["versioned-store"] = versionedStoreCase
-	conformanceRules["versioned-store"] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten}}
+	conformanceRules["versioned-store"] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten(versionedSteps)}}
 }
 
 // What the table of a case holds is "=value from time", or "=" where it is deleted; what it is
@@ -128,6 +134,14 @@ func versionedStoreCase(c *conformanceCase) *conformanceSpec {
 	return s
 }
 
+// versionText is what a case calls a version that is there, or none.
+func versionText(v valueFrom, ok bool) string {
+	if !ok {
+		return "none"
+	}
+	return fmt.Sprintf("%s from %d", *v.value, v.at)
+}
+
 // answerOf is what a case calls a version that was found, or none.
 func answerOf(version string) string {
 	if version == "" || version == deletedVersion {
@@ -151,41 +165,52 @@ func putAnswer(put string, at, history core.Time, asOf func(core.Time) string) s
 	return "latest"
 }
 
-// tombstoneForgotten is the rule of that name: a deletion counts also where nothing was before it.
-// Kafka Streams forgets one of these when a newer deletion comes.
-func tombstoneForgotten(c *conformanceCase) (streams, limpet *conformanceCase) {
-	return versionedSteps(c, true), versionedSteps(c, false)
+// tombstoneForgotten is the rule of that name: a deletion counts also where what it takes out is of its very time. Kafka
+// Streams' store forgets such a one.
+func tombstoneForgotten(play func(*conformanceCase, versionStores) *conformanceCase) func(*conformanceCase) (streams, limpet *conformanceCase) {
+	return func(c *conformanceCase) (streams, limpet *conformanceCase) {
+		streams = play(c, func(history core.Time) versionStore { return newKSVersions(history) })
+		if streams == nil {
+			return nil, nil
+		}
+		return streams, play(c, func(history core.Time) versionStore { return newVersionModel(history) })
+	}
 }
 
-// versionedSteps is the case with what the model makes of it.
-func versionedSteps(c *conformanceCase, forgets bool) *conformanceCase {
-	m := &versionModel{history: core.Ms(c.ms("history_retention_ms")), rows: map[string][]versionRow{}, now: -1, forgets: forgets}
+// versionStores makes a model of a store that has a history.
+type versionStores func(history core.Time) versionStore
+
+// versionedSteps is the case with what a model makes of it.
+func versionedSteps(c *conformanceCase, stores versionStores) *conformanceCase {
+	m := stores(core.Ms(c.ms("history_retention_ms")))
 	var steps []conformanceStep
 	for _, s := range c.Steps {
 		want := map[string][]conformanceRecord{}
 		for _, in := range s.In {
-			key, answer, version := *in.Key, "", ""
-			if in.Value != nil {
-				version = fmt.Sprintf("%s from %d", *in.Value, in.At)
-			}
+			key, answer := *in.Key, ""
 			switch in.Topic {
 			case "put":
-				if answer = "too old"; m.put(key, in.At, version) {
-					answer = m.until(key, in.At)
+				switch to := m.put(key, in.Value, in.At); to {
+				case notPut:
+					answer = "too old"
+				case stillValid:
+					answer = "latest"
+				default:
+					answer = fmt.Sprint("valid to ", to)
 				}
 			case "delete":
-				if answer = answerOf(m.asOf(key, in.At)); !m.put(key, in.At, "") {
-					answer = "none"
-				}
+				v, ok := m.asOf(key, in.At)
+				taken := m.put(key, nil, in.At) != notPut
+				answer = versionText(v, ok && taken)
 			case "get":
-				answer = answerOf(m.latest(key))
+				answer = versionText(m.latest(key))
 			default:
-				answer = answerOf(m.asOf(key, in.At))
+				answer = versionText(m.asOf(key, in.At))
 			}
 			topic := "out-" + in.Topic
 			want[topic] = append(want[topic], conformanceRecord{topic, in.Key, &answer, in.At})
 		}
 		steps = append(steps, conformanceStep{s.In, want})
 	}
-	return c.with(steps)
+	return c.with(steps).latestRows(m)
 }

@@ -1,0 +1,131 @@
+package conformance_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed-81380e12/limpet/core"
+)
+
+// What comes of versioned tables, with a store that is a model, too: see tombstoneForgotten.
+
+// viewModel is what a view that a case names makes of a value; nil is no row.
+func viewModel(view string, v *string) *string {
+	switch {
+	case v == nil || strings.HasPrefix(view, "filter") && !even(*v):
+		return nil
+	case strings.HasPrefix(view, "mapValues"):
+		return some(*v + "!")
+	}
+	return v
+}
+
+// joinVersionedTables is a case of a join of two versioned tables with what a model makes of it: changes of latest versions go
+// into the join, late ones do not. nil where the tables have no versions.
+func joinVersionedTables(c *conformanceCase, stores versionStores) *conformanceCase {
+	const history = "versioned_history_ms"
+	if !c.has(history) {
+		return nil
+	}
+	tables, views := map[string]versionStore{}, map[string]string{}
+	side := func(topic string) tableSide {
+		tables[topic], views[topic] = stores(core.Ms(c.ms(history))), c.str(topic+"_view")
+		return func(key string) tableRow {
+			v, _ := tables[topic].latest(key)
+			return tableRow{viewModel(views[topic], v.value), v.at}
+		}
+	}
+	var out []conformanceRecord
+	m := &tableJoinModel{
+		kind: c.str("join"), format: "%s+%s", none: c.joinsToNone(), left: side("left"), right: side("right"), rows: map[string]tableRow{},
+		next: func(key string, c tableChange) { out = append(out, conformanceRecord{"out", &key, c.new, c.at}) },
+	}
+	d := c.replay(func(in conformanceRecord) []conformanceRecord {
+		out = nil
+		if in.Key == nil {
+			return nil
+		}
+		table, view := tables[in.Topic], views[in.Topic]
+		old, _ := table.latest(*in.Key)
+		if table.put(*in.Key, in.Value, in.At) == stillValid {
+			m.change(in.Topic == "left", *in.Key, tableChange{viewModel(view, old.value), viewModel(view, in.Value), in.At})
+		}
+		return out
+	})
+	d.States = map[string][]stateLine{}
+	for store := range c.States {
+		d.States[store] = []stateLine{}
+		for k, r := range m.rows {
+			if r.value != nil {
+				d.States[store] = append(d.States[store], stateLine{key: k, value: *r.value, at: r.at})
+			}
+		}
+	}
+	return d
+}
+
+// joinAsOf is a case of a join of a stream with a versioned table, at once or with grace, with what a model makes of it.
+func joinAsOf(c *conformanceCase, stores versionStores) *conformanceCase {
+	j := versionedJoinOf(c)
+	table, grace, clock := stores(core.Ms(c.ms(j.history))), core.Ms(c.ms(j.grace)), core.Time(-1)
+	var waits, out []conformanceRecord
+	join := func(in conformanceRecord) {
+		var row *string
+		if in.Key != nil {
+			if v, ok := table.asOf(*in.Key, in.At); ok {
+				row = viewModel(c.str("table_view"), v.value)
+			}
+		}
+		if row != nil || j.kind == "left" {
+			out = append(out, conformanceRecord{"out", in.Key, some(fmt.Sprintf(j.format, *in.Value, text(row))), in.At})
+		}
+	}
+	d := c.replay(func(in conformanceRecord) []conformanceRecord {
+		out = nil
+		switch {
+		case in.Topic == j.table:
+			if in.Key != nil {
+				table.put(*in.Key, in.Value, in.At)
+			}
+		case in.Value == nil: // dropped
+		case !c.has(j.grace) || in.Key == nil || in.At < clock-grace:
+			join(in)
+		default:
+			clock = max(clock, in.At)
+			waits = append(waits, in)
+			slices.SortStableFunc(waits, func(a, b conformanceRecord) int {
+				return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(*a.Key, *b.Key))
+			})
+			for len(waits) > 0 && waits[0].At <= clock-grace {
+				join(waits[0])
+				waits = waits[1:]
+			}
+		}
+		return out
+	})
+	return d.latestRows(table)
+}
+
+// latestRows is the case with the latest versions in a store as the rows of its store.
+func (c *conformanceCase) latestRows(s versionStore) *conformanceCase {
+	keys, rows := map[string]bool{}, []stateLine{}
+	for _, step := range c.Steps {
+		for _, in := range step.In {
+			if in.Key == nil || keys[*in.Key] {
+				continue
+			}
+			keys[*in.Key] = true
+			if v, ok := s.latest(*in.Key); ok {
+				rows = append(rows, stateLine{key: *in.Key, value: *v.value, at: v.at})
+			}
+		}
+	}
+	d := c.with(c.Steps)
+	d.States = map[string][]stateLine{}
+	for store := range c.States {
+		d.States[store] = rows
+	}
+	return d
+}
