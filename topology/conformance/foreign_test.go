@@ -22,10 +22,10 @@ func foreignKey(key, value string) string {
 
 func foreignCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
-	left := caseTopic("left").Table(b)
+	left := c.table(b, "left", "versioned_history_ms")
 	right := left
 	if c.str("right_table") != "left" {
-		right = caseTopic(c.str("right_table")).Table(b)
+		right = c.table(b, c.str("right_table"), "versioned_history_ms")
 	}
 	// The foreign key may be the left one, so that is put into the value.
 	keyed := topology.Map(topology.Records(topology.Changes(left)), func(r topology.Record[string, topology.Change[string]]) string {

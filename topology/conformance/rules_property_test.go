@@ -18,7 +18,7 @@ func TestRulesOnRandomCases(t *testing.T) {
 		history := func() float64 { return float64(rapid.IntRange(0, 12).Draw(rt, "history")) }
 		views := []string{"as is", "filter: the number in the value is even", "mapValues: value followed by '!'"}
 		var topics, values []string
-		switch c.Op = of("op", "join-foreign-key", "join-table-three", "versioned-store", "join-table-table", "join-stream-table-versioned", "join-stream-table-grace"); c.Op {
+		switch c.Op = of("op", "join-foreign-key", "join-table-three", "versioned-store", "join-table-table", "join-stream-table-versioned", "join-stream-table-grace", "table", "table-aggregate"); c.Op {
 		case "join-foreign-key":
 			c.Params = map[string]any{"join": of("join", "inner", "left"), "right_table": of("right", "left", "right"), "result_store": "joined"}
 			topics, values = []string{"left", c.str("right_table")}, []string{"A:1", "B:1", "A:2", "C:1", "-:1", "@:1", ""}
@@ -37,6 +37,21 @@ func TestRulesOnRandomCases(t *testing.T) {
 			if rapid.Bool().Draw(rt, "stored") {
 				c.Params["result_store"], c.States["joined"] = "joined", nil
 			}
+		case "table":
+			c.Params = map[string]any{"source_store": "src", "versioned_history_ms": history()}
+			topics, values, c.States["src"] = []string{"input"}, []string{"1", "2", "3", "4", ""}, nil
+			var ops []any
+			for i := range rapid.IntRange(0, 3).Draw(rt, "ops") {
+				op := map[string]any{"do": of("do", "filter", "filterNot", "mapValues"), "predicate": of("predicate", "v % 2 == 0", "v > 2"), "result": of("result", "v / 2", "null if v % 3 == 0, else v")}
+				if rapid.Bool().Draw(rt, "stored") {
+					op["store"], c.States[fmt.Sprint("s", i)] = fmt.Sprint("s", i), nil
+				}
+				ops = append(ops, op)
+			}
+			c.Params["ops"] = ops
+		case "table-aggregate":
+			c.Params = map[string]any{"aggregate": of("aggregate", "count", "sum", "sum-zero-is-null", "concat", "reduce"), "store": "agg", "filter_before": of("filter", "", "the number in the value is even"), "versioned_history_ms": history()}
+			topics, values, c.States["agg"] = []string{"input"}, []string{"x:1", "x:2", "y:1", "y:2", "-:1", ""}, nil
 		case "join-stream-table-versioned", "join-stream-table-grace":
 			c.Params = map[string]any{"join": of("join", "inner", "left"), "history_retention_ms": history(), "table_view": of("view", views...)}
 			if c.Op == "join-stream-table-grace" {
@@ -46,6 +61,9 @@ func TestRulesOnRandomCases(t *testing.T) {
 		default:
 			c.Params = map[string]any{"history_retention_ms": history(), "store": "vs"}
 			topics, values, c.States["vs"] = []string{"put", "put", "delete", "get", "get-as-of"}, []string{"v"}, nil
+		}
+		if (c.Op == "join-foreign-key" || c.Op == "join-table-three") && rapid.Bool().Draw(rt, "versions") {
+			c.Params["versioned_history_ms"] = history()
 		}
 		at := 20
 		for i := range rapid.IntRange(1, 25).Draw(rt, "records") {

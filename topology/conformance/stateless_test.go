@@ -13,6 +13,7 @@ import (
 func init() {
 	conformanceOps["stateless"] = statelessCase
 	conformanceOps["table"] = tableCase
+	conformanceRules["table"] = []conformanceRule{{"version-late", versionLate}}
 	conformanceOps["to-table"] = toTableCase
 }
 
@@ -169,9 +170,14 @@ func (s *conformanceSpec) branches(c *conformanceCase, in nullStream) {
 // changes go to a topic of their own, and folded they must be the store's rows.
 func tableCase(c *conformanceCase) *conformanceSpec {
 	s := newSpec(topology.New("case"))
-	t := caseTopic("input").Table(s.b)
-	stored := c.has("source_store")
-	if stored {
+	const history = "versioned_history_ms"
+	t := c.table(s.b, "input", history)
+	versions, stored := c.has(history), c.has("source_store")
+	switch {
+	case versions:
+		t.To(caseTopic("latest"))
+		s.folded(c.str("source_store"), "latest")
+	case stored:
 		s.state(c.str("source_store"), "input", wireText{plainText, plainText})
 	}
 	for _, op := range list(c.Params["ops"]) {
@@ -183,7 +189,7 @@ func tableCase(c *conformanceCase) *conformanceSpec {
 			if words("do") == "filterNot" {
 				keep = not(keep)
 			}
-			t = filterBy(t, stored, func(v string) bool { return keep(topology.Some(v)) })
+			t = filterBy(t, stored && !versions, func(v string) bool { return keep(topology.Some(v)) })
 		case "mapValues":
 			f := mapperOf(words("result"))
 			t = topology.MapTable(t, func(v string) string { return f(topology.Some(v)).Or(noValue) })
@@ -196,7 +202,7 @@ func tableCase(c *conformanceCase) *conformanceSpec {
 		if store := words("store"); store != "" {
 			t.To(caseTopic("rows-of-" + store))
 			s.folded(store, "rows-of-"+store)
-			stored = true
+			stored, versions = true, false
 		}
 	}
 	t.To(caseTopic("out"))

@@ -88,13 +88,14 @@ func (m *tableJoinModel) find(key string) tableRow {
 // threeModel is a join of a join of two topics with a third one, which may be one of them.
 type threeModel struct {
 	topics []string // a, b, third
+	takes  func(conformanceRecord) bool
 	tables map[string]map[string]tableRow
 	joins  [2]*tableJoinModel
 	out    []conformanceRecord
 }
 
-func newThreeModel(topics, kinds, formats [2]string, third string, stored, goes bool) *threeModel {
-	m := &threeModel{topics: []string{topics[0], topics[1], third}, tables: map[string]map[string]tableRow{}}
+func newThreeModel(topics, kinds, formats [2]string, third string, stored, goes bool, takes func(conformanceRecord) bool) *threeModel {
+	m := &threeModel{topics: []string{topics[0], topics[1], third}, takes: takes, tables: map[string]map[string]tableRow{}}
 	table := func(topic string) tableSide {
 		if m.tables[topic] == nil {
 			m.tables[topic] = map[string]tableRow{}
@@ -117,7 +118,7 @@ func newThreeModel(topics, kinds, formats [2]string, third string, stored, goes 
 
 // step takes a record of one of the topics: by way of the first join first.
 func (m *threeModel) step(in conformanceRecord) {
-	if in.Key == nil {
+	if in.Key == nil || !m.takes(in) {
 		return
 	}
 	key := *in.Key
@@ -158,17 +159,19 @@ func (m *threeModel) run(c *conformanceCase) *conformanceCase {
 
 // goneAtOnce is the rule "gone-at-once": where a record takes the rows of both sides of a
 // join away at once, since both are made of the same table, the result is deleted. Kafka
-// Streams leaves it there for ever.
+// Streams leaves it there for ever. The tables may have versions: see tombstoneForgotten.
 func goneAtOnce(c *conformanceCase) (streams, limpet *conformanceCase) {
-	play := func(goes bool) *conformanceCase {
+	play := func(goes bool, stores versionStores) *conformanceCase {
 		if c.has("join1") {
-			return newThreeModel([2]string{"a", "b"}, [2]string{c.str("join1"), c.str("join2")}, [2]string{"(%s+%s)", "%s*%s"}, c.str("third"), c.has("store1"), goes).run(c)
+			takes := latestOnly(c, "versioned_history_ms", stores)
+			return newThreeModel([2]string{"a", "b"}, [2]string{c.str("join1"), c.str("join2")}, [2]string{"(%s+%s)", "%s*%s"}, c.str("third"), c.has("store1"), goes, takes).run(c)
 		}
 		first, second, _ := strings.Cut(c.str("topology"), ", then ")
-		return newThreeModel([2]string{"inputTopicLeft", "inputTopicRight"}, [2]string{joinKind(first), joinKind(second)}, [2]string{"%s-%s", "%s-%s"}, "inputTopicRight", false, goes).run(c)
+		takes := latestOnly(c, "versioned_history_retention_ms", stores)
+		return newThreeModel([2]string{"inputTopicLeft", "inputTopicRight"}, [2]string{joinKind(first), joinKind(second)}, [2]string{"%s-%s", "%s-%s"}, "inputTopicRight", false, goes, takes).run(c)
 	}
 	if !c.has("join1") && !strings.Contains(c.str("topology"), ", then ") {
 		return nil, nil // one join
 	}
-	return play(false), play(true)
+	return play(false, ksVersionStore), play(true, listedVersionStore)
 }

@@ -15,6 +15,7 @@ func init() {
 	conformanceOps["TableTableJoinIntegrationTest"] = tableIntegrationCase
 	conformanceOps["table-aggregate"] = tableAggregateCase
 	conformanceRules["join-table-table"] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten(joinVersionedTables)}}
+	conformanceRules["table-aggregate"] = []conformanceRule{{"tombstone-forgotten", tombstoneForgotten(groupTable)}}
 	conformanceRules["join-table-three"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
 	conformanceRules["TableTableJoinIntegrationTest"] = []conformanceRule{{"gone-at-once", goneAtOnce}}
 }
@@ -120,8 +121,9 @@ func (c *conformanceCase) joinsToNone() func(a, b string) bool {
 
 func threeTablesCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
-	ab := joinBy(c.str("join1"), caseTopic("a").Table(b), caseTopic("b").Table(b), "ab", joinText("(%s+%s)"), c.stored("store1")...)
-	joinBy(c.str("join2"), ab, caseTopic(c.str("third")).Table(b), "abc", joinText("%s*%s"), c.stored("store2")...).To(caseTopic("out"))
+	table := func(topic string) strTable { return c.table(b, topic, "versioned_history_ms") }
+	ab := joinBy(c.str("join1"), table("a"), table("b"), "ab", joinText("(%s+%s)"), c.stored("store1")...)
+	joinBy(c.str("join2"), ab, table(c.str("third")), "abc", joinText("%s*%s"), c.stored("store2")...).To(caseTopic("out"))
 	s := newSpec(b)
 	for i, name := range []string{"ab", "abc"} {
 		if store := c.str(fmt.Sprint("store", i+1)); store != "" {
@@ -162,7 +164,7 @@ func joinKind(s string) string {
 
 func tableAggregateCase(c *conformanceCase) *conformanceSpec {
 	b := topology.New("case")
-	t := caseTopic("input").Table(b)
+	t := c.table(b, "input", "versioned_history_ms")
 	switch c.str("filter_before") {
 	case "":
 	case "the number in the value is even":

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/topology"
 )
 
 // What comes of versioned tables, with a store that is a model, too: see tombstoneForgotten.
@@ -20,6 +21,21 @@ func viewModel(view string, v *string) *string {
 		return some(*v + "!")
 	}
 	return v
+}
+
+// latestOnly says which records of a case go on behind its tables: all, or, where the tables have a history, those that are
+// the latest versions of their rows. So joins and groups do with changes of a versioned table.
+func latestOnly(c *conformanceCase, history string, stores versionStores) func(conformanceRecord) bool {
+	tables := map[string]versionStore{}
+	return func(in conformanceRecord) bool {
+		if in.Key == nil || !c.has(history) {
+			return true
+		}
+		if tables[in.Topic] == nil {
+			tables[in.Topic] = stores(core.Ms(c.ms(history)))
+		}
+		return tables[in.Topic].put(*in.Key, in.Value, in.At) == stillValid
+	}
 }
 
 // joinVersionedTables is a case of a join of two versioned tables with what a model makes of it: changes of latest versions go
@@ -126,6 +142,92 @@ func (c *conformanceCase) latestRows(s versionStore) *conformanceCase {
 	d.States = map[string][]stateLine{}
 	for store := range c.States {
 		d.States[store] = rows
+	}
+	return d
+}
+
+// versionLate is the rule of that name: behind a versioned table go the changes of latest versions only. In Kafka Streams late ones
+// go on, too, and filters, maps, their stores and streams take them for the row as it is now.
+func versionLate(c *conformanceCase) (streams, limpet *conformanceCase) {
+	if !c.has("versioned_history_ms") {
+		return nil, nil
+	}
+	history := core.Ms(c.ms("versioned_history_ms"))
+	return viewsOfVersions(c, newKSVersions(history), true), viewsOfVersions(c, newVersionModel(history), false)
+}
+
+// versionView is a filter or map of a versioned table.
+type versionView struct {
+	do    func(*string) *string
+	keeps bool // a change of nothing to nothing
+	store string
+	rows  map[string]tableRow
+}
+
+// viewsOf are those of a case. A filter on versions lets each change go on; one behind a view with a store does not.
+func viewsOf(c *conformanceCase) (views []versionView) {
+	versions := true
+	for _, op := range list(c.Params["ops"]) {
+		op := op.(map[string]any)
+		words := func(name string) string { w, _ := op[name].(string); return w }
+		v := versionView{keeps: versions || words("do") == "mapValues", store: words("store"), rows: map[string]tableRow{}}
+		keep, f := func(nullable) bool { return true }, func(v nullable) nullable { return v }
+		switch words("do") {
+		case "filter":
+			keep = predicateOf(words("predicate"))
+		case "filterNot":
+			keep = not(predicateOf(words("predicate")))
+		default:
+			f = mapperOf(words("result"))
+		}
+		v.do = func(s *string) *string {
+			if s == nil || !keep(topology.Some(*s)) {
+				return nil
+			}
+			if n := f(topology.Some(*s)); n.OK {
+				return &n.Value
+			}
+			return nil
+		}
+		versions = versions && v.store == ""
+		views = append(views, v)
+	}
+	return views
+}
+
+// viewsOfVersions is a case of a versioned table with filters and maps on it, with what a model makes of it.
+func viewsOfVersions(c *conformanceCase, table versionStore, late bool) *conformanceCase {
+	views := viewsOf(c)
+	d := c.replay(func(in conformanceRecord) []conformanceRecord {
+		if in.Key == nil {
+			return nil
+		}
+		before, _ := table.latest(*in.Key)
+		if to := table.put(*in.Key, in.Value, in.At); to == notPut || to != stillValid && !late {
+			return nil
+		}
+		ch := tableChange{before.value, in.Value, in.At}
+		for _, v := range views {
+			ch.old, ch.new = v.do(ch.old), v.do(ch.new)
+			if v.store != "" {
+				ch.old = v.rows[*in.Key].value
+			}
+			if ch.old == nil && ch.new == nil && !v.keeps {
+				return nil
+			}
+			v.rows[*in.Key] = tableRow{ch.new, ch.at}
+		}
+		return []conformanceRecord{{"out", in.Key, ch.new, ch.at}}
+	}).latestRows(table)
+	for _, v := range views {
+		if v.store != "" {
+			d.States[v.store] = []stateLine{}
+			for k, r := range v.rows {
+				if r.value != nil {
+					d.States[v.store] = append(d.States[v.store], stateLine{key: k, value: *r.value, at: r.at})
+				}
+			}
+		}
 	}
 	return d
 }

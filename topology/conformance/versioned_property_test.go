@@ -188,7 +188,7 @@ func TestVersionsModelIsKafkaStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
-		if err := c.compare(versionedSteps(c, func(history core.Time) versionStore { return newKSVersions(history) }).result()); err != nil {
+		if err := c.compare(versionedSteps(c, ksVersionStore).result()); err != nil {
 			t.Errorf("%s: the model says something else: %v", c.ID, err)
 		}
 	}

@@ -169,13 +169,16 @@ func putAnswer(put string, at, history core.Time, asOf func(core.Time) string) s
 // Streams' store forgets such a one.
 func tombstoneForgotten(play func(*conformanceCase, versionStores) *conformanceCase) func(*conformanceCase) (streams, limpet *conformanceCase) {
 	return func(c *conformanceCase) (streams, limpet *conformanceCase) {
-		streams = play(c, func(history core.Time) versionStore { return newKSVersions(history) })
-		if streams == nil {
+		if streams = play(c, ksVersionStore); streams == nil {
 			return nil, nil
 		}
-		return streams, play(c, func(history core.Time) versionStore { return newVersionModel(history) })
+		return streams, play(c, listedVersionStore)
 	}
 }
+
+func ksVersionStore(history core.Time) versionStore { return newKSVersions(history) }
+
+func listedVersionStore(history core.Time) versionStore { return newVersionModel(history) }
 
 // versionStores makes a model of a store that has a history.
 type versionStores func(history core.Time) versionStore
