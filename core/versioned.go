@@ -225,7 +225,7 @@ func (v *Versions[K, V]) Find(tx *Tx, k K) (row V, at Time, ok bool) {
 		return row, 0, false
 	}
 	i := len(list) - 1
-	if tx.asOf > 0 {
+	if tx.asOf > 0 && !planted("a join takes the latest version") {
 		asOf := tx.asOf - 2
 		for i >= 0 && list[i] > asOf {
 			i--
@@ -276,7 +276,7 @@ func (v *Versions[K, V]) put(tx *Tx, row Opt[V], r Record[K, struct{}]) {
 	if at < len(list)-1 {
 		// A compacted changelog keeps a key's last record. So that this is the latest
 		// version, it follows those that came late.
-		if last := v.tb.find(tx, Version[K]{r.Key, list[len(list)-1]}); last >= 0 {
+		if last := v.tb.find(tx, Version[K]{r.Key, list[len(list)-1]}); last >= 0 && !planted("a late version is the last word of the changelog") {
 			v.tb.again(last)
 		}
 	} else if v.next != nil {

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,68 @@ func TestGlobalResume(t *testing.T) {
 				t.Errorf("has rows: %v", has)
 			}
 		})
+	}
+}
+
+// cutOff is a broker whose topic loses its first segment between the look at its bounds and the first fetch.
+type cutOff struct {
+	Broker
+	tries int
+}
+
+func (b *cutOff) TopicIDs(context.Context, ...string) (map[string]TopicID, error) {
+	return map[string]TopicID{"g": {1}}, nil
+}
+
+func (b *cutOff) Bounds(context.Context, []Partition) (map[Partition]Bounds, error) {
+	b.tries++
+	return map[Partition]Bounds{{"g", 0}: {Start: core.Offset(2 * (b.tries - 1)), End: 3}, {"g", 1}: {End: 1}}, nil
+}
+
+func (b *cutOff) NewFetcher(FetchConfig) Fetcher { return &cutOffFetcher{b: b} }
+
+type cutOffFetcher struct {
+	Fetcher
+	b    *cutOff
+	from core.Offset
+}
+
+func (f *cutOffFetcher) Add(p Partition, from core.Offset, _, _ int64) {
+	if p.ID == 0 {
+		f.from = from
+	}
+}
+func (f *cutOffFetcher) Release(Partition, int64, int) {}
+func (f *cutOffFetcher) Close()                        {}
+
+func (f *cutOffFetcher) Poll(context.Context) ([]Fetched, error) {
+	g := func(id int32, next core.Offset, key string, err error) Fetched {
+		r := core.RawRecord{Key: []byte(key), Value: []byte("v"), Offset: next - 1}
+		return Fetched{Partition: Partition{"g", id}, Batch: core.Batch{Records: []core.RawRecord{r}, Next: next}, Err: err}
+	}
+	if f.from < 2 {
+		return []Fetched{g(1, 1, "gone by now", nil), g(0, 0, "", &OffsetError{Partition{"g", 0}, f.from, Bounds{2, 3}})}, nil
+	}
+	return []Fetched{g(1, 1, "k1", nil), g(0, 3, "k0", nil)}, nil
+}
+
+// TestGlobalCutOff: a topic that is cleaned while a process starts is looked at again, and what was read before that is
+// not taken.
+func TestGlobalCutOff(t *testing.T) {
+	broker := &cutOff{}
+	cfg := Config{Broker: broker, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.UnixMilli(1) }}
+	l := &layout{globals: []*globalLayout{{topicLayout{"g", 2}, &topology.GlobalSpec{Topic: "g", Schema: "s"}, time.Hour}}}
+	g, err := openGlobals(t.Context(), &cfg, l, statestore.NewMemory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	var keys []string
+	if err := g.tables[0].latest.Scan(nil, nil, func(key, _ []byte, _ core.Time) bool { keys = append(keys, string(key)); return true }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"k0", "k1"}; broker.tries != 2 || !slices.Equal(keys, want) {
+		t.Errorf("looked %d times, has %v; want 2 and %v", broker.tries, keys, want)
 	}
 }
 

@@ -147,7 +147,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	spans := make([]span, len(logs))
 	for i := range logs {
 		s := span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End, stands: -1}
-		s.versions = o.sub.plan.Tables[i].History > 0
+		s.versions = o.sub.plan.Tables[i].History > 0 && !invariant.Bug("versions are restored as rows")
 		if src := o.sub.tables[i].source; src >= 0 {
 			s.to = o.point.Input[src] // what lies beyond was not stepped yet
 			if invariant.Bug("a table is restored from its topic beyond the offset") {

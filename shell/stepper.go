@@ -34,6 +34,8 @@ type Background struct {
 	Commit func(commits []*core.Commit, run func())
 	// Open runs the opening of a task.
 	Open func(id core.TaskID, run func())
+	// Follow runs what reads global tables on, until hard ends. It may be nil where there are none.
+	Follow func(run func())
 	// RestoreBatch, StepRecords and PurgeEvery are fixed in production. 0: as there.
 	RestoreBatch, StepRecords int
 	PurgeEvery                time.Duration // from one DeleteRecords to the next
@@ -50,7 +52,17 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cfg: &cfg, layout: layout, opener: newOpener(&cfg, layout, cfg.Store)}
+	globals, err := openGlobals(hard, &cfg, layout, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	joined := false
+	defer func() {
+		if !joined {
+			globals.close()
+		}
+	}()
+	p := &process{cfg: &cfg, layout: layout, opener: newOpener(&cfg, layout, cfg.Store), globals: globals}
 	p.opener.refresh = p.refresh
 	if bg.RestoreBatch > 0 {
 		p.opener.batch = bg.RestoreBatch
@@ -64,7 +76,15 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 	}
 	w := &worker{
 		hard: hard, cfg: &cfg, layout: layout, log: cfg.Logger, fetch: m.fetcher, routes: map[Partition]route{},
-		beat: func() {},
+		beat: func() {}, globals: globals.join(),
+	}
+	joined = true
+	if globals != nil {
+		bg.Follow(func() {
+			if err := globals.run(hard); err != nil {
+				w.failure(err)
+			}
+		})
 	}
 	s := &Stepper{w: w, op: p.opener, c: p.committer(m, cfg.Logger), prod: m.prod, Group: m.group, Fetcher: m.fetcher}
 	if bg.PurgeEvery > 0 {
@@ -126,8 +146,26 @@ func (s *Stepper) Err() error { return s.w.err }
 // Idle reports whether the worker has nothing left to do: after Group.Close it has ended.
 func (s *Stepper) Idle() bool { return s.w.idle() }
 
-// Close closes what the worker has of the broker.
+// Moves reports whether Move has something to do.
+func (s *Stepper) Moves() bool { return s.w.globals != nil && s.w.globals.fresh.Load() }
+
+// Move lets the tasks see the newest versions of global tables. So does each Fetched.
+func (s *Stepper) Move() { s.w.moveGlobals() }
+
+// Global is what the process has of a global table: its rows, and where in the topic that is, by
+// partition. The view is valid until something else of the Stepper runs.
+func (s *Stepper) Global(topic string) (at []core.Offset, rows core.View) {
+	t := s.w.globals.g.of[topic]
+	return t.at, t.latest
+}
+
+// Close closes what the worker has of the broker and of global tables. What follows those must have
+// ended.
 func (s *Stepper) Close() {
+	if g := s.w.globals; g != nil {
+		g.leave()
+		g.g.close()
+	}
 	s.Fetcher.Close()
 	_ = s.prod.Close()
 }

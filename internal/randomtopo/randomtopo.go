@@ -7,27 +7,27 @@ import (
 
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
+	"github.com/seed-81380e12/limpet/topology/envelope"
 )
 
-// The topics that a random topology reads and writes; Rows is compacted.
+// The topics that a random topology reads and writes; Rows and Globals are compacted. Versions and Globals
+// are read by some only.
 var (
-	Words  = topology.NewTopic("words", codec.String, codec.String)
-	Others = topology.NewTopic("others", codec.String, codec.String)
-	Rows   = topology.NewTopic("rows", codec.String, codec.String, topology.Compacted())
-	Out    = topology.NewTopic("out", codec.String, codec.String)
-	Out2   = topology.NewTopic("out2", codec.String, codec.String)
+	Words    = topology.NewTopic("words", codec.String, codec.String)
+	Others   = topology.NewTopic("others", codec.String, codec.String)
+	Rows     = topology.NewTopic("rows", codec.String, codec.String, topology.Compacted())
+	Versions = topology.NewTopic("versions", codec.String, codec.String)
+	Globals  = topology.NewTopic("globals", codec.String, codec.String, topology.Compacted())
+	Out      = topology.NewTopic("out", codec.String, codec.String)
+	Out2     = topology.NewTopic("out2", codec.String, codec.String)
 )
 
-var operators = []string{
-	"map", "filter", "split", "flatMap", "keyBy", "keyBy", "merge", "repartition", "window", "count", "reduce",
-	"process", "join", "leftJoin", "toTable", "changes", "mapTable", "joinTables", "leftJoinTables", "outerJoinTables", "combine",
-}
-
-// inOrder are operators whose results depend on which key's records come first, on how they lie
-// in partitions, or on the clock. Of the same decisions they make the same results.
-var inOrder = []string{
-	"joinStreams", "outerJoinStreams", "joinForeign", "leftJoinForeign", "dedup", "throttle", "reorder",
-	"emitEvery", "suppress", "countTable", "finalWindow",
+// operator is one that can be drawn.
+type operator struct {
+	name string
+	// has are the names in docs/operators.md that it stands for.
+	has  []string
+	draw func(d *drawing, n string)
 }
 
 // Config is what is drawn.
@@ -36,142 +36,159 @@ type Config struct {
 	// where nothing comes. Without it there are only those whose results, key by key, are the
 	// same however input is split.
 	InOrder bool
+	// Drawn, if not nil, is told what was drawn: the names that docs/operators.md has for it.
+	Drawn func(name string)
+}
+
+// Operators are the names of docs/operators.md that can be drawn.
+func Operators() (names []string) {
+	for _, op := range slices.Concat(always, anyOrder, inOrder, windowed) {
+		names = append(names, op.has...)
+	}
+	names = append(names, beside...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// drawing is a topology that is being made.
+type drawing struct {
+	Config
+	b      *topology.Builder
+	choose func(n int, what string) int
+
+	streams []topology.Stream[string, string]
+	used    map[int]bool // of streams
+	rows    []topology.Table[string, string]
+	ranges  []topology.Table[string, string] // those with rows of their own, in the order of their keys
+	tables  []string                         // the names of those that can be read as string to string
+	moving  []topology.Table[string, string] // those that keep versions
+}
+
+func (d *drawing) has(names ...string) {
+	if d.Drawn != nil {
+		for _, n := range names {
+			d.Drawn(n)
+		}
+	}
+}
+
+// once is true once in n times.
+func (d *drawing) once(n int, what string) bool { return d.choose(n, what) == 0 }
+
+func (d *drawing) pick() topology.Stream[string, string] {
+	i := d.choose(len(d.streams), "stream")
+	d.used[i] = true
+	return d.streams[i]
+}
+
+func (d *drawing) table() topology.Table[string, string] {
+	return d.rows[d.choose(len(d.rows), "table")]
+}
+
+func (d *drawing) add(ss ...topology.Stream[string, string]) { d.streams = append(d.streams, ss...) }
+
+// computed adds a table, and its changes.
+func (d *drawing) computed(tb topology.Table[string, string]) {
+	d.rows = append(d.rows, tb)
+	d.add(tb.ToStream())
+}
+
+// kept adds a table with rows of its own.
+func (d *drawing) kept(tb topology.Table[string, string], name string) {
+	d.ranges, d.tables = append(d.ranges, tb), append(d.tables, name)
+	d.computed(tb)
+}
+
+// versions adds a table that keeps versions.
+func (d *drawing) versions(tb topology.Table[string, string]) {
+	d.moving = append(d.moving, tb)
+	d.computed(tb)
+}
+
+// version is a table that keeps versions, and joins as well.
+func (d *drawing) version() topology.Table[string, string] {
+	if len(d.moving) == 0 {
+		d.has("VersionedTable")
+		d.versions(topology.VersionedTable(d.b, Versions, history))
+	}
+	return d.moving[d.choose(len(d.moving), "versions")]
+}
+
+func (d *drawing) global() topology.GlobalTable[string, string] {
+	d.has("Topic.GlobalTable")
+	return Globals.GlobalTable(d.b)
+}
+
+// values adds what is in a table of windows, under the keys that the windows are of.
+func (d *drawing) values(t topology.Table[topology.Windowed[string], string], n string) {
+	d.has("Records", "Values")
+	d.add(topology.Values(topology.KeyBy(topology.Records(t.ToStream()), n+"-key", windowKey)))
 }
 
 // Draw draws a topology: streams and tables that are made of each other by random
 // operators, and all of which lead somewhere. choose returns a number below n; what says
 // for what. tables are the names of those that can be read as string to string.
 func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, tables []string) {
-	operators, options := operators, []topology.BuilderOption(nil)
+	d := &drawing{Config: c, choose: choose, used: map[int]bool{}, tables: []string{"rows"}}
+	operators, others := anyOrder, []topology.SourceOption(nil)
+	var options []topology.BuilderOption
 	if c.InOrder {
-		operators = slices.Concat(operators, inOrder)
-		if choose(3, "idle") == 0 {
+		operators = slices.Concat(anyOrder, inOrder, windowed)
+		if d.once(3, "idle") {
 			options = append(options, topology.AdvanceIdle(60*time.Millisecond))
+			d.has("AdvanceIdle")
+		}
+		if d.once(4, "stamp") {
+			options = append(options, envelope.Headers())
+			d.has("Stamp")
+		}
+		if d.once(6, "time from") {
+			others = append(others, topology.TimeFrom(func(r topology.Record[string, string]) topology.Time { return r.Time + topology.Time(len(r.Value)) }))
+			d.has("TimeFrom")
+		} else if d.once(12, "wall time") {
+			others = append(others, topology.WallTime())
+			d.has("WallTime")
 		}
 	}
-	b = topology.New("random", options...)
-	streams := []topology.Stream[string, string]{Words.Stream(b), Others.Stream(b)}
-	rows := []topology.Table[string, string]{Rows.Table(b)}
-	tables = []string{"rows"}
-	used := map[int]bool{}
-	pick := func() topology.Stream[string, string] {
-		i := choose(len(streams), "stream")
-		used[i] = true
-		return streams[i]
+	for _, op := range always {
+		d.has(op.has...)
 	}
-	table := func() topology.Table[string, string] { return rows[choose(len(rows), "table")] }
-	name := func() string { return fmt.Sprintf("n%d", len(streams)+len(rows)) }
-	add := func(s topology.Stream[string, string]) { streams = append(streams, s) }
-	computed := func(tb topology.Table[string, string]) {
-		rows = append(rows, tb)
-		add(tb.ToStream())
-	}
-	kept := func(tb topology.Table[string, string], name string) {
-		rows, tables = append(rows, tb), append(tables, name)
-		add(tb.ToStream())
-	}
+	d.b = topology.New("random", options...)
+	d.add(Words.Stream(d.b), Others.Stream(d.b, others...))
+	d.rows = []topology.Table[string, string]{Rows.Table(d.b)}
+	d.ranges = slices.Clone(d.rows)
 	for range 1 + choose(8, "operators") {
-		n := name()
-		switch operators[choose(len(operators), "operator")] {
-		case "map":
-			add(topology.Map(pick(), func(s string) string { return cut(s + "m") }))
-		case "filter":
-			add(pick().Filter(func(s string) bool { return len(s)%3 != 0 }))
-		case "split":
-			yes, no := pick().Split(func(s string) bool { return len(s)%2 == 0 })
-			add(yes)
-			add(no)
-		case "flatMap":
-			add(topology.FlatMap(pick(), func(s string, out *topology.Out[string]) {
-				for i := range len(s) % 3 {
-					out.Emit(s[i:])
-				}
-			}))
-		case "keyBy":
-			add(topology.KeyBy(pick(), n, last))
-		case "merge":
-			add(pick().Merge(pick()))
-		case "repartition":
-			add(pick().Repartition(n))
-		case "count":
-			add(topology.Map(topology.Count(pick(), n).ToStream(), func(k int64) string { return fmt.Sprint(k) }))
-		case "window": // with grace for all: what is late depends on the partition
-			ws := []topology.Window{
-				topology.Hopping(40*time.Millisecond, 20*time.Millisecond), topology.Session(2 * time.Millisecond), topology.Sliding(5 * time.Millisecond),
-			}
-			w := ws[choose(len(ws), "windows")].Grace(time.Hour)
-			t := topology.Reduce(pick().Window(w), n, func(a, b string) string { return cut(a + b) })
-			add(topology.Values(topology.KeyBy(topology.Records(t.ToStream()), n+"-key", windowKey)))
-		case "reduce":
-			kept(topology.Reduce(pick(), n, func(a, b string) string { return cut(a + b) }, topology.DeleteWhen(func(s string) bool { return len(s) == 9 })), n)
-		case "process":
-			add(topology.Process(pick(), n, func(s, v string, out *topology.Out[string]) string {
-				if s != v {
-					out.Emit(cut(s + v))
-				}
-				return v
-			}))
-			tables = append(tables, n)
-		case "join":
-			add(topology.Join(pick(), table(), n, func(a, b string) string { return cut(a + b) }))
-		case "leftJoin":
-			add(topology.LeftJoin(pick(), table(), n, func(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }))
-		case "toTable":
-			kept(pick().ToTable(n), n)
-		case "changes":
-			add(topology.Map(topology.Changes(table()), func(c topology.Change[string]) string { return cut(c.Old.Or("-") + c.New.Or("-")) }))
-		case "joinTables":
-			computed(topology.JoinTables(table(), table(), n, func(a, b string) string { return cut(a + b) }))
-		case "leftJoinTables":
-			computed(topology.LeftJoinTables(table(), table(), n, func(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }))
-		case "outerJoinTables":
-			computed(topology.OuterJoinTables(table(), table(), n, func(a, b topology.Opt[string]) string { return cut(a.Or("?") + b.Or("!")) }))
-		case "combine":
-			put := func(r, v string) string { return cut(r + v) }
-			computed(topology.Combine(n, topology.Needs(table(), put), topology.MayHave(table(), put), topology.MayHave(table(), put)))
-		case "joinStreams":
-			add(topology.JoinStreams(pick(), pick(), n, joined, func(a, b string) string { return cut(a + b) }))
-		case "outerJoinStreams":
-			add(topology.OuterJoinStreams(pick(), pick(), n, joined, func(a, b topology.Opt[string]) string { return cut(a.Or("?") + b.Or("!")) }))
-		case "joinForeign":
-			computed(topology.JoinForeign(table(), table(), n, last, func(a, b string) string { return cut(a + b) }))
-		case "leftJoinForeign":
-			computed(topology.LeftJoinForeign(table(), table(), n, last, func(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }))
-		case "dedup":
-			add(topology.Deduplicate(pick(), n, func(s string) string { return s }, 20*time.Millisecond))
-		case "throttle":
-			allowed, rest := topology.Throttle(pick(), n, 2, 10*time.Millisecond)
-			add(allowed)
-			add(rest)
-		case "reorder":
-			add(topology.Reorder(pick(), n, func(s string) int64 { return int64(len(s)) }, 10*time.Millisecond))
-		case "emitEvery":
-			computed(topology.EmitEvery(table(), n, 7*time.Millisecond))
-		case "suppress":
-			computed(topology.Suppress(table(), n, topology.UntilTimeLimit(9*time.Millisecond)))
-		case "countTable":
-			add(topology.Map(topology.CountTable(table(), n, last).ToStream(), func(k int64) string { return fmt.Sprint(k) }))
-		case "finalWindow": // with so short a grace that records are late
-			ws := []topology.Window{
-				topology.Tumbling(20 * time.Millisecond), topology.Hopping(40*time.Millisecond, 20*time.Millisecond),
-				topology.Session(2 * time.Millisecond), topology.Sliding(5 * time.Millisecond),
-			}
-			w := ws[choose(len(ws), "windows")].Grace(10 * time.Millisecond)
-			t := topology.Reduce(pick().Window(w), n, func(a, b string) string { return cut(a + b) })
-			final := topology.Suppress(t, n+"-final", topology.UntilClosed())
-			add(topology.Values(topology.KeyBy(topology.Records(final.ToStream()), n+"-key", windowKey)))
-		case "mapTable":
-			rows = append(rows, topology.MapTable(table(), func(s string) string { return cut(s + "t") }))
-			add(rows[len(rows)-1].ToStream())
+		op := operators[choose(len(operators), "operator")]
+		d.has(op.has...)
+		op.draw(d, fmt.Sprintf("n%d", len(d.streams)+len(d.rows)))
+	}
+	for i, s := range d.streams {
+		if !d.used[i] {
+			d.to(s)
 		}
 	}
-	for i, s := range streams {
-		if !used[i] {
-			s.To([]topology.Topic[string, string]{Out, Out2}[choose(2, "to")])
-		}
-	}
-	return b, tables
+	return d.b, d.tables
 }
+
+// to writes a stream to one of the outputs.
+func (d *drawing) to(s topology.Stream[string, string]) {
+	outs := []topology.Topic[string, string]{Out, Out2}
+	to := outs[d.choose(2, "to")]
+	if d.InOrder && d.once(8, "topic from") {
+		d.has("TopicFrom")
+		s.To(Out, topology.TopicFrom(func(v string) topology.Topic[string, string] { return outs[len(v)%2] }, Out2))
+		return
+	}
+	if d.InOrder && d.once(8, "partition by") {
+		d.has("PartitionBy")
+		s.To(to, topology.PartitionBy(func(v string, n int) int { return len(v) % n }))
+		return
+	}
+	s.To(to)
+}
+
+// history is how long versions are kept.
+const history = 20 * time.Millisecond
 
 // joined is when records of two streams are partners.
 var joined = topology.Within(15 * time.Millisecond).Grace(10 * time.Millisecond)
@@ -180,5 +197,10 @@ var joined = topology.Within(15 * time.Millisecond).Grace(10 * time.Millisecond)
 func cut(s string) string { return s[max(0, len(s)-9):] }
 
 func last(s string) string { return s[len(s)-1:] }
+
+// What functions of two values do.
+func both(a, b string) string                         { return cut(a + b) }
+func perhaps(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }
+func either(a, b topology.Opt[string]) string         { return cut(a.Or("?") + b.Or("!")) }
 
 func windowKey(r topology.Record[topology.Windowed[string], string]) string { return r.Key.Key }

@@ -38,8 +38,10 @@ type shadow struct {
 	in     []*partition  // nil: the topic has no such partition
 	tables []*shadowTable
 	sinks  []*topic
-	logs   []*topic  // by table; nil: its source is its changelog
-	wall   core.Time // of the last tick
+	logs   []*topic // by table; nil: its source is its changelog
+	global []*shadowGlobal
+	came   []core.Time // by source: when what is taken next arrived, where that is its time
+	wall   core.Time   // of the last tick
 	order  []consumed
 	made   []made // of the commit in hand
 }
@@ -49,28 +51,6 @@ type consumed struct {
 	source core.SourceID
 	rec    core.RawRecord
 	wall   core.Time // of the last tick before it
-}
-
-// shadowTable is a core.View.
-type shadowTable struct{ rows map[string]shadowRow }
-
-type shadowRow struct {
-	value []byte
-	at    core.Time
-}
-
-func (t *shadowTable) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
-	r, ok := t.rows[string(key)]
-	return append(buf, r.value...), r.at, ok, nil
-}
-
-func (t *shadowTable) Scan(lo, hi []byte, f func(key, value []byte, at core.Time) bool) error {
-	for _, k := range slices.Sorted(maps.Keys(t.rows)) {
-		if r := t.rows[k]; k >= string(lo) && (hi == nil || k < string(hi)) && !f([]byte(k), r.value, r.at) {
-			break
-		}
-	}
-	return nil
 }
 
 func newChecker(w *world, plan *topology.Plan) *checker {
@@ -92,17 +72,24 @@ func (c *checker) task(id core.TaskID) *shadow {
 		s.sinks = append(s.sinks, k.topics[sink.TopicName(app)])
 	}
 	for _, t := range s.sub.Tables {
-		s.tables = append(s.tables, &shadowTable{rows: map[string]shadowRow{}})
+		s.tables = append(s.tables, newShadowTable(t.History > 0))
 		var log *topic
 		if t.Source < 0 || !k.topics[s.sub.Sources[t.Source].TopicName(app)].compacted() {
 			log = k.topics[t.ChangelogTopic(app)]
 		}
 		s.logs = append(s.logs, log)
 	}
+	for _, g := range s.sub.Globals {
+		s.global = append(s.global, newShadowGlobal(k.topics[g.Topic]))
+	}
+	s.came = make([]core.Time, len(s.in))
 	sink := func(n core.SinkID) core.SinkInfo { // as the brokers take it
 		return core.SinkInfo{Partitions: s.sinks[n].Partitions, MaxBytes: s.sinks[n].most}
 	}
-	s.core = s.sub.NewTask(core.TaskConfig{App: app, ID: id, Sink: sink, View: func(t core.TableID) core.View { return s.tables[t] }, CacheBytes: 1 << 20})
+	s.core = s.sub.NewTask(core.TaskConfig{App: app, ID: id, Sink: sink, CacheBytes: 1 << 20,
+		View:   func(t core.TableID) core.View { return s.tables[t] },
+		Global: func(g core.GlobalID) core.View { return s.global[g] },
+	})
 	c.tasks[id] = s
 	return s
 }
@@ -168,15 +155,15 @@ func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want m
 	logged := map[*partition]map[string]int{}
 	for _, m := range s.made {
 		p := want[m.to]
-		if at, ok := logged[m.to][string(m.rec.Key)]; ok && m.row { // its commit was cut in two
+		if at, ok := logged[m.to][m.row]; ok && m.row != "" { // its commit was cut in two
 			p[at] = m.rec
 			continue
 		}
-		if m.row {
+		if m.row != "" {
 			if logged[m.to] == nil {
 				logged[m.to] = map[string]int{}
 			}
-			logged[m.to][string(m.rec.Key)] = len(p)
+			logged[m.to][m.row] = len(p)
 		}
 		want[m.to] = append(p, m.rec)
 	}
@@ -190,7 +177,7 @@ func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want m
 type made struct {
 	to  *partition
 	rec core.RawRecord
-	row bool
+	row string // the row's key, and for a version its time; "": an output
 }
 
 // make commits what the second run has done.
@@ -203,19 +190,15 @@ func (s *shadow) make() error {
 		o := &commit.Outputs[i]
 		to := s.sinks[o.Sink]
 		rec := cloneRecords([]core.RawRecord{{Key: o.Key, Value: o.Value, Headers: o.Headers, Time: o.Time}})[0]
-		s.made = append(s.made, made{to.parts[o.Partition(s.id, to.Partitions)], rec, false})
+		s.made = append(s.made, made{to.parts[o.Partition(s.id, to.Partitions)], rec, ""})
 	}
 	for i := range commit.Writes {
 		w := &commit.Writes[i]
-		rec := cloneRecords([]core.RawRecord{{Key: w.Key, Value: w.Value, Time: w.Time}})[0]
-		if log := s.logs[w.Table]; log != nil {
-			s.made = append(s.made, made{log.parts[s.id.Partition], rec, true})
+		if rec, ok := w.Log(); ok && s.logs[w.Table] != nil {
+			rec = cloneRecords([]core.RawRecord{rec})[0]
+			s.made = append(s.made, made{s.logs[w.Table].parts[s.id.Partition], rec, "row " + string(w.Key)})
 		}
-		if w.Value == nil {
-			delete(s.tables[w.Table].rows, string(w.Key))
-		} else {
-			s.tables[w.Table].rows[string(w.Key)] = shadowRow{rec.Value, w.Time}
-		}
+		s.tables[w.Table].write(w)
 	}
 	s.times = slices.Clone(commit.Times)
 	s.core.Advance()
@@ -256,10 +239,17 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 			}
 			continue
 		}
-		if d.Source < 0 {
-			return fmt.Errorf("decision %d is none that is known here", d.Source)
+		if d.Source == core.Moved {
+			if err := s.move(d, sc.held); err != nil {
+				return err
+			}
+			continue
 		}
-		b := &core.Batch{Source: d.Source, CaughtUp: true, Next: at[d.Source]}
+		if d.Source < core.Passed {
+			s.came[core.ArrivalOf(d.Source)] = core.Time(d.N) // which is its own inverse
+			continue
+		}
+		b := &core.Batch{Source: d.Source, CaughtUp: true, Next: at[d.Source], Arrived: s.came[d.Source]}
 		p := s.in[d.Source]
 		for ; int64(len(b.Records)) < d.N; b.Next++ {
 			if p == nil || b.Next >= p.end() {
@@ -353,19 +343,16 @@ func (c *checker) rows(l *life, id core.TaskID, st statestore.Store) rowsState {
 		return otherCommit
 	}
 	for i, t := range s.tables {
-		n := 0
+		rows := map[string]shadowRow{}
 		err := st.Scan(core.TableID(i), nil, nil, func(key, value []byte, at core.Time) bool {
-			n++
-			if r, ok := t.rows[string(key)]; !ok || !bytes.Equal(r.value, value) || r.at != at {
-				c.w.failf("%s: task %v, table %s: row %q is %q @%d, and %q @%d (%v) in a fresh run", l.slot.instance, id, s.sub.Tables[i].Name, key, value, at, r.value, r.at, ok)
-			}
+			rows[string(key)] = shadowRow{bytes.Clone(value), at}
 			return true
 		})
 		if err != nil {
 			c.w.failf("%s: task %v: %w", l.slot.instance, id, err)
 		}
-		if n != len(t.rows) {
-			c.w.failf("%s: task %v, table %s has %d rows, and %d in a fresh run", l.slot.instance, id, s.sub.Tables[i].Name, n, len(t.rows))
+		if err := t.same(rows); err != nil {
+			c.w.failf("%s: task %v, table %s: %w", l.slot.instance, id, s.sub.Tables[i].Name, err)
 		}
 	}
 	return sameRows
@@ -408,6 +395,7 @@ func (c *checker) atEnd() {
 		if s.life == nil || s.life.st == nil {
 			continue
 		}
+		c.globals(s.life)
 		s.life.st.Tasks(func(id core.TaskID, st statestore.Store) {
 			if running[id] {
 				c.w.failf("task %v runs twice", id)
@@ -441,16 +429,18 @@ func (c *checker) logs(s *shadow) {
 		rows := map[string]shadowRow{}
 		p := log.parts[s.id.Partition]
 		for o := p.start; o < p.end(); o++ {
-			switch e := &p.log[o]; {
-			case !e.committed() || e.gone:
-			case e.rec.Value == nil:
-				delete(rows, string(e.rec.Key))
-			default:
-				rows[string(e.rec.Key)] = shadowRow{e.rec.Value, e.rec.Time}
+			e := &p.log[o]
+			if !e.committed() || e.gone {
+				continue
+			}
+			if w := core.Restored(0, s.tables[i].versions, &e.rec); w.Value == nil {
+				delete(rows, string(w.Key))
+			} else {
+				rows[string(w.Key)] = shadowRow{w.Value, w.Time}
 			}
 		}
-		if !maps.EqualFunc(rows, s.tables[i].rows, func(a, b shadowRow) bool { return a.at == b.at && bytes.Equal(a.value, b.value) }) {
-			c.w.failf("changelog %v, folded, has %d rows, and a fresh run has %d or other ones", p.Partition, len(rows), len(s.tables[i].rows))
+		if err := s.tables[i].same(rows); err != nil {
+			c.w.failf("changelog %v, folded: %w", p.Partition, err)
 		}
 	}
 }

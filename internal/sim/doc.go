@@ -34,11 +34,11 @@ Kafka itself), so that an error of a port comes as often as it could come at all
 # What is checked
 
 While it runs, each transaction that commits is computed again, by fresh tasks that take
-the same records in the same order as the commit says (check.go): bytes, order and
+the same records in the same order as the commit says (check.go, shadow.go): bytes, order and
 partitions of outputs and changelogs, offsets and operator times must be equal. So nothing
 is lost, doubled or out of order, and nothing aborted is read. Each task that is opened must
 have the rows that this other run has. At the end all input must be consumed within a
 number of steps, and what came out must be what a naive model of the topology says
-(scenario.go).
+(scenario.go). Random topologies (random.go) have no such model; all operators are among them.
 */
 package sim

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -179,6 +180,39 @@ func (w *world) user() {
 	}
 }
 
+// cleanable is the offset up to which a partition may be compacted: of sources what is consumed, of global
+// tables what all processes have. A log whose compaction lags (min.compaction.lag.ms) keeps the versions of
+// rows for a history and a day by the brokers' clock, of which stream time must not be farther behind than that day.
+// Here clocks jump by days; so the lag is two histories, by the times of the records.
+func (w *world) cleanable(t *topic, p *partition) core.Offset {
+	to := p.end()
+	switch {
+	case w.isGlobal(t.Name):
+		for _, x := range w.following(p.Partition) {
+			to = min(to, x.next)
+		}
+		return to
+	case !w.internal(t.Name):
+		return w.kafka.offsets[p.Partition].Next
+	}
+	lag, err := strconv.ParseInt(t.Config["min.compaction.lag.ms"], 10, 64)
+	if err != nil {
+		return to
+	}
+	history, newest := time.Duration(lag)*time.Millisecond-24*time.Hour, core.NoTime
+	for o := range p.stable() {
+		if e := &p.log[o]; e.committed() {
+			newest = max(newest, e.rec.Time)
+		}
+	}
+	for o := p.start; o < to; o++ {
+		if e := &p.log[o]; e.committed() && newest.Sub(e.rec.Time) < 2*history {
+			return o
+		}
+	}
+	return to
+}
+
 // clean compacts what is to be compacted. Of sources it leaves what is not consumed yet.
 func (w *world) clean() {
 	for _, t := range w.kafka.sorted() {
@@ -186,10 +220,7 @@ func (w *world) clean() {
 			continue
 		}
 		for _, p := range t.parts {
-			to := p.end()
-			if !w.internal(t.Name) {
-				to = w.kafka.offsets[p.Partition].Next
-			}
+			to := w.cleanable(t, p)
 			gone, changed := p.compact(w.now.Add(-24*time.Hour), w.now, to)
 			if gone {
 				invariant.Sometimes("sim: a tombstone is gone")

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -69,14 +70,25 @@ var lookup = scenario{
 	},
 }
 
-// version is what any reader sees now as the version of a row; -1: there is none.
-func (w *world) version(topic, key string) int {
+// visible are the records that any reader sees now in a key's partition.
+func (w *world) visible(topic, key string) iter.Seq[*core.RawRecord] {
 	t := w.kafka.topics[topic]
 	p := t.parts[core.HashPartition([]byte(key), t.Partitions)]
+	return func(yield func(*core.RawRecord) bool) {
+		for o := range p.stable() {
+			if e := &p.log[o]; e.committed() && !yield(&e.rec) {
+				return
+			}
+		}
+	}
+}
+
+// version is what any reader sees now as the version of a row; -1: there is none.
+func (w *world) version(topic, key string) int {
 	v := -1
-	for o := range p.stable() {
-		if e := &p.log[o]; e.committed() && string(e.rec.Key) == key {
-			_, _ = fmt.Sscanf(string(e.rec.Value), "v%d", &v)
+	for r := range w.visible(topic, key) {
+		if string(r.Key) == key {
+			_, _ = fmt.Sscanf(string(r.Value), "v%d", &v)
 		}
 	}
 	return v

@@ -46,6 +46,9 @@ type life struct {
 	lied     int // how often a fetch was told that its offset is gone, which was there
 	panics   int // a user function panics, when it is called so often
 	panicked bool
+	// held is how far the topics of global tables went when it was started.
+	held    map[string][]core.Offset
+	follows bool // it reads them on
 }
 
 // sealed is what a worker hands over as one task's part of a transaction.
@@ -54,6 +57,7 @@ type sealed struct {
 	next      []core.Offset
 	times     []core.Time
 	decisions []core.Decision
+	held      map[string][]core.Offset // see life
 }
 
 func (l *life) paused(now core.Time) bool { return now < l.until || l.w.steps < l.still }
@@ -67,19 +71,20 @@ func (s *slot) start() {
 	s.life = l
 	w.note("start", s.instance, int64(l.id), 0)
 	w.spawn(l, "start "+s.instance, func() {
+		l.held = w.globalEnds()
 		cfg := shell.Config{
 			Broker: client{l}, Store: simDB{s.disk, l}, AppID: app,
 			CommitEvery: w.set.commitEvery, CommitBytes: w.set.commitBytes, BufferBytes: w.set.bufferBytes, CacheBytes: w.set.cacheBytes,
 			CheckMutation: w.set.mutation, Logger: slog.New(slog.DiscardHandler), Now: w.clock,
 		}
 		st, err := shell.NewStepper(l.ctx, w.check.plan, cfg, s.instance, shell.Background{
-			Commit: l.commit, Open: l.open, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords, PurgeEvery: w.set.purgeEvery,
+			Commit: l.commit, Open: l.open, Follow: l.follow, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords, PurgeEvery: w.set.purgeEvery,
 		})
 		if l.dead {
 			return
 		}
 		if err != nil {
-			w.failf("start of %s: %w", s.instance, err)
+			l.failed(err)
 			return
 		}
 		l.st, l.main = st, st.Fetcher.(*fetcher)
@@ -89,7 +94,7 @@ func (s *slot) start() {
 func (l *life) commit(cs []*core.Commit, run func()) {
 	l.sealed = nil
 	for _, c := range cs {
-		l.sealed = append(l.sealed, sealed{c.Task, slices.Clone(c.Next), slices.Clone(c.Times), slices.Clone(c.Decisions)})
+		l.sealed = append(l.sealed, sealed{c.Task, slices.Clone(c.Next), slices.Clone(c.Times), slices.Clone(c.Decisions), l.held})
 	}
 	l.w.spawn(l, "commit "+l.slot.instance, run)
 }
@@ -101,6 +106,35 @@ func (l *life) open(id core.TaskID, run func()) {
 			l.w.check.opened(l, id)
 		}
 	})
+}
+
+// failed takes why a process could not be started: where that is a fault's doing it is started again.
+func (l *life) failed(err error) {
+	w, s := l.w, l.slot
+	if !w.faults.excuse(l, err) && !w.deletion.excuse(err) {
+		w.failf("start of %s: %w", s.instance, err)
+		return
+	}
+	l.dead = true
+	l.cancel()
+	s.disk.Crash()
+	if s.damaged {
+		_ = s.disk.Close()
+		s.disk, s.damaged = w.newDisk(), false
+	}
+	s.life = nil
+	s.startAt = w.now + core.Time(w.rng.IntN(400))
+	w.note("not started", s.instance, int64(l.id), 0)
+}
+
+// follow is the routine that reads global tables on. It waits for ever, until the process ends.
+func (l *life) follow(run func()) {
+	l.follows = true
+	l.w.spawn(l, "globals "+l.slot.instance, func() {
+		run()
+		l.follows = false
+	})
+	l.w.routines[len(l.w.routines)-1].waits = true
 }
 
 // takeEvent gives the worker the next event of its group.
@@ -121,12 +155,20 @@ func (l *life) crash() {
 }
 
 func (l *life) end() {
-	l.dead = true
-	l.cancel()
-	l.w.kill(l)
+	l.stop()
 	l.fetchers = nil
 	l.slot.life = nil
 	l.slot.startAt = l.w.now + core.Time(l.w.rng.IntN(400))
+}
+
+// stop ends what a process runs. What it has in hand of global tables is let go: the store counts it.
+func (l *life) stop() {
+	l.dead = true
+	l.cancel()
+	l.w.kill(l)
+	if l.st != nil {
+		l.st.Close()
+	}
 }
 
 // leave ends a process in good order: because its worker has failed, or because somebody
@@ -142,6 +184,11 @@ func (l *life) leave() {
 	w.spawn(l, "leave "+l.slot.instance, func() {
 		_ = l.st.Group.Close(l.ctx)
 		w.wait(func() bool { return l.st.Idle() })
+		if l.dead {
+			return
+		}
+		l.cancel() // nothing else runs
+		w.wait(func() bool { return !l.follows })
 		if l.dead {
 			return
 		}
@@ -203,6 +250,45 @@ func (d simDB) Open(id core.TaskID, tables []statestore.TableSpec) (statestore.S
 		return nil, errDamaged
 	}
 	return simStore{s, d.l}, err
+}
+
+// OpenGlobal opens the rows of a global table.
+func (d simDB) OpenGlobal(spec statestore.TableSpec) (statestore.Global, error) {
+	if d.l.dead {
+		return nil, statestore.ErrClosed
+	}
+	if d.l.slot.damaged {
+		d.l.w.faults.took(d.l.w, "disk damaged", d.l.slot.instance)
+		return nil, errDamaged
+	}
+	g, err := d.disk.OpenGlobal(spec)
+	if err != nil {
+		d.l.w.failf("global table %s at %s: %w", spec.Name, d.l.slot.instance, err)
+		return nil, errDamaged
+	}
+	return simGlobal{g, d.l}, nil
+}
+
+type simGlobal struct {
+	statestore.Global
+	l *life
+}
+
+func (g simGlobal) Apply(writes []core.Write, cp statestore.Checkpoint) error {
+	if g.l.dead {
+		return statestore.ErrClosed
+	}
+	if err := g.l.sickness(); err != nil {
+		return err
+	}
+	if err := g.Global.Apply(writes, cp); err != nil {
+		return err
+	}
+	if g.l.w.chance(g.l.w.set.flush) {
+		g.l.w.note("flush", g.l.slot.instance, 1, 0)
+		return g.l.slot.disk.Flush()
+	}
+	return nil
 }
 
 type simStore struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ func Run(o Options) (res Result) {
 		w.stopAll()
 		res = Result{
 			Seed: o.Seed, Scenario: res.Scenario, Err: w.err, Hash: w.trace.hash, Steps: w.steps,
-			Crashes: w.crashes, Faults: w.faults.n + w.crashes,
+			Crashes: w.crashes, Faults: w.faults.n + w.crashes, Operators: w.drawn,
 		}
 		if w.check != nil {
 			res.Commits = w.check.count
@@ -84,12 +85,12 @@ func Run(o Options) (res Result) {
 
 // settled reports whether all is consumed, applied and at rest.
 func (w *world) settled() bool {
-	if w.steps%32 != 0 || !w.check.done() || len(w.routines) > 0 {
+	if w.steps%32 != 0 || !w.check.done() || slices.ContainsFunc(w.routines, func(r *routine) bool { return !r.waits }) {
 		return false
 	}
 	for _, s := range w.slots {
 		l := s.life
-		if l == nil || l.st == nil || l.leaving || l.st.More() || l.hand != nil || len(l.main.queue) > 0 || l.member.behind() || len(l.member.events) > 0 {
+		if l == nil || l.st == nil || l.leaving || l.st.More() || l.hand != nil || len(l.main.queue) > 0 || l.member.behind() || len(l.member.events) > 0 || l.lags() {
 			return false
 		}
 		if _, due := l.st.Due(); due {
@@ -142,6 +143,9 @@ func (w *world) standing() string {
 func (w *world) choose() *scenario {
 	r := w.rng
 	sc := &scenarios[r.IntN(len(scenarios))]
+	if r.IntN(5) == 0 { // there are more of these than of the others
+		sc = &random
+	}
 	for i := range scenarios {
 		if scenarios[i].name == w.opt.Scenario {
 			sc = &scenarios[i]
@@ -191,9 +195,7 @@ func (w *world) choose() *scenario {
 func (w *world) stopAll() {
 	for _, s := range w.slots {
 		if s.life != nil {
-			s.life.dead = true
-			s.life.cancel()
-			w.kill(s.life)
+			s.life.stop()
 		}
 		_ = s.disk.Close()
 	}

@@ -30,7 +30,7 @@ var sagas = scenario{
 			id := fmt.Sprint("aborted", n)
 			return input{"orders-placed", []byte(id), mustJSON(saga.Order{OrderID: id}), at, -1}
 		}
-		bad := w.chance(3)
+		bad := w.chance(4)
 		switch w.rng.IntN(4) {
 		case 1:
 			var c saga.StockCommand
@@ -70,6 +70,7 @@ var sagas = scenario{
 		id := fmt.Sprint("o", n/10)
 		return input{"orders-placed", []byte(id), mustJSON(saga.Order{OrderID: id, Item: "i", Cents: 1}), at, -1}
 	},
+	slow:  6,
 	model: sagaModel,
 }
 

@@ -13,12 +13,14 @@ type scenario struct {
 	topics func(*world)
 	// next makes the nth record of the input; one that will be aborted says so.
 	next func(w *world, n int, aborted bool) input
+	// slow says that input is written at one of so many steps at most, where it answers what comes out; 0: at any.
+	slow int
 	// model looks at the whole history when all is consumed. It must not share anything with
 	// the product but codecs. nil: the second run of check.go is all.
 	model func(*world) error
 }
 
-var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, sagas, random}
+var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, sagas, choreography, prices, rates, random}
 
 // make creates topics with as many partitions as the run has.
 func (w *world) make(names ...string) {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/seed-81380e12/limpet/internal/randomtopo"
 )
 
 var (
@@ -34,18 +36,31 @@ func TestMain(m *testing.M) {
 func TestSeeds(t *testing.T) {
 	var next atomic.Uint64
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	drawn := map[string]bool{}
 	for range min(2, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for n := next.Add(1) - 1; n < uint64(*seeds) && !t.Failed(); n = next.Add(1) - 1 {
-				if r := Run(Options{Seed: *first + n}); r.Err != nil {
+				r := Run(Options{Seed: *first + n})
+				if r.Err != nil {
 					t.Errorf("seed %d, %s: %v\n%s\nagain: go run ./cmd/processor sim --seed %d", r.Seed, r.Scenario, r.Err, r.Trace, r.Seed)
 				}
+				mu.Lock()
+				for _, name := range r.Operators {
+					drawn[name] = true
+				}
+				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
 	if missing := covered.Missing(); *seeds >= 500 && len(missing) > 0 && !t.Failed() {
 		t.Errorf("%d seeds never reached:\n%s", *seeds, strings.Join(missing, "\n"))
+	}
+	for _, name := range randomtopo.Operators() {
+		if *seeds >= 500 && !drawn[name] && !t.Failed() {
+			t.Errorf("no random topology of %d seeds has %s", *seeds, name)
+		}
 	}
 }
 

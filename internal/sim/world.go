@@ -37,6 +37,8 @@ type Result struct {
 	Crashes  int
 	Faults   int // crashes too
 	Records  int // input
+	// Operators are those of a random topology, by their names in docs/operators.md.
+	Operators []string
 }
 
 // world is one run.
@@ -62,6 +64,8 @@ type world struct {
 	lives       int
 	running     *life          // whose worker steps
 	deadLetters bool           // of the poison scenario: failed records go there
+	waits       core.Time      // of the prices scenario: how long a sale waits
+	drawn       []string       // operators of a random topology
 	floor       map[string]int // of the email scenario: what an order must see at least
 }
 
@@ -98,6 +102,7 @@ type routine struct {
 	yield func(struct{}) bool
 	ready func() bool // nil: it can go on
 	done  bool
+	waits bool // for as long as its process runs
 }
 
 // killed unwinds a routine whose process has crashed.
@@ -196,6 +201,7 @@ const (
 	doPoll               // what was fetched is on its way to the worker
 	doDeliver            // the worker takes it
 	doMember             // the worker takes an event of its group
+	doMove               // the worker takes new versions of global tables
 	doGoOn               // the worker steps what is in hand
 	doBegin              // the worker begins a transaction
 	doTick               // the worker tells its tasks the time
@@ -257,6 +263,9 @@ func (w *world) gather() {
 				w.faults.took(w, "mute", s.instance)
 			}
 		}
+		if l.st.Moves() {
+			add(action{kind: doMove, l: l})
+		}
 		if l.st.More() {
 			add(action{kind: doGoOn, l: l})
 		}
@@ -287,7 +296,7 @@ func (w *world) gather() {
 	if w.kafka.group.busy() {
 		add(action{kind: doGroup})
 	}
-	if w.feeder.more() {
+	if slow := w.feeder.sc.slow; w.feeder.more() && (slow == 0 || w.chance(slow)) {
 		add(action{kind: doFeed})
 	}
 }
@@ -329,6 +338,9 @@ func (w *world) step() {
 		a.l.hand = a.l.main.pop()
 	case doMember:
 		a.l.takeEvent()
+	case doMove:
+		w.note("move", "", int64(a.l.id), 0)
+		a.l.st.Move()
 	case doGoOn:
 		w.note("goOn", "", int64(a.l.id), 0)
 		w.running = a.l
