@@ -48,8 +48,10 @@ func (d *drawing) short() topology.Window {
 		name string
 		w    topology.Window
 	}{
-		{"Tumbling", topology.Tumbling(20 * time.Millisecond)}, {"Hopping", topology.Hopping(40*time.Millisecond, 20*time.Millisecond)},
-		{"Session", topology.Session(2 * time.Millisecond)}, {"Sliding", topology.Sliding(5 * time.Millisecond)},
+		{"Tumbling", topology.Tumbling(20 * time.Millisecond)},
+		{"Hopping", topology.Hopping(40*time.Millisecond, 20*time.Millisecond)},
+		{"Session", topology.Session(2 * time.Millisecond)},
+		{"Sliding", topology.Sliding(5 * time.Millisecond)},
 	}
 	k := kinds[d.choose(len(kinds), "windows")]
 	d.has(k.name)

@@ -75,7 +75,7 @@ var Bugs = []Bug{
 	{Name: "a reset keeps the rows on disk", Inside: true, Pebble: true},
 	{Name: "a scan leaves out what is not on disk", Inside: true, Pebble: true},
 	{Name: "a worker stops at the first offset that is gone", Inside: true},
-	{Name: "a changelog that is made anew is written on", Inside: true},
+	{Name: "a changelog that is made anew is written on", Inside: true, Scenario: "count"},
 	{Name: "a reader begins anew where a topic does", Inside: true},
 	{Name: "topics are told apart by name", Inside: true, Scenario: "timers"},
 	{Name: "records that find no partner never come", Inside: true, Scenario: "outer"},

@@ -86,7 +86,8 @@ func (c *checker) task(id core.TaskID) *shadow {
 	sink := func(n core.SinkID) core.SinkInfo { // as the brokers take it
 		return core.SinkInfo{Partitions: s.sinks[n].Partitions, MaxBytes: s.sinks[n].most}
 	}
-	s.core = s.sub.NewTask(core.TaskConfig{App: app, ID: id, Sink: sink, CacheBytes: 1 << 20,
+	s.core = s.sub.NewTask(core.TaskConfig{
+		App: app, ID: id, Sink: sink, CacheBytes: 1 << 20,
 		View:   func(t core.TableID) core.View { return s.tables[t] },
 		Global: func(g core.GlobalID) core.View { return s.global[g] },
 	})
