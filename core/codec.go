@@ -5,7 +5,7 @@ package core
 //
 // Append appends v's bytes to dst and returns the longer slice. It must not keep v
 // or dst. A nil result is Kafka's null: a tombstone, where it is a value.
-// Decode must not keep src. Both must be pure, and Decode(Append(v)) must be v.
+// Decode must not keep src, which is written over later. Both must be pure, and Decode(Append(v)) must be v.
 // A codec is used by many goroutines at a time.
 type Codec[T any] interface {
 	Append(dst []byte, v T) ([]byte, error)
@@ -20,11 +20,18 @@ type PartitionCodec[K any] interface {
 }
 
 // Borrower is a codec with another one for the records of streams, whose Decode may keep src:
-// what was fetched is not written again and lives as long as something refers to it. Rows of
+// what was fetched is then not written over, but where nothing keeps its values for longer than
+// a step (Task.PassesOn), and lives as long as something refers to it. Rows of
 // tables are decoded by the codec itself, as src is the store's there.
 type Borrower[T any] interface {
 	Codec[T]
 	Borrowing() Codec[T]
+}
+
+// borrows reports whether what the codec decodes of a stream's record may refer to its bytes.
+func borrows[T any](c Codec[T]) bool {
+	_, ok := c.(Borrower[T])
+	return ok
 }
 
 // borrowing is the codec that decodes the records of a stream.

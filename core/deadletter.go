@@ -54,8 +54,9 @@ func (tx *Tx) deadLetter(sink SinkID, raw *RawRecord, n NodeID, why Reason, e *R
 	h = AppendHeader(h, HeaderTask, t.cfg.ID.String())
 	h = AppendHeader(h, HeaderTime, strconv.FormatInt(int64(raw.Time), 10))
 	// A dead letter must not be one for its own reader because of a time that no record has.
-	tx.c.Outputs = append(tx.c.Outputs, Output{Sink: sink, Key: raw.Key, Value: raw.Value, Headers: h, Time: max(raw.Time, 0)})
-	tx.c.arena.size += len(raw.Key) + len(raw.Value) + len(h)
+	a := &tx.c.arena
+	tx.c.Outputs = append(tx.c.Outputs, Output{Sink: sink, Key: a.copy(raw.Key), Value: a.copy(raw.Value), Headers: h, Time: max(raw.Time, 0)})
+	a.size += len(h)
 }
 
 func cut(s string) string {

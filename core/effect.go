@@ -174,6 +174,14 @@ func (a *arena) keep(b []byte) []byte {
 	return b[:len(b):len(b)]
 }
 
+// copy is a copy of b; nil stays nil.
+func (a *arena) copy(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return a.keep(append(a.tail(), b...))
+}
+
 func (a *arena) reset() {
 	if len(a.chunks) > arenaKeep {
 		clear(a.chunks[arenaKeep:])

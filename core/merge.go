@@ -28,6 +28,8 @@ type source struct {
 	notedIn  uint64 // if it is of this generation, plus one
 	bytes    int
 	caughtUp bool
+	// What Keeps says: by keys, by values, and by the rows of a table.
+	keepsKeys, keepsValues, keepsRows bool
 
 	near  []near // tables in which records look up their own keys
 	asked int    // up to which record of queue[0] they were asked

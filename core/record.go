@@ -61,8 +61,8 @@ func (r *RawRecord) Size() int { return len(r.Key) + len(r.Value) + len(r.Header
 // moves between goroutines.
 //
 // A task keeps the batch until it has consumed it, and values that it decoded from
-// it for longer: the bytes must never be overwritten. They are left to the garbage
-// collector.
+// it for longer where Task.Keeps says so, and headers in any case: then the bytes must never be
+// overwritten, and are left to the garbage collector.
 type Batch struct {
 	Source  SourceID
 	Records []RawRecord

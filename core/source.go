@@ -20,6 +20,7 @@ func Source[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], next Next
 func SourceAt[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], times Times[K, V], next Next[K, V]) {
 	n := t.Node(topic, "")
 	_, takesNull := vc.(NullDecoder)
+	keepsKeys, keepsValues := borrows(kc), borrows(vc)
 	kc, vc = borrowing(kc), borrowing(vc)
 	s := t.addSource(topic, n, func(tx *Tx, raw *RawRecord) {
 		var r Record[K, V]
@@ -42,6 +43,7 @@ func SourceAt[K, V any](t *Task, topic string, kc Codec[K], vc Codec[V], times T
 		r.Time, r.Headers = tx.at, HeadersOf(raw.Headers)
 		next(tx, r)
 	})
+	s.keepsKeys, s.keepsValues = keepsKeys, keepsValues
 	switch {
 	case times.Arrival:
 		s.arrival = true
@@ -113,6 +115,7 @@ func (p *peeked[K, V]) take(tx *Tx, raw *RawRecord) (r Record[K, V], ok bool) {
 	if p.raw != raw {
 		p.peek(raw)
 	}
+	p.raw = nil // what is read next may lie where it lay
 	tx.node, tx.nullKey = p.n, raw.Key == nil
 	switch {
 	case p.err != nil:
@@ -172,6 +175,7 @@ func TableSourceAt[K comparable, V any](t *Task, topic string, tb *Table[K, V], 
 		}
 		put(tx, raw, k, row, tx.at)
 	})
+	s.keepsRows = true // keepRaw
 	switch {
 	case times.Arrival:
 		s.arrival = true

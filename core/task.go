@@ -346,6 +346,18 @@ func (t *Task) Abort() {
 	t.gen++
 }
 
+// Keeps reports whether the task may refer to the bytes of a source's batches for longer than until
+// their records have run: where it is a table's, or a codec of it borrows (see Borrower). Of any other
+// source it refers to no bytes but those of headers.
+func (t *Task) Keeps(id SourceID) bool {
+	s := &t.sources[id]
+	return s.keepsKeys || s.keepsValues || s.keepsRows
+}
+
+// PassesOn says of the source that was attached last that nothing behind it keeps a value for
+// longer than the record's step: Keeps need not be true for a codec of values that borrows.
+func (t *Task) PassesOn() { t.sources[len(t.sources)-1].keepsValues = false }
+
 // Next appends the next offset to consume of each source to dst.
 func (t *Task) Next(dst []Offset) []Offset {
 	for i := range t.sources {

@@ -56,6 +56,11 @@ func (c Config) Memory() int {
 	return c.MemoryBytes
 }
 
+// GoPercent is how much garbage there may be to what is alive (debug.SetGCPercent, GOGC) in the run
+// command: little of it is made, since what was fetched is written over, so less than Go's 100 takes
+// memory away and hardly adds to the collector's work.
+const GoPercent = 40
+
 // GoMemory is the soft limit for Go's heap (debug.SetMemoryLimit, GOMEMLIMIT) that goes with
 // MemoryBytes where the state is on disk: MemoryBytes without what lies outside of the heap. Run
 // does not set it, since a limit is the process's; the run command does.

@@ -163,6 +163,10 @@ type Fetched struct {
 	Tag   int64
 	Batch core.Batch
 	Bytes int // what Release gives back
+	// Reuse, if not nil, gives the memory of the batch's records back, to be written again: nothing
+	// may refer to it. Who does not call it leaves the memory to the garbage collector. It may be
+	// called by any goroutine, once.
+	Reuse func()
 	// Err is an *OffsetError, or why the partition cannot be read at all: ErrUnreachable
 	// after an outage that was too long, a damaged batch. Nothing more comes until the next Add.
 	Err error

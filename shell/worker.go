@@ -101,6 +101,7 @@ type taskSource struct {
 type heldBatch struct {
 	next  core.Offset
 	bytes int
+	reuse func() // nil: something may refer to its records for longer
 }
 
 type route struct {
@@ -203,7 +204,11 @@ func (w *worker) hold(f *Fetched) {
 	if invariant.Bug("every source has caught up") {
 		f.Batch.CaughtUp = true
 	}
-	src.held = append(src.held, heldBatch{f.Batch.Next, f.Bytes})
+	h := heldBatch{f.Batch.Next, f.Bytes, f.Reuse}
+	if t.core.Keeps(r.source) && !invariant.Bug("rows that a table refers to are written over") {
+		h.reuse = nil
+	}
+	src.held = append(src.held, h)
 	w.size += f.Bytes
 	t.got = append(t.got, &f.Batch)
 }
@@ -244,11 +249,13 @@ func (w *worker) step(t *task) {
 func (w *worker) release(s *taskSource, next core.Offset) {
 	n, bytes := 0, 0
 	for n < len(s.held) && s.held[n].next <= next {
-		bytes += s.held[n].bytes
+		if bytes += s.held[n].bytes; s.held[n].reuse != nil {
+			s.held[n].reuse()
+		}
 		n++
 	}
 	if n > 0 {
-		s.held = append(s.held[:0], s.held[n:]...)
+		s.held = slices.Delete(s.held, 0, n)
 		w.fetch.Release(s.partition, s.tag, bytes)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // Count counts the records of each key.
 func Count[K comparable, V any](g Grouped[K, V], name string, opts ...AggregateOption) Table[K, int64] {
 	return aggregate(g, folding[V, int64]{
-		kind: "count", add: func(n int64, _ V) int64 { return n + 1 },
+		kind: "count", blind: true, add: func(n int64, _ V) int64 { return n + 1 },
 		merge: func(a, b int64) int64 { return a + b },
 	}, name, opts)
 }
@@ -63,7 +63,8 @@ type folding[V, A any] struct {
 	first func(V) A     // nil: the zero A is the beginning
 	add   func(A, V) A
 	merge func(A, A) A
-	user  any // the user's function, for its name, or nil
+	user  any  // the user's function, for its name, or nil
+	blind bool // add does not look at the value
 }
 
 // machine is what the inputs of an aggregate share.
@@ -87,6 +88,9 @@ func aggregate[K comparable, V, A any](g Grouped[K, V], f folding[V, A], name st
 	n := b.addNamed(f.kind, name, in.n)
 	b.configure(n, set, funcs...)
 	n.keyed = true
+	if f.blind {
+		n.holds = nothing
+	}
 	rows := in.kc
 	if in.w != nil {
 		rows = in.w.rows

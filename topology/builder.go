@@ -68,6 +68,8 @@ type node struct {
 	// where a keyed node follows; always: in any case.
 	rekeyed, always bool
 
+	holds holding // for how long it keeps the values that it takes
+
 	// Of processors: each input is a node that leads to one that has the state and the
 	// ports, and answers for all of them.
 	input     bool
@@ -95,6 +97,16 @@ type node struct {
 	source func(*compiler)
 	scan   func(*compiler) any // of tables with rows that have an order: a core.Scanner
 }
+
+// holding says for how long an operator may refer to the values that it takes, or to what
+// a user's function made of them.
+type holding uint8
+
+const (
+	forLong holding = iota // as far as is known
+	forStep                // it passes them on
+	nothing                // and they end there: they are encoded, or not looked at
+)
 
 // stateInfo is a table with rows of its own.
 type stateInfo struct {

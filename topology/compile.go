@@ -1,6 +1,10 @@
 package topology
 
-import "github.com/seed-81380e12/limpet/core"
+import (
+	"slices"
+
+	"github.com/seed-81380e12/limpet/core"
+)
 
 // compiler composes the typed chains of one task. Types were checked by Go where the
 // nodes were made: what is asserted here cannot fail.
@@ -43,9 +47,26 @@ func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
 	}
 	for _, n := range s.sourceNodes {
 		c.t.SetPolicy(s.plan.sourcePolicies[n.id].core(c.dead))
-		n.source(c)
+		if n.source(c); c.passesOn(n) {
+			c.t.PassesOn()
+		}
 	}
 	return c.t
+}
+
+// passesOn reports whether nothing behind n, up to where records are encoded, keeps a value, or
+// what was made of it, for longer than a step.
+func (c *compiler) passesOn(n *node) bool {
+	return !slices.ContainsFunc(c.nodes[n.id].subs, func(s *node) bool {
+		switch s.holds {
+		case nothing:
+			return false
+		case forStep:
+			return !c.cut[s.id] && !c.passesOn(s)
+		default:
+			return true
+		}
+	})
 }
 
 func (c *compiler) policyOf(n *node) core.Policy { return policiesOf(c.nodes[n.id]).core(c.dead) }

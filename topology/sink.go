@@ -114,6 +114,7 @@ func to[K comparable, V, X any](b *Builder, at *node, first Topic[K, V], opts []
 	set, topics := apply(opts), []Topic[K, V]{first}
 	if set.topicFrom != nil {
 		n := b.add("route", "", at)
+		n.holds = forStep
 		b.configure(n, set)
 		var pick func(Record[K, V]) int
 		topics, pick = sinkTopics(b, n, first, set)
@@ -137,7 +138,7 @@ func to[K comparable, V, X any](b *Builder, at *node, first Topic[K, V], opts []
 func (b *Builder) sink(in *node, d declaration, set settings) *node {
 	n := b.add("sink", d.name, in)
 	b.configure(n, settings{name: set.name, policies: set.policies})
-	n.end = true
+	n.end, n.holds = true, nothing
 	u := b.use(n, d)
 	u.sinks = append(u.sinks, n)
 	return n

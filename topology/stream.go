@@ -52,6 +52,7 @@ func (s Stream[K, V]) addNamed(kind, name string, set settings, funcs ...any) *n
 // Filter keeps the values that keep accepts.
 func (s Stream[K, V]) Filter(keep func(V) bool, opts ...Option) Stream[K, V] {
 	n := s.add("filter", "", apply(opts), keep)
+	n.holds = forStep
 	n.enter = func(c *compiler) any { return core.Filter(c.nodeID(n), keep, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
 }
@@ -59,6 +60,7 @@ func (s Stream[K, V]) Filter(keep func(V) bool, opts ...Option) Stream[K, V] {
 // OfType keeps the values of an interface type that are a W.
 func OfType[W any, K comparable, V any](s Stream[K, V], opts ...Option) Stream[K, W] {
 	n := s.add("ofType", "", apply(opts))
+	n.holds = forStep
 	if v, w := reflect.TypeFor[V](), reflect.TypeFor[W](); v.Kind() != reflect.Interface || !w.Implements(v) {
 		s.b.wrong(n, "no value of type %v is a %v: the stream's values must be of an interface type that %v implements", v, w, w)
 	}
@@ -74,7 +76,9 @@ func as[V, W any](v V) (W, bool) {
 // Split parts a stream in two; split a half again for more branches: the first match wins.
 func (s Stream[K, V]) Split(test func(V) bool, opts ...Option) (yes, no Stream[K, V]) {
 	n := s.add("split", "", apply(opts), test)
+	n.holds = forStep
 	y, e := s.b.add("yes", "", n), s.b.add("no", "", n)
+	y.holds, e.holds = forStep, forStep
 	y.thin, y.label, e.thin, e.label = true, "yes", true, "no"
 	n.enter = func(c *compiler) any {
 		return core.Split(c.nodeID(n), test, next[K, V](c, y), next[K, V](c, e))
@@ -85,6 +89,7 @@ func (s Stream[K, V]) Split(test func(V) bool, opts ...Option) (yes, no Stream[K
 // Merge unites streams; there is no order between them but that of the records' times.
 func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 	n := s.add("merge", "", settings{})
+	n.holds = forStep
 	n.thin = true
 	n.through = true
 	for _, o := range others {
@@ -110,6 +115,7 @@ func (s Stream[K, V]) Peek(see func(V), opts ...Option) Stream[K, V] {
 // WithHeader sets a header on each record from its value.
 func (s Stream[K, V]) WithHeader(key string, value func(V) string, opts ...Option) Stream[K, V] {
 	n := s.add("header", "", apply(opts), value)
+	n.holds = forStep
 	n.through = true
 	n.enter = func(c *compiler) any { return core.WithHeader(c.nodeID(n), key, value, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
@@ -119,6 +125,7 @@ func (s Stream[K, V]) WithHeader(key string, value func(V) string, opts ...Optio
 // it has.
 func (s Stream[K, V]) WithHeaders(f func(V, Headers) Headers, opts ...Option) Stream[K, V] {
 	n := s.add("headers", "", apply(opts), f)
+	n.holds = forStep
 	n.through = true
 	n.enter = func(c *compiler) any { return core.WithHeaders(c.nodeID(n), f, next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
@@ -129,6 +136,7 @@ func (s Stream[K, V]) WithHeaders(f func(V, Headers) Headers, opts ...Option) St
 func (s Stream[K, V]) Repartition(name string, opts ...KeyOption) Stream[K, V] {
 	set := apply(opts)
 	n := s.addNamed("repartition", name, set)
+	n.holds = nothing
 	n.through = true
 	n.rekeyed, n.always = true, true
 	kc, vc := or(keyCodecOf(s.b, n, set, s.kc)), or(valueCodecOf(s.b, n, set, s.vc))
@@ -156,6 +164,7 @@ func (s Stream[K, V]) ToTable(name string, opts ...StateOption) Table[K, V] {
 // Map turns each value into one other.
 func Map[K comparable, V, W any](s Stream[K, V], f func(V) W, opts ...Option) Stream[K, W] {
 	n := s.add("map", "", apply(opts), f)
+	n.holds = forStep
 	n.through = true
 	n.enter = func(c *compiler) any { return core.Map(c.nodeID(n), f, next[K, W](c, n)) }
 	return Stream[K, W]{b: s.b, n: n, kc: s.kc}
@@ -164,6 +173,7 @@ func Map[K comparable, V, W any](s Stream[K, V], f func(V) W, opts ...Option) St
 // FlatMap turns each value into any number of others, or rejects it.
 func FlatMap[K comparable, V, W any](s Stream[K, V], f func(V, *Out[W]), opts ...Option) Stream[K, W] {
 	n := s.add("flatMap", "", apply(opts), f)
+	n.holds = forStep
 	n.enter = func(c *compiler) any { return core.FlatMap(c.nodeID(n), f, next[K, W](c, n)) }
 	return Stream[K, W]{b: s.b, n: n, kc: s.kc}
 }
@@ -176,6 +186,7 @@ func FlatMap[K comparable, V, W any](s Stream[K, V], f func(V, *Out[W]), opts ..
 func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2, opts ...KeyOption) Stream[K2, V] {
 	set := apply(opts)
 	n := s.addNamed("keyBy", name, set, key)
+	n.holds = forStep
 	n.through = true
 	n.rekeyed = true
 	given := valueCodecOf(s.b, n, set, s.vc)
@@ -195,6 +206,7 @@ func KeyBy[K, K2 comparable, V any](s Stream[K, V], name string, key func(V) K2,
 // headers.
 func Records[K comparable, V any](s Stream[K, V]) Stream[K, Record[K, V]] {
 	n := s.add("records", "", settings{})
+	n.holds = forStep
 	n.through, n.thin = true, true
 	n.enter = func(c *compiler) any { return core.Records(next[K, Record[K, V]](c, n)) }
 	return Stream[K, Record[K, V]]{s.b, n, s.kc, recordCodec[K, V]{or(s.kc), or(s.vc)}}
@@ -204,6 +216,7 @@ func Records[K comparable, V any](s Stream[K, V]) Stream[K, Record[K, V]] {
 // headers of the record in hand.
 func Values[K, K2 comparable, V any](s Stream[K, Record[K2, V]]) Stream[K, V] {
 	n := s.add("values", "", settings{})
+	n.holds = forStep
 	n.through, n.thin = true, true
 	n.enter = func(c *compiler) any { return core.Values[K, K2](next[K, V](c, n)) }
 	out := Stream[K, V]{b: s.b, n: n, kc: s.kc}

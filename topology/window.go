@@ -137,6 +137,7 @@ type windowing[W comparable] struct {
 // Window gives the stream windows; Count, Reduce and Aggregate then work per key and window.
 func (s Stream[K, V]) Window(w Window) WindowedStream[K, V] {
 	n := s.add("window", "", settings{})
+	n.holds = forStep
 	n.funcs = []string{w.String()}
 	if why := w.wrong(); why != "" {
 		s.b.wrong(n, "%s", why)
@@ -179,6 +180,7 @@ func (s WindowedStream[K, V]) Late() Stream[K, V] {
 		}
 	}
 	n := s.b.add("late", "", s.n)
+	n.holds = forStep
 	n.enter = func(c *compiler) any { return core.Unwindowed(next[K, V](c, n)) }
 	return Stream[K, V]{s.b, n, s.kc, s.vc}
 }

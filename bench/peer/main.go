@@ -161,6 +161,9 @@ func (j job) run(ctx context.Context) (err error) {
 	if os.Getenv("GOMEMLIMIT") == "" { // as the run command has it
 		debug.SetMemoryLimit(cfg.GoMemory())
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(shell.GoPercent)
+	}
 	if j.flushes != "" {
 		// The store is opened here, as shell.Run would, to see when it writes to disk. The shares are
 		// those of docs/memory.md.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-81380e12/limpet/shell"
 )
 
 // resolved resolves the settings of run.
@@ -276,11 +278,24 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// The command sets the limit of Go's heap by --memory, and leaves one alone that is set.
+// The command sets the limit of Go's heap by --memory, and how often it is collected, and leaves
+// alone what is set.
 func TestHeapLimit(t *testing.T) {
-	if v := os.Getenv("GOMEMLIMIT"); v != "" {
-		t.Skip("GOMEMLIMIT is " + v)
+	if v := os.Getenv("GOMEMLIMIT") + os.Getenv("GOGC"); v != "" {
+		t.Skip("GOMEMLIMIT or GOGC is " + v)
 	}
+	percent := func() int {
+		n := debug.SetGCPercent(100)
+		debug.SetGCPercent(n)
+		return n
+	}
+	before := percent()
+	t.Setenv("GOGC", "70")
+	limitHeap(1 << 40)()
+	if got := percent(); got != before {
+		t.Errorf("GOGC is set, and became %d", got)
+	}
+	t.Setenv("GOGC", "")
 	undo := limitHeap(1 << 40)
 	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
 		t.Errorf("the limit is %d", got)
@@ -289,9 +304,15 @@ func TestHeapLimit(t *testing.T) {
 	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
 		t.Errorf("a limit that was set became %d", got)
 	}
+	if got := percent(); got != shell.GoPercent {
+		t.Errorf("the garbage may be %d %%", got)
+	}
 	undo()
 	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
 		t.Errorf("the limit stays %d", got)
+	}
+	if got := percent(); got != before {
+		t.Errorf("the garbage may still be %d %%", got)
 	}
 }
 

@@ -3,9 +3,12 @@ package cli
 import (
 	"fmt"
 	"math"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"github.com/seed-81380e12/limpet/shell"
 )
 
 // size is a setting in bytes, such as 512MiB.
@@ -53,12 +56,19 @@ func (s *size) String() string {
 
 func (s *size) Type() string { return "size" }
 
-// limitHeap has Go's collector keep the heap below limit, unless the environment says otherwise
-// (GOMEMLIMIT). It returns what takes that back.
+// limitHeap has Go's collector keep the heap below limit, and collect as often as shell.GoPercent says, unless
+// the environment says otherwise (GOMEMLIMIT, GOGC). It returns what takes that back.
 func limitHeap(limit int64) (undo func()) {
-	if old := debug.SetMemoryLimit(-1); old != math.MaxInt64 {
-		return func() {}
+	before := debug.SetMemoryLimit(-1)
+	if before == math.MaxInt64 {
+		debug.SetMemoryLimit(limit)
 	}
-	debug.SetMemoryLimit(limit)
-	return func() { debug.SetMemoryLimit(math.MaxInt64) }
+	percent := debug.SetGCPercent(shell.GoPercent)
+	if os.Getenv("GOGC") != "" {
+		debug.SetGCPercent(percent)
+	}
+	return func() {
+		debug.SetMemoryLimit(before)
+		debug.SetGCPercent(percent)
+	}
 }

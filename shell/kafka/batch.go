@@ -54,6 +54,7 @@ type aborted struct{ producer, first int64 }
 // exact size, for the records.
 type decoder struct {
 	inflater inflater
+	lease    *lease  // where records and decompressed batches go to
 	aborted  []int64 // producers in an aborted transaction, at this point of the log
 }
 
@@ -62,6 +63,7 @@ type decoded struct {
 	records []core.RawRecord
 	next    core.Offset // behind all batches that were whole, and taken
 	bytes   int         // memory that records hold
+	headers bool        // some record has headers
 }
 
 // recordMin is how many bytes a record takes at least.
@@ -81,7 +83,9 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted, limit int
 	}
 	out.bytes = len(raw)
 	if count > 0 {
-		out.records = make([]core.RawRecord, 0, count)
+		if out.records = d.lease.records[:0]; cap(out.records) < count {
+			out.records = make([]core.RawRecord, 0, count)
+		}
 	}
 	// Brokers do not promise an order.
 	slices.SortFunc(txns, func(a, b aborted) int { return cmp.Compare(a.first, b.first) })
@@ -111,23 +115,26 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted, limit int
 			if out.bytes > limit && len(out.records) > 0 {
 				break
 			}
-			if body, err = d.inflater.inflate(codec, body); err != nil {
+			if body, err = d.inflater.inflate(codec, d.lease.body(), body); err != nil {
 				return out, fmt.Errorf("%w (batch at offset %d)", err, b.base())
 			}
 			if b.count() > len(body)/recordMin {
 				return out, b.wrong(errBatch)
 			}
+			d.lease.keep(body)
 			out.bytes += len(body)
 			out.records = slices.Grow(out.records, b.count())
 		}
 		out.next = core.Offset(last) + 1
-		if out.records, err = b.records(out.records, body, from); err != nil {
+		if err = b.records(&out, body, from); err != nil {
 			return out, b.wrong(err)
 		}
 	}
 	if len(out.records) == 0 {
 		out.records, out.bytes = nil, 0 // nothing refers to raw
+		return out, nil
 	}
+	d.lease.records = out.records
 	out.bytes += cap(out.records) * recordBytes
 	return out, nil
 }
@@ -204,7 +211,8 @@ func abortMarker(body []byte) bool {
 
 // records appends the batch's records at and behind from. This loop is the hot path of
 // everything that is read.
-func (b batch) records(out []core.RawRecord, body []byte, from core.Offset) ([]core.RawRecord, error) {
+func (b batch) records(d *decoded, body []byte, from core.Offset) error {
+	out := d.records
 	base, first := b.base(), b.baseTime()
 	appended := int64(-1)
 	if b.attributes()&attrAppended != 0 {
@@ -215,7 +223,7 @@ func (b batch) records(out []core.RawRecord, body []byte, from core.Offset) ([]c
 	for n := b.count(); n > 0; n-- {
 		size := int(r.varint())
 		if r.bad || size < 0 || size > len(r.b)-r.at {
-			return out, errBatch
+			return errBatch
 		}
 		end := r.at + size
 		r.at++ // attributes: none are defined
@@ -225,7 +233,7 @@ func (b batch) records(out []core.RawRecord, body []byte, from core.Offset) ([]c
 		key, value := r.bytes(), r.bytes()
 		headers := r.varint()
 		if r.bad || r.at > end || delta <= before || delta > most {
-			return out, errBatch
+			return errBatch
 		}
 		before = delta
 		if offset >= from {
@@ -235,12 +243,14 @@ func (b batch) records(out []core.RawRecord, body []byte, from core.Offset) ([]c
 			rec := core.RawRecord{Key: key, Value: value, Time: core.Time(ts), Offset: offset}
 			if headers > 0 {
 				rec.Headers = r.b[r.at:end:end] // as core keeps them
+				d.headers = true
 			}
 			out = append(out, rec)
 		}
 		r.at = end
 	}
-	return out, nil
+	d.records = out
+	return nil
 }
 
 // reader reads the fields of records.

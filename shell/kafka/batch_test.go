@@ -81,7 +81,7 @@ func TestDecode(t *testing.T) {
 	txns := []aborted{{2, 30}, {1, 3}}
 	want := []core.Offset{0, 1, 2, 5, 6, 8, 20, 21, 31}
 
-	var d decoder
+	d := decoder{lease: new(lease)}
 	got, err := d.decode(log, 0, slices.Clone(txns), math.MaxInt)
 	must(t, err)
 	if !slices.Equal(offsets(got.records), want) || got.next != 32 {
@@ -120,7 +120,7 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeBroken(t *testing.T) {
-	var d decoder
+	d := decoder{lease: new(lease)}
 	good := logBatch(t, 0, records(3, "a%d"), producerState{}, nil)
 	flipped := slices.Clone(good)
 	flipped[len(flipped)-1] ^= 1
@@ -156,7 +156,7 @@ func TestDecodeBounded(t *testing.T) {
 		must(t, err)
 		log = append(log, seal(b, int64(100*i), nil)...)
 	}
-	var d decoder
+	d := decoder{lease: new(lease)}
 	got, err := d.decode(log, 0, nil, 2_500_000)
 	if err != nil || len(got.records) != 300 || got.next != 300 || got.bytes < 3_000_000 {
 		t.Fatalf("%d records of %d bytes, next %d, %v", len(got.records), got.bytes, got.next, err)
@@ -188,7 +188,7 @@ func TestDecodeClaims(t *testing.T) {
 	xerial := append([]byte("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"), 0, 0, 0, byte(len(block)))
 	zstd := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}, 0, 0, 0, 0x0e, 0, 0, 0, 0, 1, 0, 0) // 224 MiB
 	twice := logBatch(t, 0, records(3, "a%d"), plain, nil)
-	var d decoder
+	d := decoder{lease: new(lease)}
 	for name, log := range map[string][]byte{
 		"snappy": claims(codecSnappy, block, 3), "xerial": claims(codecSnappy, append(xerial, block...), 3), "zstd": claims(codecZstd, zstd, 3),
 		"records":             claims(codecNone, make([]byte, 100), 1<<31-1),
@@ -241,7 +241,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		codec := rapid.Int8Range(0, 4).Draw(t, "codec")
-		w, d := &writer{codec: codec}, decoder{}
+		w, d := &writer{codec: codec}, decoder{lease: new(lease)}
 		rs := rapid.SliceOfN(record, 1, 300).Draw(t, "records")
 		b, err := w.append(nil, rs, producerState{7, 1, true}, math.MaxInt32)
 		if err != nil {
@@ -278,7 +278,7 @@ func BenchmarkDecode(b *testing.B) {
 			w := &writer{codec: codec}
 			log, err := w.append(nil, rs, producerState{1, 0, true}, 0)
 			must(b, err)
-			var d decoder
+			d := decoder{lease: new(lease)}
 			b.ReportAllocs()
 			for b.Loop() {
 				got, err := d.decode(log, 0, nil, math.MaxInt)

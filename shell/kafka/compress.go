@@ -37,27 +37,27 @@ type inflater struct {
 	buf  bytes.Buffer
 }
 
-// inflate returns memory of its own.
-func (d *inflater) inflate(codec int, src []byte) (out []byte, err error) {
+// inflate decompresses to dst, or to memory of its own where that is too small.
+func (d *inflater) inflate(codec int, dst, src []byte) (out []byte, err error) {
 	switch codec {
 	case codecGzip:
 		if d.gzip == nil {
 			d.gzip = new(gzip.Reader)
 		}
 		if err = d.gzip.Reset(bytes.NewReader(src)); err == nil {
-			out, err = d.drain(d.gzip)
+			out, err = d.drain(dst, d.gzip)
 		}
 	case codecSnappy:
 		var size int
 		if size, err = snappySize(src); err == nil {
-			out, err = xerial.DecodeCapped(make([]byte, 0, size), src)
+			out, err = xerial.DecodeCapped(slices.Grow(dst[:0], size), src)
 		}
 	case codecLZ4:
 		if d.lz4 == nil {
 			d.lz4 = lz4.NewReader(nil)
 		}
 		d.lz4.Reset(bytes.NewReader(src))
-		out, err = d.drain(d.lz4)
+		out, err = d.drain(dst, d.lz4)
 	case codecZstd:
 		if d.zstd == nil {
 			if d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(inflatedMax)); err != nil {
@@ -65,7 +65,7 @@ func (d *inflater) inflate(codec int, src []byte) (out []byte, err error) {
 			}
 		}
 		if err = zstdSize(src); err == nil {
-			out, err = d.zstd.DecodeAll(src, nil)
+			out, err = d.zstd.DecodeAll(src, dst[:0])
 		}
 	default:
 		err = errors.New("unknown codec")
@@ -132,13 +132,13 @@ func zstdSize(src []byte) error {
 
 // drain reads into a buffer that is kept, and copies: the batch then has the exact size,
 // and the buffer grows once.
-func (d *inflater) drain(r io.Reader) ([]byte, error) {
+func (d *inflater) drain(dst []byte, r io.Reader) ([]byte, error) {
 	d.buf.Reset()
 	n, err := d.buf.ReadFrom(io.LimitReader(r, inflatedMax+1))
 	if err == nil && n > inflatedMax {
 		err = errInflated
 	}
-	out := slices.Clone(d.buf.Bytes())
+	out := append(dst[:0], d.buf.Bytes()...)
 	if d.buf.Cap() > 8<<20 {
 		d.buf = bytes.Buffer{}
 	}

@@ -45,7 +45,8 @@ import (
 // # Who holds which memory
 //
 // The bytes of each partition in a response are an allocation of their own, which the
-// records refer to. So a partition that lags behind keeps its own bytes only.
+// records refer to. So a partition that lags behind keeps its own bytes only. They are used
+// again where whoever has the records says so (lease.go).
 type fetcher struct {
 	b    *Broker
 	cfg  shell.FetchConfig
@@ -53,6 +54,8 @@ type fetcher struct {
 	ctx  context.Context // ends with done
 	stop context.CancelFunc
 	wg   sync.WaitGroup
+
+	leases leases
 
 	mu     sync.Mutex
 	parts  map[shell.Partition]*fetchPart
@@ -99,7 +102,8 @@ func (b *Broker) NewFetcher(cfg shell.FetchConfig) shell.Fetcher {
 	}
 	f := &fetcher{
 		b: b, cfg: cfg, done: make(chan struct{}),
-		parts: map[shell.Partition]*fetchPart{}, nodes: map[int32]*fetchNode{},
+		leases: leases{max: 8 * cfg.PartitionBytes},
+		parts:  map[shell.Partition]*fetchPart{}, nodes: map[int32]*fetchNode{},
 		ready: make(chan struct{}, 1), lookup: make(chan struct{}, 1),
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())

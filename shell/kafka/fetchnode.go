@@ -52,9 +52,9 @@ type reply struct {
 	stable   core.Offset // last stable offset
 	start    core.Offset
 	replica  int32
-	empty    bool // no byte of records
 	decoded
-	err error
+	lease *lease // of what was decoded
+	err   error
 }
 
 const (
@@ -327,13 +327,19 @@ func (n *fetchNode) partition(r *frame, x *asked) {
 		r.tags()
 	}
 	got.replica = r.int32()
-	raw := r.bytes(r.length())
+	var l *lease
+	if size := r.length(); r.has(size) {
+		l = n.f.leases.take(size)
+		r.into(l.raw)
+	}
 	r.tags()
 	if x == nil || r.err != nil {
 		return
 	}
-	if got.empty = len(raw) == 0; got.code == sarama.ErrNoError {
-		got.decoded, got.err = n.dec.decode(raw, x.from, n.txns, n.f.cfg.BufferBytes)
+	if got.next = x.from; got.code == sarama.ErrNoError && l != nil {
+		n.dec.lease = l
+		got.decoded, got.err = n.dec.decode(l.raw, x.from, n.txns, n.f.cfg.BufferBytes)
+		got.lease = l
 	}
 	x.got = got
 }
@@ -404,10 +410,18 @@ func (n *fetchNode) deliver(x *fetchPart, got *reply) {
 	if progress {
 		n.last = time.Now()
 	}
+	var reuse func()
+	switch l := got.lease; {
+	case l == nil:
+	case got.records == nil:
+		f.leases.give(l)
+	case !got.headers: // which records keep as they are, for whoever may want them
+		reuse = func() { f.leases.give(l) }
+	}
 	if progress || caught != told { // no longer caught up is news too: a merge then waits
 		x.out += got.bytes
 		f.push(shell.Fetched{
-			Partition: x.Partition, Tag: x.tag, Bytes: got.bytes,
+			Partition: x.Partition, Tag: x.tag, Bytes: got.bytes, Reuse: reuse,
 			Batch: core.Batch{Records: got.records, Next: got.next, CaughtUp: caught},
 		})
 	}

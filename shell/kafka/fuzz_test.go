@@ -42,7 +42,7 @@ func FuzzBatch(f *testing.F) {
 		binary.BigEndian.PutUint32(b[57:], count)
 		b = seal(append(b, body...), 0, nil)
 		whole := slices.Clone(b)
-		d := decoder{}
+		d := decoder{lease: new(lease)}
 		defer d.inflater.close()
 		var got decoded
 		var err error

@@ -230,19 +230,27 @@ func (f *frame) length() int { return f.uvarint() - 1 }
 
 // bytes reads n bytes into memory of their own.
 func (f *frame) bytes(n int) []byte {
-	if n <= 0 || f.err != nil {
+	if !f.has(n) {
 		return nil
 	}
-	if n > f.left {
+	return f.into(make([]byte, n))
+}
+
+// has reports whether there are n bytes more, and at least one.
+func (f *frame) has(n int) bool {
+	if n > f.left && f.err == nil {
 		f.err = errFrame
-		return nil
 	}
-	b := make([]byte, n)
+	return n > 0 && f.err == nil
+}
+
+// into fills b, for which there must be as many bytes more.
+func (f *frame) into(b []byte) []byte {
 	if _, err := io.ReadFull(f.r, b); err != nil {
 		f.err = eof(err)
 		return nil
 	}
-	f.left -= n
+	f.left -= len(b)
 	return b
 }
 

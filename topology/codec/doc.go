@@ -9,7 +9,9 @@ or [Default] of the type.
 # The contract
 
 Append appends a value's bytes and Decode makes the same value of them. Both are pure,
-safe for concurrent use, and keep neither the value nor the slice they are given. Append
+safe for concurrent use, and keep neither the value nor the slice they are given: what was
+fetched is written over once its records have run, in tests (topologytest) at once, so that a
+codec which keeps it shows. A decoder that makes texts without a copy is such a one. Append
 returns nil for Kafka's null only, which [Optional] alone has: the empty string is not
 null. Errors of Decode are short and say what was wrong; whoever reports them says which
 record it was.

@@ -37,7 +37,7 @@ commit for each record; long batches and commits; random batches, with commits t
 sealed, overtaken by the next generation, and then advanced or aborted and fed again, at
 random; four partitions; and a crash after every third record, which drops what was not
 committed and all local state, and restores it. In all of them functions that change
-what they are given are found. Each subtest is a way; what the scenario itself finds wrong it
+what they are given are found, and codecs whose Decode keeps it: it is written over. Each subtest is a way; what the scenario itself finds wrong it
 reports to Driver.T. What fails in several ways is printed once.
 
 For the ways to be comparable, the order of records must be the same in all. So sends are

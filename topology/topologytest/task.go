@@ -58,8 +58,9 @@ type task struct {
 type source struct {
 	topic *topic
 	part  int
-	fed   core.Offset // the next record to feed
-	told  bool        // the task knows that nothing waits behind fed
+	fed   core.Offset   // the next record to feed
+	told  bool          // the task knows that nothing waits behind fed
+	lent  []*core.Batch // fed, and not all run
 }
 
 func (s *source) records() []core.RawRecord {
@@ -240,7 +241,7 @@ func (a *app) cacheBytes() int {
 // rewind feeds the task again from what is committed.
 func (t *task) rewind() {
 	for i, s := range t.sources {
-		s.fed, s.told = t.next[i], false
+		s.fed, s.told, s.lent = t.next[i], false, nil
 	}
 	if !t.core.Ticks() || t.app.stopped != nil {
 		return
@@ -373,7 +374,7 @@ func (t *task) step(i, n int, caughtUp bool) bool {
 	a, s := t.app, t.sources[i]
 	before := t.core.Next(nil)
 	b := &core.Batch{Source: core.SourceID(i), Next: s.fed + core.Offset(n), CaughtUp: caughtUp, Arrived: a.d.now}
-	b.Records = slices.Clone(s.records()[s.fed:b.Next])
+	s.lend(b, s.records()[s.fed:b.Next])
 	s.fed, s.told = b.Next, caughtUp
 	err := t.core.Step(b)
 	for err == nil && t.core.Holds() {
@@ -387,6 +388,7 @@ func (t *task) step(i, n int, caughtUp bool) bool {
 		return false
 	}
 	for j, next := range t.core.Next(nil) {
+		t.sources[j].spoil(next, t.core.Keeps(core.SourceID(j)))
 		a.ran += int(next - before[j])
 		if at := (seat{t.id, j}); next > a.first[at] {
 			a.d.crashes += int(next - a.first[at])
