@@ -3,6 +3,11 @@ package shell
 import (
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/seed-81380e12/limpet/statestore"
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
 // The parts are less than the whole, whatever that is; and what is set stays.
@@ -32,6 +37,36 @@ func TestMemoryIsDivided(t *testing.T) {
 	for _, n := range []int{-1, 1, 127 << 20} {
 		if err := (Config{MemoryBytes: n}).Validate("x"); !errors.Is(err, ErrConfig) {
 			t.Errorf("%d: %v", n, err)
+		}
+	}
+}
+
+// CacheBytes is for the rows of all tables, and for the indexes of those that have some.
+func TestIndexesAreCounted(t *testing.T) {
+	in, out := topology.NewTopic("in", codec.String, codec.String), topology.NewTopic("out", codec.String, codec.Int64)
+	for _, c := range []struct {
+		name   string
+		count  func(topology.Stream[string, string]) topology.Table[string, int64]
+		shares int // of a partition
+	}{
+		{"rows", func(s topology.Stream[string, string]) topology.Table[string, int64] { return topology.Count(s, "n") }, 1},
+		{"rows that expire", func(s topology.Stream[string, string]) topology.Table[string, int64] {
+			return topology.Count(s, "n", topology.TTL(time.Hour))
+		}, 3},
+	} {
+		b := topology.New("app")
+		c.count(in.Stream(b)).To(out)
+		plan, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := newLayout(t.Context(), cluster(topic("in", 4), topic("out", 4), topic("app-n-changelog", 4, "cleanup.policy=compact")), plan, "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := Config{CacheBytes: 1200}.withDefaults("app")
+		if got := newOpener(&cfg, l, statestore.NewMemory()).cache; got != 1200/4/c.shares {
+			t.Errorf("%s: a table has %d bytes, want %d", c.name, got, 1200/4/c.shares)
 		}
 	}
 }

@@ -128,11 +128,16 @@ func openDB(cfg *Config, topology string) (statestore.DB, string, error) {
 }
 
 func newOpener(cfg *Config, l *layout, db statestore.DB) *opener {
-	tables := 0
+	shares := 0
 	for _, s := range l.subs {
-		tables += int(s.partitions) * (len(s.tables) + len(s.plan.Globals))
+		for _, t := range s.plan.Tables {
+			if shares += int(s.partitions); t.DueOf != nil {
+				shares += 2 * int(s.partitions) // its indexes, by time and by key, take as much as its rows
+			}
+		}
+		shares += int(s.partitions) * len(s.plan.Globals)
 	}
-	return &opener{cfg: cfg, layout: l, db: db, cache: cfg.CacheBytes / max(1, tables), batch: restoreBatch, step: stepRecords}
+	return &opener{cfg: cfg, layout: l, db: db, cache: cfg.CacheBytes / max(1, shares), batch: restoreBatch, step: stepRecords}
 }
 
 // process is what the workers of one process share.
