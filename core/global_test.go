@@ -36,7 +36,8 @@ func (g *globalLog) move(at ...Offset) (changed [][]byte) {
 	return changed
 }
 
-// globalChain joins values such as "k:text" with the row of k, and counts them in a table.
+// globalChain joins values such as "k:text" with the row of k, and counts them in a table. Each commit joins
+// how many there were with a row, too.
 func globalChain(t *Task) {
 	counts := NewTable(t, "counts", str{}, str{})
 	global := NewGlobal(t, "global", str{}, str{})
@@ -60,6 +61,10 @@ func globalChain(t *Task) {
 			return s + "."
 		}, nil, nil),
 		ToTable[string](t.Node("later", ""), later, nil, nil),
+		Aggregate(t.Node("n", ""), NewTable(t, "n", str{}, i64{}), nil, func(n int64, _ string) int64 { return n + 1 }, nil, new(PerCommit[string, int64]).Connect(t, ToStream(
+			LeftJoinGlobal(t.Node("at the commit", ""), global.Get, func(n int64) string { return fmt.Sprint("k", n%8) }, func(n int64, g Opt[string]) string { return fmt.Sprint(n, g) },
+				Sink(t, 3, "late", str{}, str{}, nil)),
+		))),
 	))
 }
 

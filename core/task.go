@@ -265,6 +265,9 @@ func (t *Task) Ready() (c *Commit, err error) {
 
 // flush passes on the changes that wait for the commit.
 func (t *Task) flush() {
+	if len(t.batchers) > 0 {
+		t.sayGlobals() // a global table may have moved since the last Step
+	}
 	t.tx.index = atReady
 	for i := len(t.batchers) - 1; i >= 0 && t.tx.err == nil; i-- {
 		t.batchers[i].flush(&t.tx)
