@@ -72,7 +72,7 @@ func (c *checker) task(id core.TaskID) *shadow {
 		s.sinks = append(s.sinks, k.topics[sink.TopicName(app)])
 	}
 	for _, t := range s.sub.Tables {
-		s.tables = append(s.tables, newShadowTable(t.History > 0))
+		s.tables = append(s.tables, newShadowTable(core.Time(t.History.Milliseconds())))
 		var log *topic
 		if t.Source < 0 || !k.topics[s.sub.Sources[t.Source].TopicName(app)].compacted() {
 			log = k.topics[t.ChangelogTopic(app)]
@@ -352,7 +352,7 @@ func (c *checker) rows(l *life, id core.TaskID, st statestore.Store) rowsState {
 		if err != nil {
 			c.w.failf("%s: task %v: %w", l.slot.instance, id, err)
 		}
-		if err := t.same(rows); err != nil {
+		if err := t.same(rows, true); err != nil {
 			c.w.failf("%s: task %v, table %s: %w", l.slot.instance, id, s.sub.Tables[i].Name, err)
 		}
 	}
@@ -434,13 +434,13 @@ func (c *checker) logs(s *shadow) {
 			if !e.committed() || e.gone {
 				continue
 			}
-			if w := core.Restored(0, s.tables[i].versions, &e.rec); w.Value == nil {
+			if w := core.Restored(0, s.tables[i].history > 0, &e.rec); w.Value == nil {
 				delete(rows, string(w.Key))
 			} else {
 				rows[string(w.Key)] = shadowRow{w.Value, w.Time}
 			}
 		}
-		if err := s.tables[i].same(rows); err != nil {
+		if err := s.tables[i].same(rows, false); err != nil {
 			c.w.failf("changelog %v, folded: %w", p.Partition, err)
 		}
 	}

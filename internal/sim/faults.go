@@ -196,7 +196,7 @@ func (w *world) cleanable(t *topic, p *partition) core.Offset {
 		return w.kafka.offsets[p.Partition].Next
 	}
 	lag, err := strconv.ParseInt(t.Config["min.compaction.lag.ms"], 10, 64)
-	if err != nil {
+	if err != nil || w.bug("versions are compacted though they can be seen") {
 		return to
 	}
 	history, newest := time.Duration(lag)*time.Millisecond-24*time.Hour, core.NoTime

@@ -11,9 +11,9 @@ import (
 
 // shadowTable is a table of a fresh run: a core.View.
 type shadowTable struct {
-	rows     map[string]shadowRow
-	versions bool                 // a row is one version of several
-	gone     map[string]shadowRow // versions that were deleted since nobody can see them any more
+	rows    map[string]shadowRow
+	history core.Time              // of a table where a row is one version of several; 0: it is not
+	was     map[string][]shadowRow // what versions were that are no more, or others by now: the last one behind
 }
 
 type shadowRow struct {
@@ -21,8 +21,10 @@ type shadowRow struct {
 	at    core.Time
 }
 
-func newShadowTable(versions bool) *shadowTable {
-	return &shadowTable{rows: map[string]shadowRow{}, versions: versions, gone: map[string]shadowRow{}}
+func (r shadowRow) equal(o shadowRow) bool { return r.at == o.at && bytes.Equal(r.value, o.value) }
+
+func newShadowTable(history core.Time) *shadowTable {
+	return &shadowTable{rows: map[string]shadowRow{}, history: history, was: map[string][]shadowRow{}}
 }
 
 func (t *shadowTable) Get(key, buf []byte) ([]byte, core.Time, bool, error) {
@@ -42,41 +44,28 @@ func (t *shadowTable) Scan(lo, hi []byte, f func(key, value []byte, at core.Time
 // write takes a row of a commit.
 func (t *shadowTable) write(w *core.Write) {
 	key := string(w.Key)
+	if was, ok := t.rows[key]; ok && t.history > 0 {
+		t.was[key] = append(t.was[key], was)
+	}
 	if w.Value != nil {
 		t.rows[key] = shadowRow{bytes.Clone(w.Value), w.Time}
-		delete(t.gone, key)
 		return
 	}
-	if was, ok := t.rows[key]; ok && t.versions {
-		t.gone[key] = was
-	}
 	if w.Version == core.LastWord { // it is in the changelog, and was in no store
-		t.gone[key] = shadowRow{[]byte{0}, w.Time}
+		t.was[key] = append(t.was[key], shadowRow{[]byte{0}, w.Time})
 	}
 	delete(t.rows, key)
 }
 
 // same compares a store's or changelog's rows with these. A changelog is not told of versions that nobody
-// can see any more: of those it may have more, as they were, if a newer one stands for each, or
-// if they say that there is no row.
-func (t *shadowTable) same(rows map[string]shadowRow) error {
-	latest := map[string]core.Time{}
-	for k := range rows {
-		if key, at, err := core.CutVersion([]byte(k)); err == nil && t.versions {
-			latest[string(key)] = max(latest[string(key)], at)
-		}
-	}
-	equal := func(a, b shadowRow) bool { return a.at == b.at && bytes.Equal(a.value, b.value) }
+// can see any more: of those it may have more, see past. rolled: it is local state that may have been rolled forward.
+func (t *shadowTable) same(rows map[string]shadowRow, rolled bool) error {
+	past := t.past(rows)
 	bad := ""
 	for k, r := range rows {
 		want, ok := t.rows[k]
-		if ok && equal(r, want) {
+		if ok && r.equal(want) || !ok && past(k, r, rolled) {
 			continue
-		}
-		if was, gone := t.gone[k]; !ok && gone && equal(r, was) {
-			if key, at, err := core.CutVersion([]byte(k)); err == nil && (at < latest[string(key)] || r.value[0] == 0) {
-				continue
-			}
 		}
 		if bad == "" || k < bad {
 			bad = k
@@ -93,6 +82,37 @@ func (t *shadowTable) same(rows map[string]shadowRow) error {
 		}
 	}
 	return nil
+}
+
+// past reports whether a version is one that nobody can see any more: it is older than the history, and so is
+// a newer one of the same row among these, or it says that there is no row. It must be what it was when
+// it was deleted. Local state that is rolled forward may have it as it was at any time before: the version that replaced it
+// may have been compacted away meanwhile, behind one that is newer than both.
+func (t *shadowTable) past(rows map[string]shadowRow) func(k string, r shadowRow, rolled bool) bool {
+	newest := core.NoTime // the table's time: of that version there always is a row
+	for k := range t.rows {
+		if _, at, err := core.CutVersion([]byte(k)); err == nil {
+			newest = max(newest, at)
+		}
+	}
+	limit := newest - t.history
+	stands := map[string]core.Time{} // the version that is valid at the limit
+	for k := range rows {
+		if key, at, err := core.CutVersion([]byte(k)); err == nil && at <= limit {
+			stands[string(key)] = max(stands[string(key)], at)
+		}
+	}
+	return func(k string, r shadowRow, rolled bool) bool {
+		was := t.was[k]
+		if len(was) == 0 {
+			return false
+		}
+		if !rolled {
+			was = was[len(was)-1:]
+		}
+		key, at, err := core.CutVersion([]byte(k))
+		return err == nil && slices.ContainsFunc(was, r.equal) && at <= limit && (at < stands[string(key)] || r.value[0] == 0)
+	}
 }
 
 // shadowGlobal is a global table of a fresh run, at a position: what was ever committed below it.
@@ -168,7 +188,7 @@ func (c *checker) globals(l *life) {
 			return true
 		})
 		if err == nil {
-			err = (&shadowTable{rows: t.fold(at)}).same(rows)
+			err = (&shadowTable{rows: t.fold(at)}).same(rows, false)
 		}
 		if err != nil {
 			c.w.failf("%s: global table %s: %w", l.slot.instance, g.Topic, err)
