@@ -170,11 +170,13 @@ func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds, ids map[st
 	t.marks = marks(map[string]TopicID{t.layout.topic: ids[t.layout.topic]})
 	t.since = looked
 	age := looked.Sub(time.UnixMilli(int64(cp.Wall)))
+	behind := false
 	for p := range t.at {
 		b := bounds[Partition{t.layout.topic, int32(p)}]
 		if t.at[p] = b.Start; p >= len(cp.Input) {
 			continue
 		}
+		behind = behind || cp.Input[p] < b.End
 		switch at := cp.Input[p]; {
 		case at > b.End:
 			why = fmt.Sprintf("it is ahead of partition %d: at %d, which ends at %d", p, at, b.End)
@@ -186,7 +188,7 @@ func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds, ids map[st
 	}
 	if why == "" {
 		copy(t.at, cp.Input)
-		if ok {
+		if ok && behind { // else it has all that there was at looked
 			t.since = time.UnixMilli(int64(cp.Wall))
 		}
 		return nil
@@ -226,15 +228,12 @@ func (g *globals) restore(ctx context.Context, bounds map[Partition]Bounds) erro
 			g.log.Info("restoring global tables", "done", done, "of", todo)
 		}
 	}
-	// As with tables of tasks (restore.go): rows that were read at first may have been deleted since, by
-	// tombstones that were cleaned away before they were read.
 	for i, t := range g.tables {
-		took, keeps := g.now().Sub(t.since), t.layout.deleteRetention
-		if behind[i] && took > keeps {
-			if err := t.store.Reset(); err != nil {
-				return err
-			}
-			return fmt.Errorf("%w: %s was read for %v, and keeps tombstones for %v", ErrMismatch, t.layout.topic, took.Round(time.Second), keeps)
+		if !behind[i] {
+			continue
+		}
+		if err := g.intime(t); err != nil { // the last of it may have been nothing but tombstones that are gone
+			return err
 		}
 	}
 	for _, t := range g.tables {
@@ -242,6 +241,21 @@ func (g *globals) restore(ctx context.Context, bounds map[Partition]Bounds) erro
 	}
 	g.log.Info("global tables restored", "offsets", todo, "took", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// intime refuses what took longer to restore than the topic keeps its tombstones, as with tables of tasks
+// (restore.go): rows that were read at first may have been deleted since, by tombstones that were cleaned away
+// before they were read. It is asked before rows are applied, too: a checkpoint at the topic's end is trusted
+// however old it is, so none may get there late, not even one that is dropped soon after: a crash takes Reset back.
+func (g *globals) intime(t *globalTable) error {
+	took, keeps := g.now().Sub(t.since), t.layout.deleteRetention
+	if t.since.IsZero() || took <= keeps {
+		return nil
+	}
+	if err := t.store.Reset(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s was read for %v, and keeps tombstones for %v", ErrMismatch, t.layout.topic, took.Round(time.Second), keeps)
 }
 
 // run follows the topics until ctx ends. An error means that the rows can no longer be kept.
@@ -290,6 +304,9 @@ func (g *globals) take(ctx context.Context) error {
 	for _, t := range g.tables {
 		if len(t.writes) == 0 {
 			continue
+		}
+		if err := g.intime(t); err != nil {
+			return err
 		}
 		cp := statestore.Checkpoint{Input: t.at, Wall: core.Time(g.now().UnixMilli()), Topics: t.marks}
 		if !t.since.IsZero() {

@@ -255,7 +255,7 @@ func TestSlowGlobalRestore(t *testing.T) {
 			}
 		}}, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)}.withDefaults("app")
 		l := &layout{globals: []*globalLayout{{topicLayout{"g", 1}, &topology.GlobalSpec{Topic: "g"}, 24 * time.Hour}}}
-		g, err := openGlobals(t.Context(), &cfg, l, statestore.NewMemory())
+		g, err := openGlobals(t.Context(), &cfg, l, notLate(t, &now))
 		if err != nil {
 			t.Fatal(err)
 		}

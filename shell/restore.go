@@ -35,7 +35,7 @@ func (op *opener) held() int { return min(8<<20, max(1<<20, op.cfg.BufferBytes/2
 // stays since, until all is restored: a row that was read may have been deleted farther
 // behind, and that tombstone is kept for a time that began then.
 func (op *opener) restore(ctx context.Context, o *opening, spans []span, since time.Time) error {
-	r := &restorer{op: op, o: o, spans: spans, byLog: map[Partition]int{}, began: time.Now()}
+	r := &restorer{op: op, o: o, spans: spans, byLog: map[Partition]int{}, since: since, began: time.Now()}
 	r.point.Wall, r.point.Topics = core.Time(since.UnixMilli()), o.point.Topics
 	left := 0
 	for i := range spans {
@@ -88,11 +88,12 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 		return err
 	}
 	o.restored = r.done
-	return op.intime(o, spans, since)
+	return nil
 }
 
 // intime refuses what took longer to restore than a log keeps its tombstones: some may
-// have been cleaned away before they were read.
+// have been cleaned away before they were read. It is asked before rows are applied: a checkpoint at
+// the end is trusted however old it is, and a crash takes Reset back.
 func (op *opener) intime(o *opening, spans []span, since time.Time) error {
 	took := op.cfg.Now().Sub(since)
 	for i := range spans {
@@ -116,6 +117,7 @@ type restorer struct {
 	spans []span
 	byLog map[Partition]int
 	point statestore.Checkpoint
+	since time.Time
 
 	writes     []core.Write
 	gathered   int // bytes of writes
@@ -183,6 +185,9 @@ func (r *restorer) ends(ctx context.Context, p Partition) error {
 }
 
 func (r *restorer) flush() error {
+	if err := r.op.intime(r.o, r.spans, r.since); err != nil {
+		return err
+	}
 	err := r.o.store.Apply(r.writes, r.point)
 	clear(r.writes)
 	r.writes, r.gathered = r.writes[:0], 0
