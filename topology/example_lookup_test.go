@@ -87,3 +87,25 @@ func ExampleToVersionedTable() {
 	// k early+open @15
 	// k late+nobody @25
 }
+
+type asOfPorts struct {
+	Out   topology.Out[string]
+	Price topology.Row[string]
+	Here  topology.Moment[string]
+}
+
+func ExampleRow_AsOf() {
+	b := topology.New("example")
+	p := topology.NewProcessor(Words.Stream(b), "compare", func(s struct{}, v string, p *asOfPorts) struct{} {
+		now, _ := p.Price.Get()
+		then, _ := p.Price.AsOf(p.Here.Time() - 10)
+		p.Out.Emit(v + ": " + then + ", now " + now)
+		return s
+	})
+	topology.Read(p, &p.Ports.Price, topology.VersionedTable(b, Rows, time.Hour))
+	topology.Output(p, &p.Ports.Out).To(Out)
+
+	show(play(b, "rows@10 tea 1.00", "rows@20 tea 1.20", "words@25 tea ten_ago"), Out)
+	// Output:
+	// tea ten_ago: 1.00, now 1.20 @25
+}

@@ -22,7 +22,7 @@ coroutines where they stand.
 
 # What is simulated
 
-broker.go has logs with last stable offsets, retention and compaction; txn.go transactional
+broker.go has logs with last stable offsets, compaction and DeleteRecords; txn.go transactional
 ids with epochs, transactions and their markers, and the group's offsets; group.go the
 members, generations and assignments of a group; client.go is a process's side of all this:
 the ports of package shell. process.go has processes, disk.go their disks, faults.go and deleted.go

@@ -38,6 +38,7 @@ func TestSeeds(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	drawn := map[string]bool{}
+	was := covered.Counts() // other tests, and runs with planted mistakes, have reached some
 	for range min(2, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for n := next.Add(1) - 1; n < uint64(*seeds) && !t.Failed(); n = next.Add(1) - 1 {
@@ -54,7 +55,9 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if missing := covered.Missing(); *seeds >= 500 && len(missing) > 0 && !t.Failed() {
+	now := covered.Counts()
+	missing := slices.DeleteFunc(slices.Clone(States), func(s string) bool { return now[s] > was[s] })
+	if *seeds >= 500 && len(missing) > 0 && !t.Failed() {
 		t.Errorf("%d seeds never reached:\n%s", *seeds, strings.Join(missing, "\n"))
 	}
 	for _, name := range randomtopo.Operators() {
@@ -84,7 +87,7 @@ func TestSameSeedSameRun(t *testing.T) {
 			}
 		}
 	}
-	if slices.Compare(one, slices.Compact(slices.Sorted(slices.Values(one)))) == 0 || one[0] == one[1] {
+	if len(slices.Compact(slices.Sorted(slices.Values(one[:40])))) != 40 {
 		t.Error("different seeds are the same run")
 	}
 }

@@ -166,7 +166,7 @@ func consumer(t *testing.T, addrs []string) *outcome {
 // want waits until there are n results.
 func (o *outcome) want(t *testing.T, p *measured, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	for o.got < n {
 		wait, next := context.WithTimeout(ctx, time.Second)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -202,8 +204,17 @@ func parseFile(name string, b []byte) (map[string]fileValue, error) {
 	if len(b) > fileMax {
 		return nil, fmt.Errorf("%w: %s: %d bytes, at most %d may be", errSettings, name, len(b), fileMax)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	err := dec.Decode(&doc)
+	if err == nil { // what follows --- would be passed over
+		if err2 := dec.Decode(&more); err2 == nil {
+			return nil, fmt.Errorf("%w: %s, line %d: a second document; settings are in one", errSettings, name, more.Line)
+		} else if !errors.Is(err2, io.EOF) {
+			err = err2
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // EOF: it is empty
 		where := ""
 		if _, rest, ok := strings.Cut(err.Error(), "line "); ok {
 			if n := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); n > 0 {

@@ -91,6 +91,7 @@ func TestSettingsAreRefused(t *testing.T) {
 		{"no value", nil, "workers:\n", []string{"workers", "has no value"}},
 		{"nested", nil, "workers: {a: 1}\n", []string{"workers", "plain value"}},
 		{"list of lists", nil, "brokers: [[a]]\n", []string{"brokers", "plain values"}},
+		{"a second document", nil, "workers: 2\n---\nworkers: x\n", []string{"line 2", "a second document"}},
 		{"a list at the top", nil, "- a\n", []string{"brokers: localhost:9092"}},
 		{"several at once", []string{"LIMPET_STORE=rocks"}, "workers: x\nfoo: 1\n", []string{"LIMPET_STORE", "workers", `"foo"`}},
 	}
