@@ -79,7 +79,7 @@ func TestOperatorsAreMeasured(t *testing.T) {
 var plainWords = map[string]bool{"with": true, "a": true, "row": true, "none": true, "time": true, "limit": true, "closed": true}
 
 var (
-	firstCell = regexp.MustCompile("(?m)^\\| ([^|]*)")
+	firstCell = regexp.MustCompile(`(?m)^\| ([^|]*)`)
 	quoted    = regexp.MustCompile("`\\.?([A-Za-z.]+)[^`]*`")
 )
 
