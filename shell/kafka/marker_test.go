@@ -116,6 +116,13 @@ func newUnmarkedBroker(t *testing.T) *unmarkedBroker {
 	return u
 }
 
+// asked is what was asked for since the last want.
+func (u *unmarkedBroker) asked() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.did)
+}
+
 // want compares what was asked for since the last call, and begins anew; the marker is
 // missing then, if lose says so.
 func (u *unmarkedBroker) want(t *testing.T, lose bool, did ...string) {
@@ -205,10 +212,11 @@ func TestMarkerMissing(t *testing.T) {
 	u.c.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, errors.New("lost"), true })
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
-	_ = p.End(short) // it may arrive, or not
-	u.want(t, true, u.did...)
+	_ = p.End(short)                   // it may arrive, or not,
+	time.Sleep(100 * time.Millisecond) // but no later than that
+	u.want(t, true, u.asked()...)
 	must(t, p.Open(ctx))
-	did := u.did
+	did := u.asked()
 	if len(did) < 2 || did[len(did)-2] != "add [0]" {
 		t.Fatalf("%q", did)
 	}
