@@ -1,12 +1,12 @@
 package sim
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"slices"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/lent"
 	"github.com/seed-81380e12/limpet/shell"
 )
 
@@ -170,32 +170,14 @@ func (f *fetcher) fetch(node int) {
 		x.next, x.known, x.caught = next, true, caught
 		x.out += size
 		w.note("fetch", x.Topic, int64(x.ID), int64(next))
-		got = append(got, shell.Fetched{Partition: x.Partition, Tag: x.tag, Batch: core.Batch{Records: rs, Next: next, CaughtUp: caught}, Bytes: size, Reuse: lend(rs)})
+		rs = lent.Copy(rs) // of the log's
+		got = append(got, shell.Fetched{
+			Partition: x.Partition, Tag: x.tag, Batch: core.Batch{Records: rs, Next: next, CaughtUp: caught}, Bytes: size,
+			Reuse: func() { lent.Spoil(rs) },
+		})
 	}
 	if len(got) > 0 {
 		f.queue = append(f.queue, got)
-	}
-}
-
-// lend gives the records, which are the log's, memory of their own, and returns what overwrites it,
-// as a client does that uses it again.
-func lend(rs []core.RawRecord) (spoil func()) {
-	for i := range rs {
-		r := &rs[i]
-		if len(r.Headers) > 0 {
-			return nil
-		}
-		r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
-	}
-	return func() {
-		for i := range rs {
-			for _, b := range [][]byte{rs[i].Key, rs[i].Value} {
-				for j := range b {
-					b[j] = 0xdb
-				}
-			}
-			rs[i] = core.RawRecord{Key: rs[i].Key, Value: rs[i].Value, Time: -1, Offset: -1}
-		}
 	}
 }
 

@@ -142,13 +142,7 @@ func (m *foreignModel) run(c *conformanceCase) *conformanceCase {
 	})
 	d.States = map[string][]stateLine{}
 	for store := range c.States {
-		rows := []stateLine{}
-		for k, r := range m.joined {
-			if r.value != nil {
-				rows = append(rows, stateLine{key: k, value: *r.value, at: r.at})
-			}
-		}
-		d.States[store] = rows
+		d.States[store] = linesOf(m.joined)
 	}
 	return d
 }

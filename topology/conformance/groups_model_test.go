@@ -91,12 +91,7 @@ func groupTable(c *conformanceCase, stores versionStores) *conformanceCase {
 	})
 	d.States = map[string][]stateLine{}
 	for store := range c.States {
-		d.States[store] = []stateLine{}
-		for k, r := range m.groups {
-			if r.value != nil {
-				d.States[store] = append(d.States[store], stateLine{key: k, value: *r.value, at: r.at})
-			}
-		}
+		d.States[store] = linesOf(m.groups)
 	}
 	return d
 }

@@ -13,6 +13,17 @@ type tableRow struct {
 	at    core.Time
 }
 
+// linesOf are the rows that are there, as a case tells them.
+func linesOf(rows map[string]tableRow) []stateLine {
+	lines := []stateLine{}
+	for k, r := range rows {
+		if r.value != nil {
+			lines = append(lines, stateLine{key: k, value: *r.value, at: r.at})
+		}
+	}
+	return lines
+}
+
 // tableChange is a change of a table.
 type tableChange struct {
 	old, new *string
@@ -147,12 +158,7 @@ func (m *threeModel) run(c *conformanceCase) *conformanceCase {
 		if _, ok := c.States[store]; !ok {
 			continue
 		}
-		d.States[store] = []stateLine{}
-		for k, r := range m.joins[i].rows {
-			if r.value != nil {
-				d.States[store] = append(d.States[store], stateLine{key: k, value: *r.value, at: r.at})
-			}
-		}
+		d.States[store] = linesOf(m.joins[i].rows)
 	}
 	return d
 }

@@ -72,12 +72,7 @@ func joinVersionedTables(c *conformanceCase, stores versionStores) *conformanceC
 	})
 	d.States = map[string][]stateLine{}
 	for store := range c.States {
-		d.States[store] = []stateLine{}
-		for k, r := range m.rows {
-			if r.value != nil {
-				d.States[store] = append(d.States[store], stateLine{key: k, value: *r.value, at: r.at})
-			}
-		}
+		d.States[store] = linesOf(m.rows)
 	}
 	return d
 }
@@ -221,12 +216,7 @@ func viewsOfVersions(c *conformanceCase, table versionStore, late bool) *conform
 	}).latestRows(table)
 	for _, v := range views {
 		if v.store != "" {
-			d.States[v.store] = []stateLine{}
-			for k, r := range v.rows {
-				if r.value != nil {
-					d.States[v.store] = append(d.States[v.store], stateLine{key: k, value: *r.value, at: r.at})
-				}
-			}
+			d.States[v.store] = linesOf(v.rows)
 		}
 	}
 	return d
