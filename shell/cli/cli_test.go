@@ -209,6 +209,30 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
+// What help says of a setting names one default, and that is what is in force where nothing is set.
+func TestHelpNamesOneDefault(t *testing.T) {
+	p := Program{Topologies: []*topology.Builder{upper("upper")}, Demos: []Demo{{Name: "good", Run: func(context.Context, DemoOptions) error { return nil }}}}
+	flags := 0
+	for _, command := range []string{"run", "describe", "demo", "version", "completion bash"} {
+		help := run(t, p, append(strings.Fields(command), "--help")...)
+		for line := range strings.Lines(help.out) {
+			if !strings.Contains(line, "--") {
+				continue
+			}
+			flags++
+			if n := strings.Count(line, "(default"); n > 1 {
+				t.Errorf("%s: %d defaults: %s", command, n, line)
+			}
+			if strings.Contains(line, "(default 0") {
+				t.Errorf("%s: what none means is not said: %s", command, line)
+			}
+		}
+	}
+	if flags < 20 {
+		t.Errorf("%d lines of help name a flag: this test has lost its eyes", flags)
+	}
+}
+
 func TestLogsSayWhere(t *testing.T) {
 	at := &core.RecordError{Task: core.TaskID{Sub: 1, Partition: 3}, Topic: "orders", Offset: 42, Node: "compose", Func: "pkg.Compose", Err: core.ErrPanic, Stack: []byte("stack")}
 	for format, want := range map[string]string{

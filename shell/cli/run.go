@@ -55,7 +55,7 @@ func (r *runSettings) register(s *settings) {
 	s.IntVar(&r.workers, "workers", 1, "members of the group in this process, each with a processor of its own")
 	r.memory = size(shell.Config{}.Memory())
 	s.Var(&r.memory, "memory", "bounds what the process takes, about: decoded rows, rows of the store, its blocks, commits and what is fetched have their shares (docs/memory.md), and Go's heap its limit (GOMEMLIMIT). The rows of --store memory come on top")
-	s.Var(&r.stateMax, "state-max", "the process stops where the rows in state-dir take more; 0B: what the disk has room for")
+	s.Var(&r.stateMax, "state-max", "the process stops where the rows in state-dir take more (default: what the disk has room for)")
 	s.Var(&r.recordMax, "record-max", "bounds each record that is written; a larger one is an error of the record that led to it (default: what its topic takes)")
 	s.DurationVar(&r.commitInterval, "commit-interval", 100*time.Millisecond, "time between two commits under load; results are visible after one")
 	s.DurationVar(&r.commitMin, "commit-min", 0, "time between two commits when there is little to do; the same as commit-interval makes it fixed (default 10ms)")

@@ -45,7 +45,11 @@ func (s *size) Set(v string) error {
 	return nil
 }
 
+// String is 0 for none: so help prints no default, where the usage says what none means.
 func (s *size) String() string {
+	if *s == 0 {
+		return "0"
+	}
 	for _, u := range sizeUnits[:4] {
 		if n := float64(*s) / u.bytes; n >= 1 && n == math.Trunc(n) {
 			return fmt.Sprintf("%.0f%s", n, u.name)
