@@ -172,6 +172,8 @@ func (t *pebbleTable) Due(at, then core.Time, key []byte, f func(key []byte, at,
 			if t.dirty(disk[dueLen:]) {
 				continue
 			}
+		} else if err := t.readErr(it); err != nil { // what is in memory must not come in place of rows before it
+			return true, err
 		}
 		for len(h.rows) > 0 && (disk == nil || h.compare(h.rows[0], disk) < 0) {
 			d := h.pop()
@@ -180,14 +182,13 @@ func (t *pebbleTable) Due(at, then core.Time, key []byte, f func(key []byte, at,
 			}
 		}
 		if !ok {
-			break
+			return true, nil
 		}
 		dAt, dThen := splitDue(disk)
 		if !f(disk[dueLen:len(disk):len(disk)], dAt, dThen) {
 			return true, nil
 		}
 	}
-	return true, t.readErr(it)
 }
 
 // LastDue implements core.Dated.

@@ -350,6 +350,9 @@ func (db *pebbleDB) loadFrom(it *pebble.Iterator) (err error) {
 			return err
 		}
 	}
+	if err := it.Error(); err != nil { // the next seek would forget it, and so the tables behind it
+		return wrapDisk(db.cfg.Dir, err)
+	}
 	for ok := it.SeekGE([]byte{kindTask}); ok && it.Key()[0] == kindTask; {
 		id, err := parseTask(it.Key())
 		if err != nil {

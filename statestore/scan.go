@@ -41,11 +41,13 @@ func (s *pebbleStore) Scan(id core.TableID, lo, hi []byte, f func(key, value []b
 	s.scanKey = append(append(s.scanKey[:0], t.prefix...), lo...)
 	for m.it.SeekGE(s.scanKey); ; {
 		key, r := m.next()
-		if key == nil {
+		if !m.it.Valid() { // what is in memory must not come in place of rows before it that cannot be read
 			if err := m.it.Error(); err != nil {
 				_ = s.endReads() // it would say the same
 				return s.wrap(err)
 			}
+		}
+		if key == nil {
 			return nil
 		}
 		var value []byte
