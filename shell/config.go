@@ -39,7 +39,7 @@ type Config struct {
 	// less than 10 ms is refused.
 	CommitEvery time.Duration
 	// CommitMin is the least time between two commits. The less there is to do, the nearer
-	// they come to it, so that results are seen early; but transactions take a quarter of
+	// they come to it, so that results are seen early; but transactions take a third of
 	// the time at most (worker.go: pace). The same as CommitEvery makes the interval fixed.
 	// Default 10 ms, or CommitEvery where that is less.
 	CommitMin time.Duration

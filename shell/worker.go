@@ -51,7 +51,7 @@ type worker struct {
 	began  time.Time     // of the last commit
 	ticked time.Time     // when the tasks were told the time
 	every  time.Duration // from began to the next one
-	took   time.Duration // of the last commit that was made
+	took   time.Duration // of a commit, of late
 	size   int           // bytes of input and output since the last Ready
 	dirty  bool          // something was stepped since the last Ready
 	urgent bool          // commit at once: a task is to close
@@ -291,12 +291,21 @@ const fullLoad = 16 << 20
 
 // pace is the time from one commit to the next, from what there was to do since the one
 // before. A transaction costs about as much as a thousand records, here and on the brokers:
-// with little to do they may be frequent, under load they are few. And it must not take
-// more than a quarter of the time: where brokers are slow it would be all they do.
+// with little to do they may be frequent, under load they are few. And they must not take
+// more than a third of the time: where brokers are slow it would be all they do.
 func (w *worker) pace(elapsed time.Duration) time.Duration {
 	load := float64(w.size) / max(elapsed.Seconds(), 1e-3) / fullLoad
 	every := time.Duration(min(1, load) * float64(w.cfg.CommitEvery))
-	return min(max(every, 4*w.took, w.cfg.CommitMin), w.cfg.CommitEvery)
+	return min(max(every, 3*w.took, w.cfg.CommitMin), w.cfg.CommitEvery)
+}
+
+// lasted counts how long a commit has taken: as a moving average, by an eighth, so that one
+// that was slow by chance does not make those behind it wait.
+func (w *worker) lasted(took time.Duration) {
+	if w.took == 0 {
+		w.took = took
+	}
+	w.took += (took - w.took) / 8
 }
 
 // full says that no more input may be taken until the commit under way is settled: the
@@ -367,7 +376,7 @@ func (w *worker) settled(now time.Time, res result) {
 	}
 	switch res.outcome {
 	case committed:
-		w.took = now.Sub(res.request.began)
+		w.lasted(now.Sub(res.request.began))
 		w.apply(now, res.request)
 	case aborted:
 		if w.dirty {
