@@ -2,8 +2,9 @@ package core
 
 import (
 	"fmt"
-	"runtime/metrics"
 	"testing"
+
+	"github.com/seed-81380e12/limpet/internal/allocated"
 )
 
 // Whatever bytes a changelog or a store holds as the state of operators: each codec reads them or
@@ -56,9 +57,7 @@ func reads[T any](t *testing.T, c Codec[T], src []byte) {
 	t.Helper()
 	var v T
 	var err error
-	if n := allocated(func() { v, err = c.Decode(src) }); n > 4<<20+64*uint64(len(src)) {
-		t.Fatalf("%T allocates %d bytes for %d", c, n, len(src))
-	}
+	allocated.Within(t, fmt.Sprintf("%T", c), allocated.For(len(src)), func() { v, err = c.Decode(src) })
 	if err != nil {
 		if err.Error() == "" {
 			t.Fatalf("%T: %q: the error says nothing", c, src)
@@ -72,14 +71,4 @@ func reads[T any](t *testing.T, c Codec[T], src []byte) {
 	if again, err := c.Decode(b); err != nil || fmt.Sprint(again) != fmt.Sprint(v) {
 		t.Fatalf("%T: %q is read as %v, then as %v, %v", c, src, v, again, err)
 	}
-}
-
-// allocated is how many bytes f allocates, and what else runs meanwhile.
-func allocated(f func()) uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(s)
-	before := s[0].Value.Uint64()
-	f()
-	metrics.Read(s)
-	return s[0].Value.Uint64() - before
 }

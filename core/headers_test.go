@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/seed-81380e12/limpet/internal/allocated"
 )
 
 func TestHeaders(t *testing.T) {
@@ -44,7 +46,8 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, key, value string) {
 		h := HeadersOf(bytes.Clone(raw))
 		before := h.Count()
-		with := h.With(key, value)
+		var with Headers
+		allocated.Within(t, "With", allocated.For(len(raw)+len(key)+len(value)), func() { with = h.With(key, value) })
 		if got, ok := with.Get(key); got != value || !ok {
 			t.Fatalf("%q is %q, want %q", key, got, value)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
@@ -52,7 +53,9 @@ func FuzzMeta(f *testing.F) {
 	f.Add(meta{partitions: 3, topics: []statestore.TopicMark{{Name: 1, ID: 2}}}.encode())
 	f.Add("limpet1:")
 	f.Fuzz(func(t *testing.T, s string) {
-		m, err := decodeMeta(s)
+		var m meta
+		var err error
+		allocated.Within(t, "decodeMeta", allocated.For(len(s)), func() { m, err = decodeMeta(s) })
 		if err != nil {
 			if !errors.Is(err, errMeta) {
 				t.Errorf("%q: %v", s, err)

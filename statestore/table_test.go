@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 )
 
 // The table against a map: writes, fills, growth, moved rows, order, sweeps and resets.
@@ -259,7 +260,9 @@ func FuzzCheckpoint(f *testing.F) {
 	cp := numbered(7)
 	f.Add(appendCheckpoint(nil, &cp, []uint32{1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := parseCheckpoint(b); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+		var err error
+		allocated.Within(t, "parseCheckpoint", allocated.For(len(b)), func() { _, err = parseCheckpoint(b) })
+		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 			t.Fatal(err)
 		}
 	})
@@ -272,6 +275,15 @@ func FuzzFormat(f *testing.F) {
 	f.Add([]byte(`{"format":9}`), []byte(`{"id":-1}`))
 	f.Add(checkpointKey(core.TaskID{Sub: 1, Partition: 2}), []byte("12345678row"))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
+		allocated.Within(t, "a", allocated.For(len(a)), func() {
+			_, _ = parseMeta("here", a)
+			_, _ = parseTask(a)
+		})
+		allocated.Within(t, "b", allocated.For(len(b)), func() {
+			r := newRegistry()
+			_ = r.load("rows", b)
+			_, _, _ = parseRow(b)
+		})
 		if m, err := parseMeta("here", a); err == nil {
 			if err := m.check("here", m.App, ""); (err == nil) != (m.Format >= 1 && m.Format <= formatVersion) || err != nil && !errors.Is(err, ErrVersion) {
 				t.Fatalf("%q: %v", a, err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
@@ -78,7 +79,9 @@ func FuzzBufferRows(f *testing.F) {
 	f.Add(b)
 	c := bufferCodec[Opt[string]]{codec.Optional(codec.String)}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		p, err := c.Decode(src)
+		var p core.Parked[Opt[string]]
+		var err error
+		allocated.Within(t, "Decode", allocated.For(len(src)), func() { p, err = c.Decode(src) })
 		if err != nil {
 			return
 		}

@@ -2,10 +2,12 @@ package topology
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"testing"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
@@ -35,6 +37,10 @@ func FuzzRecordCodec(f *testing.F) {
 				t.Fatalf("%v is read as %v, %v", want, got, err)
 			}
 		}
+		allocated.Within(t, "Decode", allocated.For(len(raw)), func() {
+			_, _ = c.Decode(raw)
+			_, _ = cc.Decode(raw)
+		})
 		if r, err := c.Decode(raw); err == nil {
 			b, err := c.Append(nil, r)
 			if again, err2 := c.Decode(b); err != nil || err2 != nil || !reflect.DeepEqual(r, again) {
@@ -73,7 +79,9 @@ func FuzzStateCodecs(f *testing.F) {
 
 func reads[T any](t *testing.T, c core.Codec[T], src []byte) {
 	t.Helper()
-	v, err := c.Decode(src)
+	var v T
+	var err error
+	allocated.Within(t, fmt.Sprintf("%T", c), allocated.For(len(src)), func() { v, err = c.Decode(src) })
 	if err != nil {
 		return
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-81380e12/limpet/internal/allocated"
 	"github.com/seed-81380e12/limpet/shell"
 )
 
@@ -326,7 +327,9 @@ func FuzzFile(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		values, err := parseFile("x.yaml", b)
+		var values map[string]fileValue
+		var err error
+		allocated.Within(t, "parseFile", allocated.For(len(b)), func() { values, err = parseFile("x.yaml", b) })
 		if err == nil {
 			s := newSettings()
 			r := &runSettings{}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
-	"runtime/metrics"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 )
 
 // logBatch makes a batch as it lies in a log.
@@ -201,9 +201,7 @@ func TestDecodeClaims(t *testing.T) {
 	} {
 		from := core.Offset(0)
 		var err error
-		if n := allocated(func() { _, err = d.decode(log, from, nil, math.MaxInt) }); n > 64<<10 {
-			t.Errorf("%s: %d bytes were allocated for %d", name, n, len(log))
-		}
+		allocated.Within(t, name, 64<<10, func() { _, err = d.decode(log, from, nil, math.MaxInt) })
 		if name == "last before first" { // its end is behind us
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -218,16 +216,6 @@ func snappyOf(b []byte) []byte {
 	var d deflater
 	out, _ := d.deflate(codecSnappy, nil, b)
 	return out
-}
-
-// allocated is how many bytes f allocates.
-func allocated(f func()) uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(s)
-	before := s[0].Value.Uint64()
-	f()
-	metrics.Read(s)
-	return s[0].Value.Uint64() - before
 }
 
 func TestRoundTrip(t *testing.T) {

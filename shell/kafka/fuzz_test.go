@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net"
 	"slices"
@@ -14,14 +15,12 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 	"github.com/seed-81380e12/limpet/shell"
 )
 
 // What brokers, producers and other members send: each decoder reads it or says why not, without a
 // panic and with memory in proportion.
-
-// slack is for what else runs while a target allocates.
-const slack = 4 << 20
 
 // The body of a batch, in each compression, behind a head with a right checksum.
 func FuzzBatch(f *testing.F) {
@@ -42,22 +41,21 @@ func FuzzBatch(f *testing.F) {
 		binary.BigEndian.PutUint32(b[57:], count)
 		b = seal(append(b, body...), 0, nil)
 		whole := slices.Clone(b)
-		d := decoder{lease: new(lease)}
-		defer d.inflater.close()
 		var got decoded
 		var err error
-		n := allocated(func() { got, err = d.decode(b, core.Offset(from), []aborted{{1, 2}}, math.MaxInt) })
 		// What is compressed may truly be large; what it claims is another matter.
-		most := uint64(slack + 64*len(b))
+		most := allocated.For(len(b))
 		switch attrs & attrCodec {
 		case codecGzip, codecLZ4, codecZstd:
 			most = 4 * inflatedMax
 		case codecSnappy:
-			most += 64 * snappyRatio * uint64(len(b))
+			most = allocated.For(snappyRatio * len(b))
 		}
-		if n > most {
-			t.Fatalf("%d bytes are allocated for %d of codec %d", n, len(b), attrs&attrCodec)
-		}
+		allocated.Within(t, fmt.Sprintf("%d bytes of codec %d", len(b), attrs&attrCodec), most, func() {
+			d := decoder{lease: new(lease)}
+			defer d.inflater.close()
+			got, err = d.decode(b, core.Offset(from), []aborted{{1, 2}}, math.MaxInt)
+		})
 		if !bytes.Equal(b, whole) {
 			t.Fatal("the bytes of the batch were changed")
 		}
@@ -106,21 +104,17 @@ func FuzzAnswers(f *testing.F) {
 			c.r = bufio.NewReader(bytes.NewReader(append(raw, body...)))
 			return c
 		}
-		if n := allocated(func() {
+		allocated.Within(t, "fetch", 4*inflatedMax, func() {
 			n := &fetchNode{f: &fetcher{b: b, cfg: shell.FetchConfig{PartitionBytes: 1 << 20, BufferBytes: 1 << 20}}, conn: answer()}
 			n.asked = []asked{{fetchPart: &fetchPart{Partition: one}, max: 1 << 20}}
 			_ = n.poll(0)
 			n.dec.inflater.close()
-		}); n > uint64(slack+4*inflatedMax) {
-			t.Fatalf("fetch: %d bytes for %d", n, len(body))
-		}
-		if n := allocated(func() {
+		})
+		allocated.Within(t, "produce", allocated.For(len(body)), func() {
 			op := &outPart{Partition: one, batch: &shell.ProduceBatch{Partition: one, Records: make([]core.RawRecord, 2)}, chunks: make([]chunk, 1)}
 			n := &outNode{p: &producer{b: b}, conn: answer(), inflight: [][]sentChunk{{{op, 0}}}}
 			_ = n.receive()
-		}); n > uint64(slack+64*len(body)) {
-			t.Fatalf("produce: %d bytes for %d", n, len(body))
-		}
+		})
 	})
 }
 
@@ -137,7 +131,9 @@ func FuzzMembers(f *testing.F) {
 			"strange": {Topics: []string{"in", "other"}, UserData: user, GenerationID: 3, OwnedPartitions: []*sarama.OwnedPartition{{Topic: topic, Partitions: []int32{owned, owned}}}},
 			"mine":    {Topics: []string{"in", "other"}},
 		}
-		plan, err := s.Plan(members, topics)
+		var plan sarama.BalanceStrategyPlan
+		var err error
+		allocated.Within(t, "Plan", allocated.For(len(user)+len(topic)), func() { plan, err = s.Plan(members, topics) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +153,9 @@ func FuzzMembers(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		s.OnAssignment(&sarama.ConsumerGroupMemberAssignment{UserData: given}, 4)
+		allocated.Within(t, "OnAssignment", allocated.For(len(given)), func() {
+			s.OnAssignment(&sarama.ConsumerGroupMemberAssignment{UserData: given}, 4)
+		})
 		if slices.Contains(s.done, s.id) {
 			t.Fatal("it fenced itself")
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 )
 
 type (
@@ -262,7 +264,9 @@ func TestJSONAfterAFailure(t *testing.T) {
 // fuzz checks that Decode never panics, and that what it makes can be written and read
 // again as the same.
 func fuzz[T any](t *testing.T, c core.Codec[T], src []byte) {
-	v, err := c.Decode(src)
+	var v T
+	var err error
+	allocated.Within(t, fmt.Sprintf("%T", c), allocated.For(len(src)), func() { v, err = c.Decode(src) })
 	if err != nil {
 		if len(err.Error()) > 300 && len(src) < 200 {
 			t.Errorf("%T: a long error: %v", c, err)
@@ -286,8 +290,19 @@ func fuzz[T any](t *testing.T, c core.Codec[T], src []byte) {
 	}
 }
 
+type step interface{ step() }
+
+type begun struct{ Owner string }
+
+type paid struct {
+	Cents int64 `json:"cents"`
+}
+
+func (begun) step() {}
+func (paid) step()  {}
+
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{"", "null", "{}", `{"id":"a","cents":1,"tags":["x"],"next":{"id":"b"}}`, "[]", `[{},{"id":"<"}]`, `"\ud800"`, "\x02ab", "\x00\x00\x00\x00\x00\x00\x00\x01", "\x80\x80\x80\x80\x10"} {
+	for _, s := range []string{"", "null", "{}", `{"id":"a","cents":1,"tags":["x"],"next":{"id":"b"}}`, "[]", `[{},{"id":"<"}]`, `"\ud800"`, `{"type":"paid","cents":3}`, `{"version":2,"id":"a"}`, "\x02ab", "\x00\x00\x00\x00\x00\x00\x00\x01", "\x80\x80\x80\x80\x10"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
@@ -311,6 +326,8 @@ func FuzzDecode(f *testing.F) {
 		fuzz(t, WindowRows(String, time.Minute), src)
 		fuzz(t, SessionWindowed(String), src)
 		fuzz(t, UnlimitedRows(String), src)
+		fuzz(t, Union[step](begun{}, paid{}), src)
+		fuzz(t, Upcast(JSON[begun](), JSON[order](), func(b begun) order { return order{ID: b.Owner} }), src)
 	})
 }
 

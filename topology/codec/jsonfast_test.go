@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/seed-81380e12/limpet/internal/allocated"
 )
 
 type flatRecord struct {
@@ -47,7 +49,9 @@ func sameAsStandard(t *testing.T, src []byte) {
 	}
 	var want flatRecord
 	wrong := json.Unmarshal(src, &want)
-	got, err := flatJSON.Decode(src)
+	var got flatRecord
+	var err error
+	allocated.Within(t, "Decode", allocated.For(len(src)), func() { got, err = flatJSON.Decode(src) })
 	if (err != nil) != (wrong != nil) {
 		t.Fatalf("%q: %v, and encoding/json says %v", src, err, wrong)
 	}

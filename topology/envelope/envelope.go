@@ -117,9 +117,17 @@ func formatTime(t topology.Time) string {
 	return time.UnixMilli(int64(t)).UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
+// parseTime reads a time that can be written again: of a year that has four digits, in UTC. Of others, and of
+// what is no time, it is 0, as where there is none.
 func parseTime(s string) (topology.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	return topology.Time(t.UnixMilli()), err
+	if err != nil {
+		return 0, err
+	}
+	if year := t.UTC().Year(); year < 0 || year > 9999 {
+		return 0, fmt.Errorf("%s is of the year %d in UTC", s, year)
+	}
+	return topology.Time(t.UnixMilli()), nil
 }
 
 // Event is a value with its envelope, for topics that carry it in the value.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/allocated"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 	"github.com/seed-81380e12/limpet/topology/envelope"
@@ -222,11 +223,40 @@ func FuzzHeaders(f *testing.F) {
 func FuzzOf(f *testing.F) {
 	f.Add([]byte("\x02\x05ce_id"), "1", "2020-01-01T00:00:00Z")
 	f.Add([]byte(nil), "99999999999999999999", "0000-00-00T99:99:99Z")
+	f.Add([]byte(nil), "0", "9999-12-31T23:59:59-01:00")
 	f.Fuzz(func(t *testing.T, raw []byte, version, at string) {
 		h := core.HeadersOf(raw).With("ce_eventversion", version).With("ce_time", at)
-		m := envelope.Of(h)
+		var m envelope.Meta
+		allocated.Within(t, "Of", allocated.For(len(h.Raw())), func() { m = envelope.Of(h) })
 		if got := envelope.Of(m.Write(h)); got != m {
 			t.Fatalf("%q %q: %+v, and then %+v", version, at, m, got)
+		}
+	})
+}
+
+// Whatever a record holds where an event in an object should be: what is read can be written, and is
+// then the same.
+func FuzzJSON(f *testing.F) {
+	c := envelope.JSON(codec.JSON[mail]())
+	b, err := c.Append(nil, envelope.Event[mail]{Meta: envelope.Meta{ID: "e", Type: "mail", Version: 1, Time: 5}, Data: mail{"a@b"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"eventId":"e","timestamp":"0000-01-01T00:00:00+01:00","data":{}}`))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		var e envelope.Event[mail]
+		var err error
+		allocated.Within(t, "Decode", allocated.For(len(src)), func() { e, err = c.Decode(src) })
+		if err != nil {
+			return
+		}
+		b, err := c.Append(nil, e)
+		if err != nil {
+			t.Fatalf("%q is read as %+v, which cannot be written: %v", src, e, err)
+		}
+		if again, err := c.Decode(b); err != nil || again != e {
+			t.Fatalf("%q is read as %+v, then as %+v, %v", src, e, again, err)
 		}
 	})
 }
