@@ -25,9 +25,11 @@ import (
 //     directory stays as a crash at that moment would have left it.
 //   - While the store is opened, Fatalf does not return, but ends its goroutine: Open waits
 //     for a flush that Pebble would try for ever. Whoever opens waits for abandoned, too.
-//   - After a fatal error a compaction ends its goroutine where it next would write: it would
-//     panic over what the version that was not installed has left in Pebble's memory (the
-//     sublevels of L0). Pebble cannot be closed then, since it would wait for it.
+//   - After a fatal error a compaction ends its goroutine: it would panic over what the
+//     version that was not installed has left in Pebble's memory (the sublevels of L0).
+//     Pebble cannot be closed then, since it would wait for it. It ends where it next would
+//     write, but not within its tables, whose buffers are given back on the way out only:
+//     there its writes fail, and it ends when it next asks how full the disk is.
 //   - After a failed write, new files wait a little, and longer each time. Flushes and
 //     compactions begin with a new file.
 //
@@ -198,7 +200,8 @@ func (d *disk) opened() {
 	d.opening = false
 }
 
-// dead returns the fatal error, if there was one. A compaction does not come back from it then.
+// dead returns the fatal error, if there was one. A compaction does not come back from it
+// then, unless it is within its tables.
 func (d *disk) dead() error {
 	d.mu.Lock()
 	fatal := d.fatal
@@ -210,12 +213,15 @@ func (d *disk) dead() error {
 	return fatal
 }
 
-// compacting reports whether the caller is a compaction of Pebble.
+// compacting reports whether the caller is a compaction of Pebble, but not within its tables.
 func compacting() bool {
 	pcs := make([]uintptr, 64)
 	for frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)]); ; {
 		f, more := frames.Next()
-		if strings.Contains(f.Function, "pebble/v2.(*DB).compact.") {
+		switch {
+		case strings.HasSuffix(f.Function, "pebble/v2.(*DB).compactAndWrite"):
+			return false
+		case strings.Contains(f.Function, "pebble/v2.(*DB).compact."):
 			return true
 		}
 		if !more {
@@ -317,6 +323,14 @@ func (d *disk) unlessDead(f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// GetDiskUsage is what a compaction asks for behind its tables, whether they succeeded or not.
+func (d *disk) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	if err := d.dead(); err != nil {
+		return vfs.DiskUsage{}, err
+	}
+	return d.FS.GetDiskUsage(path)
 }
 
 func (d *disk) Unwrap() vfs.FS { return d.FS }
