@@ -124,7 +124,7 @@ func LeftJoinGlobal[K, V, G, T, R any](n NodeID, table Lookup[G, T], key func(V)
 		k := key(r.Value)
 		tx.called(n)
 		var row Opt[T]
-		if row.Value, _, row.OK = table(tx, k); tx.err != nil {
+		if row.Value, _, row.OK = table(tx, k); tx.err != nil || !row.OK && planted("a left join needs a row") {
 			return
 		}
 		tx.node = n

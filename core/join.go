@@ -47,6 +47,10 @@ func Join[K, V, T, R any](n NodeID, table Lookup[K, T], f func(V, T) R, next Nex
 		if tx.err != nil {
 			return
 		}
+		if ok && planted("a join passes over rows that are younger than its record") {
+			_, at, _ := table(tx, r.Key)
+			ok = at <= r.Time
+		}
 		if !ok {
 			tx.drop(n, Unmatched)
 			return

@@ -301,7 +301,7 @@ func (s *Subscriptions[F, K, B]) FromLeft(tx *Tx, r Record[F, Subscription[K]]) 
 // FromRight takes the changes of the right table: each left row that waits for the row is
 // told, by the order of their keys.
 func (s *Subscriptions[F, K, B]) FromRight(tx *Tx, r Record[F, Change[B]]) {
-	if !s.load(tx) {
+	if !s.load(tx) || !r.Value.New.OK && planted("the deletion of a right row is not told") {
 		return
 	}
 	list, ok := s.by.of(tx, r.Key)

@@ -180,6 +180,9 @@ func (c *committer) recover(ctx context.Context, r *request, err error) result {
 		invariant.Sometimes("shell: the membership is lost within a transaction")
 		out = lost
 	case errors.Is(err, ErrAborted):
+		if invariant.Bug("a transaction that fails is not ended") {
+			return result{r, aborted, err}
+		}
 		if e := c.prod.Abort(ctx); e == nil {
 			if invariant.Bug("an aborted transaction is taken for a committed one") {
 				return result{r, committed, nil}
@@ -268,7 +271,9 @@ func (c *committer) lostLog(r *request) error {
 
 // consumed works out the offsets that the request commits, and where the changelogs end.
 func (c *committer) consumed(r *request) {
-	c.offsets = c.offsets[:0]
+	if !invariant.Bug("offsets are sent once more with the next transaction") {
+		c.offsets = c.offsets[:0]
+	}
 	clear(c.read)
 	for _, p := range r.parts {
 		sub, id := c.layout.subs[p.commit.Task.Sub], p.commit.Task
@@ -281,11 +286,17 @@ func (c *committer) consumed(r *request) {
 					p.ends[t]--
 				}
 			}
+			if sub.tables[t].source < 0 && invariant.Bug("changelogs are purged as repartition topics are") {
+				c.read[Partition{sub.tables[t].topic, id.Partition}] = p.ends[t]
+			}
 		}
 		md := c.meta(sub, p).encode()
 		for s, next := range p.commit.Next {
 			if !sub.has(core.SourceID(s), id.Partition) {
 				continue
+			}
+			if invariant.Bug("the last record of a commit comes again") {
+				next = max(0, next-1)
 			}
 			o := GroupOffset{Partition: Partition{sub.sources[s].topic, id.Partition}, Next: next, Metadata: md}
 			md = "" // once for each task

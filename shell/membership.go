@@ -187,6 +187,11 @@ func (w *worker) stop(t *task) {
 			s.held = nil
 		}
 	}
+	if invariant.Bug("a task that ends leaves its store open") {
+		t.store, t.core = nil, nil
+		t.redo, t.anew, t.more = false, false, false
+		return
+	}
 	if err := t.store.Close(); err != nil {
 		w.failure(fmt.Errorf("task %v: %w", t.id, err))
 	}
@@ -218,4 +223,6 @@ func (w *worker) find(id core.TaskID) *task {
 }
 
 // idle reports whether the worker has nothing left to do.
-func (w *worker) idle() bool { return len(w.tasks) == 0 && w.inflight == nil }
+func (w *worker) idle() bool {
+	return len(w.tasks) == 0 && w.inflight == nil || invariant.Bug("a worker ends before its tasks")
+}

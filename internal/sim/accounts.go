@@ -8,13 +8,19 @@ import (
 	"github.com/seed-81380e12/limpet/examples/eventsourcing"
 	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/envelope"
 )
 
 // accounts is the event-sourcing example's write side: commands are decided by the state
 // that the events before them have made.
 var accounts = scenario{
-	name:  "accounts",
-	build: func(*world) *topology.Builder { return eventsourcing.Accounts() },
+	name: "accounts",
+	build: func(w *world) *topology.Builder {
+		if w.bug("an account may be overdrawn") {
+			return overdrawn()
+		}
+		return eventsourcing.Accounts()
+	},
 	topics: func(w *world) {
 		w.make("account-commands", "account-rejections")
 		w.kafka.create(shell.Topic{Name: "account-events", Partitions: w.set.partitions, Config: map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}})
@@ -116,4 +122,21 @@ var accounts = scenario{
 		}
 		return nil
 	},
+	says: "each account has the events that its commands lead to, one after the other, and the others are rejected",
+}
+
+// overdrawn is the write side of an example that looks at no balance: a mistake to plant.
+func overdrawn() *topology.Builder {
+	b := topology.New("accounts", envelope.Headers())
+	p := topology.NewProcessor(eventsourcing.Commands.Stream(b), "accounts", func(a eventsourcing.Account, c eventsourcing.Command, p *eventsourcing.Ports) eventsourcing.Account {
+		if w, ok := c.(eventsourcing.Withdraw); ok && a.Open && w.Cents > a.Cents {
+			e := eventsourcing.Withdrawn{Cents: w.Cents}
+			p.Events.Emit(e)
+			return eventsourcing.Evolve(a, e)
+		}
+		return eventsourcing.Handle(a, c, p)
+	})
+	topology.Output(p, &p.Ports.Events).To(eventsourcing.Events)
+	topology.Output(p, &p.Ports.Rejections).To(eventsourcing.Rejections)
+	return b
 }

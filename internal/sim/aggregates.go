@@ -58,6 +58,7 @@ var count = scenario{
 		}
 		return nil
 	},
+	says: "each word is counted from 1 up, once and in order",
 }
 
 const (
@@ -118,6 +119,7 @@ var windows = scenario{
 		}
 		return sameValues(w.history("closed"), want)
 	},
+	says: "each window that has closed has one result, which counts what came before it closed",
 }
 
 // sameValues compares values, each as often as it is there, in any order.

@@ -26,6 +26,7 @@ type checker struct {
 	plan  *topology.Plan
 	tasks map[core.TaskID]*shadow
 	count int // transactions
+	ratchet
 }
 
 // shadow is a task's second run.
@@ -101,6 +102,10 @@ func (c *checker) committed(t *txn) {
 		return
 	}
 	c.count++
+	if err := c.ratchet.committed(t); err != nil {
+		c.w.failf(seenBy(err, checkOffsetsBack), "transaction %d of %s: %w", t.n, t.id.name, err)
+		return
+	}
 	want := map[*partition][]core.RawRecord{}
 	next := map[shell.Partition]core.Offset{}
 	for _, o := range t.offsets {
@@ -108,12 +113,12 @@ func (c *checker) committed(t *txn) {
 	}
 	for i := range t.commits {
 		if err := c.again(&t.commits[i], next, want); err != nil {
-			c.w.failf("transaction %d of %s: task %v: %w", t.n, t.id.name, t.commits[i].task, err)
+			c.w.failf(seenBy(err, checkAgain), "transaction %d of %s: task %v: %w", t.n, t.id.name, t.commits[i].task, err)
 			return
 		}
 	}
 	for _, p := range slices.SortedFunc(maps.Keys(next), comparePartitions) {
-		c.w.failf("transaction %d of %s: offset %d of %v, of which no task knows", t.n, t.id.name, next[p], p)
+		c.w.failf(checkOffsets, "transaction %d of %s: offset %d of %v, of which no task knows", t.n, t.id.name, next[p], p)
 	}
 	for _, p := range t.wrote {
 		var got []core.RawRecord
@@ -124,13 +129,25 @@ func (c *checker) committed(t *txn) {
 		}
 		p = c.w.kafka.part(p.Partition) // its topic may have been made anew since
 		if err := sameRecords(p.Topic, got, want[p]); err != nil {
-			c.w.failf("transaction %d of %s: %v: %w", t.n, t.id.name, p.Partition, err)
+			c.w.failf(c.writes(p), "transaction %d of %s: %v: %w", t.n, t.id.name, p.Partition, err)
 		}
 		delete(want, p)
 	}
 	for p := range want {
-		c.w.failf("transaction %d of %s: nothing was written to %v, where a fresh run writes %d records", t.n, t.id.name, p.Partition, len(want[p]))
+		c.w.failf(c.writes(p), "transaction %d of %s: nothing was written to %v, where a fresh run writes %d records", t.n, t.id.name, p.Partition, len(want[p]))
 	}
+}
+
+// writes is the check that looks at what is written to a partition.
+func (c *checker) writes(p *partition) Check {
+	for _, s := range c.tasks {
+		for _, log := range s.logs {
+			if log != nil && log.Name == p.Topic {
+				return checkLogged
+			}
+		}
+	}
+	return checkOutputs
 }
 
 // again runs a task's part of a transaction a second time.
@@ -169,7 +186,7 @@ func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want m
 		want[m.to] = append(p, m.rec)
 	}
 	if !slices.Equal(s.times, sc.times) {
-		return fmt.Errorf("operator times %v, and %v in a fresh run", sc.times, s.times)
+		return see(checkTimes, "operator times %v, and %v in a fresh run", sc.times, s.times)
 	}
 	return nil
 }
@@ -254,7 +271,7 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 		p := s.in[d.Source]
 		for ; int64(len(b.Records)) < d.N; b.Next++ {
 			if p == nil || b.Next >= p.end() {
-				return fmt.Errorf("it took more records of source %d than there are committed ones behind %d", d.Source, s.pos[d.Source])
+				return see(checkTaken, "it took more records of source %d than there are committed ones behind %d", d.Source, s.pos[d.Source])
 			}
 			if e := &p.log[b.Next]; e.committed() {
 				b.Records = append(b.Records, e.rec)
@@ -274,19 +291,17 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 		delete(next, p.Partition)
 		switch {
 		case !ok:
-			return fmt.Errorf("no offset of %v", p.Partition)
+			return see(checkOffsets, "no offset of %v", p.Partition)
 		case to != sc.next[i]:
-			return fmt.Errorf("offset of %v is %d, the task says %d", p.Partition, to, sc.next[i])
-		case to < s.pos[i]:
-			return fmt.Errorf("offset of %v goes back from %d to %d", p.Partition, s.pos[i], to)
+			return see(checkOffsets, "offset of %v is %d, the task says %d", p.Partition, to, sc.next[i])
 		case to < at[i]:
-			return fmt.Errorf("offset of %v is %d, but %d was taken", p.Partition, to, at[i])
+			return see(checkTaken, "offset of %v is %d, but %d was taken", p.Partition, to, at[i])
 		case to > p.end():
-			return fmt.Errorf("offset of %v is %d, behind its end at %d", p.Partition, to, p.end())
+			return see(checkTaken, "offset of %v is %d, behind its end at %d", p.Partition, to, p.end())
 		}
 		for o := at[i]; o < to; o++ {
 			if p.log[o].committed() {
-				return fmt.Errorf("record %d of %v is passed over", o, p.Partition)
+				return see(checkPassed, "record %d of %v is passed over", o, p.Partition)
 			}
 		}
 		if err := s.step(&core.Batch{Source: core.SourceID(i), Next: to, CaughtUp: true}); err != nil {
@@ -317,14 +332,29 @@ func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == ni
 
 func show(r *core.RawRecord) string { return fmt.Sprintf("%q: %q @%d", r.Key, r.Value, r.Time) }
 
-// opened checks the rows of a task that a process has just opened, where it is as far as
-// what is committed.
-func (c *checker) opened(l *life, id core.TaskID) {
+// reached is how far a task is now, for opened.
+func (c *checker) reached(id core.TaskID) reached {
+	var sources []shell.Partition
+	for _, src := range c.plan.Subtopologies()[id.Sub].Sources {
+		sources = append(sources, shell.Partition{Topic: src.TopicName(app), ID: id.Partition})
+	}
+	return c.ratchet.reached(id, sources)
+}
+
+// opened checks where a task is that a process has just opened, least being how far it was when that began; and
+// its rows, where it is as far as what is committed.
+func (c *checker) opened(l *life, id core.TaskID, least reached) {
 	l.st.Tasks(func(t core.TaskID, st statestore.Store) {
-		if t == id && c.w.err == nil {
-			if at := c.rows(l, id, st); at == sameRows {
-				invariant.Sometimes("sim: a task that was opened has the rows of a fresh run")
-			}
+		if t != id || c.w.err != nil {
+			return
+		}
+		cp, _ := st.Checkpoint()
+		if behind(cp.Input, least.offsets) >= 0 || behind(cp.Times, least.times) >= 0 {
+			c.w.failf(checkOpenedBack, "%s: task %v is opened at %v, times %v; committed was %v, times %v", l.slot.instance, id, cp.Input, cp.Times, least.offsets, least.times)
+			return
+		}
+		if at := c.rows(checkOpenedRows, l, id, st); at == sameRows {
+			invariant.Sometimes("sim: a task that was opened has the rows of a fresh run")
 		}
 	})
 }
@@ -337,7 +367,7 @@ const (
 )
 
 // rows compares a task's store with the second run's, if both are of the same commit.
-func (c *checker) rows(l *life, id core.TaskID, st statestore.Store) rowsState {
+func (c *checker) rows(check Check, l *life, id core.TaskID, st statestore.Store) rowsState {
 	s := c.task(id)
 	cp, ok := st.Checkpoint()
 	if !ok || !slices.Equal(cp.Input, s.pos) || s.times != nil && !slices.Equal(cp.Times, s.times) { // ticks take no input
@@ -350,10 +380,10 @@ func (c *checker) rows(l *life, id core.TaskID, st statestore.Store) rowsState {
 			return true
 		})
 		if err != nil {
-			c.w.failf("%s: task %v: %w", l.slot.instance, id, err)
+			c.w.failf(check, "%s: task %v: %w", l.slot.instance, id, err)
 		}
 		if err := t.same(rows, true); err != nil {
-			c.w.failf("%s: task %v, table %s: %w", l.slot.instance, id, s.sub.Tables[i].Name, err)
+			c.w.failf(check, "%s: task %v, table %s: %w", l.slot.instance, id, s.sub.Tables[i].Name, err)
 		}
 	}
 	return sameRows
@@ -392,32 +422,42 @@ func (c *checker) done() bool {
 // atEnd checks what must hold when all input is consumed and nothing goes on.
 func (c *checker) atEnd() {
 	running := map[core.TaskID]bool{}
-	for _, s := range c.w.slots {
-		if s.life == nil || s.life.st == nil {
-			continue
+	c.running(func(_ *life, id core.TaskID, _ statestore.Store) {
+		if running[id] {
+			c.w.failf(checkTwice, "task %v runs twice", id)
 		}
-		c.globals(s.life)
-		s.life.st.Tasks(func(id core.TaskID, st statestore.Store) {
-			if running[id] {
-				c.w.failf("task %v runs twice", id)
-			}
-			running[id] = true
-			if c.rows(s.life, id, st) == otherCommit {
-				cp, _ := st.Checkpoint()
-				c.w.failf("%s: task %v is at %v, committed is %v", s.instance, id, cp.Input, c.task(id).pos)
-			}
-		})
+		running[id] = true
+	})
+	for _, s := range c.w.slots {
+		if s.life != nil && s.life.st != nil {
+			c.globals(s.life)
+		}
 	}
+	c.running(func(l *life, id core.TaskID, st statestore.Store) {
+		if c.rows(checkRowsEnd, l, id, st) == otherCommit {
+			cp, _ := st.Checkpoint()
+			c.w.failf(checkStoreEnd, "%s: task %v is at %v, committed is %v", l.slot.instance, id, cp.Input, c.task(id).pos)
+		}
+	})
 	for _, t := range c.w.kafka.group.tasks {
 		s := c.task(t.id)
 		for i, p := range s.in {
 			if p != nil {
-				if o := c.w.kafka.offsets[p.Partition]; o.ok && o.Next != s.pos[i] {
-					c.w.failf("the group's offset of %v is %d, committed was %d", p.Partition, o.Next, s.pos[i])
+				if o := c.w.kafka.offsets[p.Partition]; (o.ok || s.pos[i] > 0) && o.Next != s.pos[i] {
+					c.w.failf(checkGroupEnd, "the group's offset of %v is %d, committed was %d", p.Partition, o.Next, s.pos[i])
 				}
 			}
 		}
 		c.logs(s)
+	}
+}
+
+// running calls f with each task that a process runs.
+func (c *checker) running(f func(*life, core.TaskID, statestore.Store)) {
+	for _, s := range c.w.slots {
+		if s.life != nil && s.life.st != nil {
+			s.life.st.Tasks(func(id core.TaskID, st statestore.Store) { f(s.life, id, st) })
+		}
 	}
 }
 
@@ -441,7 +481,7 @@ func (c *checker) logs(s *shadow) {
 			}
 		}
 		if err := s.tables[i].same(rows, false); err != nil {
-			c.w.failf("changelog %v, folded: %w", p.Partition, err)
+			c.w.failf(checkFolded, "changelog %v, folded: %w", p.Partition, err)
 		}
 	}
 }

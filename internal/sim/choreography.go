@@ -48,6 +48,7 @@ var choreography = scenario{
 		return sagaEvent[saga.Event](saga.OrderEvents, o.OrderID, o, epoch+core.Time(n))
 	},
 	model: choreographyModel,
+	says:  "each order has ended, once, and nothing is half done or undone; no more pieces are out than there are",
 }
 
 // stock is what the inventory does, or a mistake to plant.

@@ -192,7 +192,7 @@ func (p *producer) usable(what string) error {
 		return context.Canceled
 	}
 	if !p.open || p.broken {
-		p.l.w.failf("%w: %s", errUse, what)
+		p.l.w.failf(checkPorts, "%w: %s", errUse, what)
 		return errUse
 	}
 	return nil

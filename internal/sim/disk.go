@@ -21,11 +21,11 @@ type disk interface {
 // the real one.
 func (w *world) newDisk() disk {
 	if !w.set.pebble {
-		return memory{statestore.NewMemory()}
+		return w.watch(memory{statestore.NewMemory()})
 	}
 	d := &pebbleDisk{w: w, fs: vfs.NewCrashableMem()}
 	d.Reopen()
-	return d
+	return w.watch(d)
 }
 
 type memory struct{ *statestore.Memory }
@@ -50,7 +50,7 @@ func (d *pebbleDisk) Reopen() {
 		FlushRecords: 1 << 40, FlushEvery: 200 * 365 * 24 * time.Hour,
 	})
 	if err != nil {
-		d.w.failf("opening the store: %w", err)
+		d.w.failf(checkStore, "opening the store: %w", err)
 		db = statestore.NewMemory()
 	}
 	d.DB = db

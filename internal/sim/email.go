@@ -76,6 +76,7 @@ var email = scenario{
 		}
 		return nil
 	},
+	says: "each order has one mail, to an address that is no older than what could be read when it was placed",
 }
 
 // newest is the version of a customer that any reader sees now; -1: none.

@@ -41,7 +41,7 @@ func (f *fetcher) Add(p shell.Partition, from core.Offset, tag, priority int64) 
 	f.remove(p)
 	log := f.l.w.kafka.part(p)
 	if log == nil {
-		f.l.w.failf("fetch of %v, which does not exist", p)
+		f.l.w.failf(checkPorts, "fetch of %v, which does not exist", p)
 		return
 	}
 	f.parts = append(f.parts, &fetchPart{Partition: p, log: log, tag: tag, priority: priority, next: from})

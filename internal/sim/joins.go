@@ -48,6 +48,7 @@ var outer = scenario{
 		return input{topic, fmt.Append(nil, "k", w.rng.IntN(5)), []byte(v), epoch + core.Time(1000+2*n-w.rng.IntN(10)), -1}
 	},
 	model: outerModel,
+	says:  "those that are partners have met, once, and nobody else; who has none comes alone, once",
 }
 
 // outerModel looks at the records of each task in the order in which it took them. Partners
@@ -160,4 +161,5 @@ var foreign = scenario{
 		}
 		return nil
 	},
+	says: "the last result of each person is that of the last rows",
 }

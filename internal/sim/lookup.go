@@ -21,10 +21,14 @@ var (
 // has this version, or a later one.
 var lookup = scenario{
 	name: "lookup",
-	build: func(*world) *topology.Builder {
+	build: func(w *world) *topology.Builder {
 		b := topology.New(app)
 		t := settings.Table(b)
-		topology.LeftJoin(questions.Stream(b), t, "reply", func(q string, v topology.Opt[string]) string { return q + "=" + v.Or("v-1") }).To(replies)
+		f := func(q string, v topology.Opt[string]) string { return q + "=" + v.Or("v-1") }
+		if w.bug("a function of the user fails when it is called again") {
+			f = once(f)
+		}
+		topology.LeftJoin(questions.Stream(b), t, "reply", f).To(replies)
 		return b
 	},
 	topics: func(w *world) {
@@ -68,6 +72,19 @@ var lookup = scenario{
 		}
 		return nil
 	},
+	says: "each question has one reply, with a row that is no older than what could be read when it was asked",
+}
+
+// once is f, for each first argument once: a mistake to plant.
+func once[B, R any](f func(string, B) R) func(string, B) R {
+	called := map[string]bool{}
+	return func(a string, b B) R {
+		if called[a] {
+			panic("called again with " + a)
+		}
+		called[a] = true
+		return f(a, b)
+	}
 }
 
 // visible are the records that any reader sees now in a key's partition.

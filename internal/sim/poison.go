@@ -124,6 +124,7 @@ var poison = scenario{
 		}
 		return sameValues(w.history("results"), want)
 	},
+	says: "records that fail are in the dead letters, and have no other effect",
 }
 
 const deadLetterSuffix = "-dead-letter"

@@ -107,4 +107,5 @@ var prices = scenario{
 		}
 		return nil
 	},
+	says: "each sale has one receipt, with a price that there was and that was valid then",
 }

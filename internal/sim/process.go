@@ -101,9 +101,10 @@ func (l *life) commit(cs []*core.Commit, run func()) {
 
 func (l *life) open(id core.TaskID, run func()) {
 	l.w.spawn(l, fmt.Sprintf("open %v %s", id, l.slot.instance), func() {
+		least := l.w.check.reached(id)
 		run()
 		if !l.dead {
-			l.w.check.opened(l, id)
+			l.w.check.opened(l, id, least)
 		}
 	})
 }
@@ -112,7 +113,7 @@ func (l *life) open(id core.TaskID, run func()) {
 func (l *life) failed(err error) {
 	w, s := l.w, l.slot
 	if !w.faults.excuse(l, err) && !w.deletion.excuse(err) {
-		w.failf("start of %s: %w", s.instance, err)
+		w.failf(checkStop, "start of %s: %w", s.instance, err)
 		return
 	}
 	l.dead = true
@@ -178,7 +179,7 @@ func (l *life) leave() {
 	w, err := l.w, l.st.Err()
 	w.note("leave", l.slot.instance, int64(l.id), 0)
 	if err != nil && !w.faults.excuse(l, err) && !w.deletion.excuse(err) {
-		w.failf("worker of %s stops: %w", l.slot.instance, err)
+		w.failf(checkStop, "worker of %s stops: %w", l.slot.instance, err)
 		return
 	}
 	w.spawn(l, "leave "+l.slot.instance, func() {
@@ -197,7 +198,7 @@ func (l *life) leave() {
 			l.slot.disk.Crash() // nothing could be flushed
 		} else {
 			if err := l.slot.disk.Close(); err != nil {
-				w.failf("closing the store: %w", err)
+				w.failf(checkStore, "closing the store: %w", err)
 			}
 			l.slot.disk.Reopen()
 		}
@@ -212,7 +213,7 @@ func (l *life) leave() {
 		w.note("left", l.slot.instance, int64(l.id), 0)
 		for _, r := range w.routines { // none but this one
 			if r.life == l && r != w.cur {
-				w.failf("process %s has ended, and %s still runs", l.slot.instance, r.name)
+				w.failf(checkEnded, "process %s has ended, and %s still runs", l.slot.instance, r.name)
 			}
 		}
 	})
@@ -246,7 +247,7 @@ func (d simDB) Open(id core.TaskID, tables []statestore.TableSpec) (statestore.S
 	}
 	s, err := d.disk.Open(id, tables)
 	if err != nil {
-		d.l.w.failf("store of task %v at %s: %w", id, d.l.slot.instance, err) // with one worker no task is busy
+		d.l.w.failf(checkStore, "store of task %v at %s: %w", id, d.l.slot.instance, err) // with one worker no task is busy
 		return nil, errDamaged
 	}
 	return simStore{s, d.l}, err
@@ -263,7 +264,7 @@ func (d simDB) OpenGlobal(spec statestore.TableSpec) (statestore.Global, error) 
 	}
 	g, err := d.disk.OpenGlobal(spec)
 	if err != nil {
-		d.l.w.failf("global table %s at %s: %w", spec.Name, d.l.slot.instance, err)
+		d.l.w.failf(checkStore, "global table %s at %s: %w", spec.Name, d.l.slot.instance, err)
 		return nil, errDamaged
 	}
 	return simGlobal{g, d.l}, nil

@@ -72,4 +72,5 @@ var rates = scenario{
 		}
 		return nil
 	},
+	says: "each bill is converted once, by a rate that there ever was",
 }

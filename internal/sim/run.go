@@ -29,11 +29,11 @@ func Run(o Options) (res Result) {
 	w.trace.last = make([]event, cmp.Or(o.Trace, traceLast))
 	defer func() {
 		if p := recover(); p != nil {
-			w.failf("panic: %v\n%s", p, debug.Stack())
+			w.failf(checkPanic, "panic: %v\n%s", p, debug.Stack())
 		}
 		w.stopAll()
 		res = Result{
-			Seed: o.Seed, Scenario: res.Scenario, Err: w.err, Hash: w.trace.hash, Steps: w.steps,
+			Seed: o.Seed, Scenario: res.Scenario, Hash: w.trace.hash, Steps: w.steps,
 			Crashes: w.crashes, Faults: w.faults.n + w.crashes, Operators: w.drawn,
 		}
 		if w.check != nil {
@@ -41,6 +41,9 @@ func Run(o Options) (res Result) {
 		}
 		if w.feeder != nil {
 			res.Records = w.feeder.written
+		}
+		if w.err != nil {
+			res.Err = w.err
 		}
 		if w.err != nil || o.Trace > 0 {
 			res.Trace = w.trace.String()
@@ -63,10 +66,10 @@ func Run(o Options) (res Result) {
 			break
 		}
 		if w.deletion.done && w.steps > end {
-			w.failf("%s was deleted, and no worker has stopped since", w.deletion.name)
+			w.failf(checkTold, "%s was deleted, and no worker has stopped since", w.deletion.name)
 		}
 		if w.steps > end {
-			w.failf("liveness: not all is consumed within %d steps after the last fault:\n%s", stepsLive, w.standing())
+			w.failf(checkLive, "not all is consumed within %d steps after the last fault:\n%s", stepsLive, w.standing())
 		}
 	}
 	if w.deletion.done {
@@ -77,7 +80,7 @@ func Run(o Options) (res Result) {
 	}
 	if w.err == nil && sc.model != nil {
 		if err := sc.model(w); err != nil {
-			w.failf("model of %s: %w", sc.name, err)
+			w.failf(sc.check(), "%w", err)
 		}
 	}
 	return res
@@ -199,5 +202,7 @@ func (w *world) stopAll() {
 		}
 		_ = s.disk.Close()
 	}
-	w.kill(nil)
+	for len(w.routines) > 0 { // those of the cluster, and of processes that have ended with some left
+		w.kill(w.routines[0].life)
+	}
 }

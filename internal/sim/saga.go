@@ -72,6 +72,7 @@ var sagas = scenario{
 	},
 	slow:  6,
 	model: sagaModel,
+	says:  "what must hold of each order, whichever way it went; it has ended if all services have answered",
 }
 
 // hastySaga sends what is in stock: a mistake to plant.

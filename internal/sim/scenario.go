@@ -18,6 +18,8 @@ type scenario struct {
 	// model looks at the whole history when all is consumed. It must not share anything with
 	// the product but codecs. nil: the second run of check.go is all.
 	model func(*world) error
+	// says is what the model looks at.
+	says string
 }
 
 var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, sagas, choreography, prices, rates, random}

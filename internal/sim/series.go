@@ -128,29 +128,28 @@ func (t *totals) String() string {
 		t.seeds, took.Round(time.Second), float64(t.seeds)/max(took.Seconds(), 1e-3), t.steps, t.records, t.commits, t.faults, t.crashes, t.bad)
 }
 
-// PrintBugs plants each mistake and prints how many seeds it takes to find it. It returns an
-// error when one was not found within 1 000, or cannot be planted in this build.
+// seedsMost is within how many seeds a planted mistake must be found.
+const seedsMost = 1000
+
+// PrintBugs plants each mistake and prints how many seeds it takes until the check that it wants is the first to find
+// it. It returns an error when that was not so within 1 000, or a mistake cannot be planted in this build.
 func PrintBugs(ctx context.Context, first uint64, out io.Writer) error {
 	missed, absent := 0, 0
 	for _, b := range Bugs {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r, tries, ok := b.Find(first, 1000)
+		h := b.Find(first, seedsMost)
 		switch {
-		case tries == 0:
+		case h.Seeds == 0:
 			absent++
-			fmt.Fprintf(out, "%-62s not in this build\n", b.Name)
-		case !ok:
+		case !h.Found:
 			missed++
-			fmt.Fprintf(out, "%-62s NOT FOUND in %d seeds\n", b.Name, tries)
-		default:
-			text, _, _ := strings.Cut(r.Err.Error(), "\n")
-			fmt.Fprintf(out, "%-62s %4d seeds, %s: %.90s\n", b.Name, tries, r.Scenario, text)
 		}
+		fmt.Fprintf(out, "%-62s %v\n", b.Name, &h)
 	}
 	if missed > 0 {
-		return fmt.Errorf("sim: %d of %d planted mistakes were not found", missed, len(Bugs))
+		return fmt.Errorf("sim: %d of %d planted mistakes were not found by the check that they want", missed, len(Bugs))
 	}
 	if absent > 0 {
 		return fmt.Errorf("sim: %d of %d mistakes are those of the product, which are not in this build; with them: go run -tags limpetbugs ./cmd/processor sim --bugs", absent, len(Bugs))

@@ -163,9 +163,9 @@ func (s *shadow) move(d core.Decision, held map[string][]core.Offset) error {
 	p, to := g.topic.parts[d.Partition], core.Offset(d.N)
 	switch {
 	case to > p.stable():
-		return fmt.Errorf("global table %s is seen at %d of partition %d, which may be read up to %d", g.topic.Name, to, d.Partition, p.stable())
+		return see(checkGlobalSeen, "global table %s is seen at %d of partition %d, which may be read up to %d", g.topic.Name, to, d.Partition, p.stable())
 	case to < held[g.topic.Name][d.Partition]:
-		return fmt.Errorf("global table %s is seen at %d of partition %d, which held %d when the process started", g.topic.Name, to, d.Partition, held[g.topic.Name][d.Partition])
+		return see(checkGlobalSeen, "global table %s is seen at %d of partition %d, which held %d when the process started", g.topic.Name, to, d.Partition, held[g.topic.Name][d.Partition])
 	}
 	g.at[d.Partition], g.rows = to, nil
 	s.core.Move(core.GlobalMove{Global: d.Global, At: g.at, All: true})
@@ -179,7 +179,7 @@ func (c *checker) globals(l *life) {
 		at, view := l.st.Global(g.Topic)
 		for i, p := range t.parts {
 			if at[i] < p.stable() {
-				c.w.failf("%s: global table %s is at %d of partition %d, which ends at %d", l.slot.instance, g.Topic, at[i], i, p.stable())
+				c.w.failf(checkGlobalEnd, "%s: global table %s is at %d of partition %d, which ends at %d", l.slot.instance, g.Topic, at[i], i, p.stable())
 			}
 		}
 		rows := map[string]shadowRow{}
@@ -191,7 +191,7 @@ func (c *checker) globals(l *life) {
 			err = (&shadowTable{rows: t.fold(at)}).same(rows, false)
 		}
 		if err != nil {
-			c.w.failf("%s: global table %s: %w", l.slot.instance, g.Topic, err)
+			c.w.failf(checkGlobalEnd, "%s: global table %s: %w", l.slot.instance, g.Topic, err)
 		}
 	}
 }

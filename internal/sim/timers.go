@@ -105,4 +105,5 @@ var timers = scenario{
 		}
 		return sameValues(wall, wantWall)
 	},
+	says: "each silence is told of once, by event time and by the wall clock",
 }

@@ -114,6 +114,15 @@ func (k *kafka) marker(n int) {
 func (k *kafka) applyOffsets(t *txn) {
 	if t.state == txnCommitted {
 		for _, o := range t.offsets {
+			switch {
+			case k.w.bug("the group forgets an offset") && k.w.chance(50):
+				continue
+			case k.w.bug("the group takes an offset for the one before it") && k.w.chance(50):
+				o.Next = max(0, o.Next-1)
+			}
+			if was := k.offsets[o.Partition]; o.Next < was.Next {
+				k.w.failf(checkGroupBack, "the group's offset of %v goes back from %d to %d", o.Partition, was.Next, o.Next)
+			}
 			k.offsets[o.Partition] = committedOffset{o, true}
 		}
 	}

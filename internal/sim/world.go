@@ -29,7 +29,7 @@ type Options struct {
 type Result struct {
 	Seed     uint64
 	Scenario string
-	Err      error  // what is wrong; nil: nothing
+	Err      error  // what is wrong, a *CheckError; nil: nothing
 	Trace    string // the last events, where something is
 	Hash     uint64 // of all events
 	Steps    int
@@ -58,7 +58,7 @@ type world struct {
 	check       *checker
 	faults      faults
 	deletion    deletion
-	err         error
+	err         *CheckError
 	acts        []action
 	crashes     int
 	lives       int
@@ -117,7 +117,7 @@ func (w *world) spawn(l *life, name string, f func()) {
 			switch p := recover(); p.(type) {
 			case nil, killed:
 			default:
-				w.failf("panic in %s: %v\n%s", name, p, debug.Stack())
+				w.failf(checkPanic, "panic in %s: %v\n%s", name, p, debug.Stack())
 			}
 		}()
 		f()
@@ -172,9 +172,10 @@ func (w *world) sweep() {
 	w.routines = slices.DeleteFunc(w.routines, func(r *routine) bool { return r.done })
 }
 
-func (w *world) failf(format string, args ...any) {
+// failf says what a check has found. The first find of a run counts, and ends it.
+func (w *world) failf(c Check, format string, args ...any) {
 	if w.err == nil {
-		w.err = fmt.Errorf(format, args...)
+		w.err = &CheckError{c, fmt.Errorf(format, args...)}
 		w.note("FAILED", w.err.Error(), 0, 0)
 	}
 }
