@@ -14,12 +14,12 @@ type Config struct {
 	// Nodes is 1 (the default) or 3. With three, topics have three replicas and
 	// min.insync.replicas is 2.
 	Nodes int
-	// Security of the listener that clients use. Default: PLAINTEXT.
+	// Security of the listeners that clients use, the doors too. Default: PLAINTEXT.
 	Security Security
 	// Properties go into every node's server.properties, over what this package
 	// writes there: "broker.session.timeout.ms", "group.min.session.timeout.ms" ...
 	Properties map[string]string
-	// Doors are further PLAINTEXT listeners of every node, up to three, each behind a Proxy:
+	// Doors are further listeners of every node, up to three, each behind a Proxy:
 	// a client that comes by a door (Cluster.Door) meets its proxies, and no other client's.
 	Doors int
 	// Port is the first node's; the second node has the next one, and up to nine
@@ -158,7 +158,7 @@ func (c Config) properties(first, id int, doors []door) string {
 	for i, d := range doors {
 		listeners += fmt.Sprintf(",DOOR%d://%s", i+1, d.at)
 		advertised += fmt.Sprintf(",DOOR%d://%s", i+1, d.advertised)
-		protocols += fmt.Sprintf(",DOOR%d:PLAINTEXT", i+1)
+		protocols += fmt.Sprintf(",DOOR%d:%s", i+1, c.Security.Protocol)
 	}
 	p := map[string]string{
 		"process.roles":                  "broker,controller",
@@ -193,7 +193,10 @@ func (c Config) properties(first, id int, doors []door) string {
 		// comes back after a kill (13 s with Kafka's 9 s and 2 s).
 		p["broker.session.timeout.ms"], p["broker.heartbeat.interval.ms"] = "3000", "500"
 	}
-	c.Security.addTo(p)
+	c.Security.addTo(p, "client")
+	for i := range doors {
+		c.Security.addTo(p, fmt.Sprintf("door%d", i+1))
+	}
 	maps.Copy(p, c.Properties)
 
 	var b strings.Builder
@@ -203,9 +206,9 @@ func (c Config) properties(first, id int, doors []door) string {
 	return b.String()
 }
 
-// addTo adds the client listener's own properties.
-func (s Security) addTo(p map[string]string) {
-	const listener = "listener.name.client."
+// addTo adds the own properties of a listener for clients.
+func (s Security) addTo(p map[string]string, name string) {
+	listener := "listener.name." + name + "."
 	if s.sasl() {
 		var names []string
 		for _, m := range s.Mechanisms {

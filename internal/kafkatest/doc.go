@@ -41,8 +41,8 @@ what can share one is a subtest:
     the cluster: WaitReady does.
   - With Config.Doors, clients that are given Cluster.Door(i) in place of
     Cluster.Brokers go through proxies of their own, which delay, hold back and
-    cut (Proxy); brokers advertise the proxies to them. Brokers themselves, and
-    Cluster.Client, do not meet them.
+    cut (Proxy); brokers advertise the proxies to them, and let them in by the same
+    Security. Brokers themselves, and Cluster.Client, do not meet them.
   - Nothing outlives the test. Processes are ended by their pid in t.Cleanup;
     where the test process itself is killed, Linux kills its brokers with it
     (elsewhere they are left behind).
