@@ -10,10 +10,11 @@ import (
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
-// The applications under test beside the email service have state of their own, with a
-// changelog. Orders are counted and summed up by customer, and every count goes out with
+// The applications under test beside the email service have state of their own, with
+// changelogs. Orders are counted and summed up by customer, and every count goes out with
 // the order that it stands for. So the counts of a customer must be 1, 2, 3 ..., the sums
-// must grow by each order's cents, and each order must come once.
+// must grow by each order's cents, and each order must come once. Customers are counted by
+// city: of a customer who moves or is deleted, one count too many or too few would stay.
 
 // Seen is what a customer has ordered, with the order that was counted last.
 type Seen struct {
@@ -35,13 +36,24 @@ func CountTopology() *topology.Builder {
 	return b
 }
 
-// ShopTopology sends a mail for each order and counts it.
+// ShopTopology sends a mail for each order, which says what its customer's row was, and counts it;
+// and it counts the customers of each city that has some.
 func ShopTopology() *topology.Builder {
 	b := topology.New("shop")
+	customers := emailservice.Customers.Table(b)
 	byCustomer := topology.KeyBy(emailservice.Orders.Stream(b), "by-customer", emailservice.Order.Customer)
-	topology.Join(byCustomer, emailservice.Customers.Table(b), "with-customer", emailservice.Compose).To(emailservice.Emails)
+	topology.LeftJoin(byCustomer, customers, "with-customer", compose).To(emailservice.Emails)
 	count(byCustomer)
+	topology.CountTable(customers, "by-city", func(c emailservice.Customer) string { return c.City }, topology.DeleteWhen(func(n int64) bool { return n == 0 }))
 	return b
+}
+
+// compose writes a mail that has the customer's name as its template, and one to nobody where there is
+// no customer.
+func compose(o emailservice.Order, c topology.Opt[emailservice.Customer]) emailservice.Email {
+	mail := emailservice.Compose(o, c.Value)
+	mail.Template = c.Value.Name
+	return mail
 }
 
 func count(byCustomer topology.Stream[string, emailservice.Order]) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +15,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/kafkatest"
-	"github.com/seed-81380e12/limpet/statestore"
+	"github.com/seed-81380e12/limpet/topology"
 )
 
 // readMax is how long a topic may take to be read, with nothing else going on.
@@ -142,9 +141,11 @@ func (ck *checker) orders() (map[string]order, map[int32]int64) {
 	return all, last
 }
 
-func (ck *checker) emails(orders map[string]order) report {
+// emails judges the mails; rows is what customers were, nil where that never changes.
+func (ck *checker) emails(orders map[string]order, rows history) report {
 	ck.t.Helper()
 	j := newJudge(orders)
+	j.rows = rows
 	ck.read("emails", j.email)
 	return j.report()
 }
@@ -191,71 +192,57 @@ func (ck *checker) committed(group, topic string, partitions int) map[int32]int6
 	return got
 }
 
-// offsets wants a group to have committed what lies behind the last record of each
-// partition, and nothing that is not there.
-func (ck *checker) offsets(group, topic string, last map[int32]int64) bool {
+// offsets says what is wrong with a group's offsets for a topic, whose last records end at last.
+func (ck *checker) offsets(group, topic string, last map[int32]int64) []string {
 	ck.t.Helper()
 	ends, err := ck.ends(topic)
 	if err != nil {
 		ck.t.Fatal(err)
 	}
-	got, good := ck.committed(group, topic, len(ends)), true
-	for p, end := range ends {
-		if next := max(got[p], 0); next < last[p] || next > end {
-			ck.t.Errorf("%s/%d: committed offset %d, the last record ends at %d, the topic at %d", topic, p, next, last[p], end)
-			good = false
-		}
-	}
-	return good
+	return judgeOffsets(topic, ck.committed(group, topic, len(ends)), last, ends)
 }
 
-// state wants the rows on disk, after a clean stop of the one process that has all tasks,
-// to be what the log folds to. It returns how many they are.
-func (ck *checker) state(dir, app, table, log string) int {
+// state compares what an application's state directories have, after clean stops of all its processes,
+// with the logs and with what the group has committed.
+func (ck *checker) state(app string, dirs []string) stateReport {
 	ck.t.Helper()
-	want := fold{}
-	ck.read(log, want.add)
-	db, err := statestore.OpenPebble(statestore.PebbleConfig{Dir: filepath.Join(dir, app, "db"), App: app})
-	if err != nil {
-		ck.t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	specs := map[core.TaskID][]statestore.TableSpec{}
-	for _, id := range db.Tasks() {
-		specs[id] = tablesOf(ck.t, app, id)
-	}
-	got, other := 0, 0
-	for _, id := range db.Tasks() {
-		st, err := db.Open(id, specs[id])
+	plan := planOf(ck.t, app)
+	var all []stored
+	for i, dir := range dirs {
+		s, err := readDir(fmt.Sprint("directory ", i), dir, app, plan)
 		if err != nil {
 			ck.t.Fatal(err)
 		}
-		for i, s := range specs[id] {
-			if s.Name != table {
-				continue
-			}
-			err := st.Scan(core.TableID(i), nil, nil, func(k, v []byte, _ core.Time) bool {
-				got++
-				if w := want[row(id.Partition, k)]; w != string(v) {
-					if other++; other < 10 {
-						ck.t.Errorf("%s, task %v, %s: on disk %q, in the log %q", table, id, k, v, w)
-					}
-				}
-				return true
-			})
+		all = append(all, s...)
+	}
+	return judgeState(all, ck.logged(app, plan))
+}
+
+// logged reads the logs of all tables and the group's offsets.
+func (ck *checker) logged(app string, plan *topology.Plan) logged {
+	ck.t.Helper()
+	w := logged{logs: map[string]tableLog{}, committed: map[string]map[int32]int64{}}
+	for _, sub := range plan.Subtopologies() {
+		tasks := 0
+		for _, src := range sub.Sources {
+			topic := src.TopicName(app)
+			ends, err := ck.ends(topic)
 			if err != nil {
 				ck.t.Fatal(err)
 			}
+			w.committed[topic] = ck.committed(app, topic, len(ends))
+			tasks = max(tasks, len(ends))
 		}
-		if err := st.Close(); err != nil {
-			ck.t.Fatal(err)
+		for p := range tasks {
+			w.tasks = append(w.tasks, core.TaskID{Sub: sub.ID, Partition: int32(p)})
+		}
+		for i := range sub.Tables {
+			log := tableLog{}
+			ck.read(logOf(app, sub, i), log.add)
+			w.logs[logOf(app, sub, i)] = log
 		}
 	}
-	ck.t.Logf("%s: %d rows on disk, %d in the log; %d are not the same", table, got, len(want), other)
-	if got != len(want) || got == 0 {
-		ck.t.Errorf("%s: %d rows on disk, %d in the log", table, got, len(want))
-	}
-	return got
+	return w
 }
 
 // tail counts the committed records of topics as they come.

@@ -11,19 +11,27 @@ The tests need a real Kafka and take minutes:
 
 # The storm
 
-TestRealKafkaStorm runs three brokers and three processes of one application, which mails
-and counts orders by customer (ShopTopology), with default settings. Each process has a door
-of its own to the brokers (package kafkatest), and a small disk of its own where root may
+TestRealKafkaStorm runs three brokers and three processes of one application, of two workers
+each, which mails and counts orders by customer, and counts customers by city (ShopTopology),
+with default settings for the rest. Each process has a door
+of its own to the brokers (package kafkatest), by TLS, and a small disk of its own where root may
 mount one. Seven rows of faults go on beside each other, drawn from the
 seed: of each process (kill -9, SIGTERM, SIGSTOP past all timeouts, disk full, state deleted),
 of each network (delayed, cut, reset, a black hole, or one in one direction only), and of the
 brokers (kill -9, SIGSTOP past their session, restarts, leaders that move, partitions that are
-added). Orders come in all the while, some in transactions, of which some are aborted.
+added). Orders come in all the while, some in transactions, of which some are aborted; and
+customers change, are deleted and come back.
 
 Then everything is let be, and must have come out soon. Compared are, each order: once, in the
-order of its customer, with the right content, count and sum; the group's offsets with the ends
-of the topics; all rows on disk with the changelogs, in a process that has taken over all
-tasks. Last, a joined topic gets a partition, which all processes must refuse.
+order of its customer, with the right content, count and sum, and a mail with a row that its customer
+had, never with an older one than the mail before; the customers of each city with those that there
+are; the group's offsets with the ends of the topics.
+
+The rows on disk are compared with the logs three times: in the directories of all processes, as
+they left them; in one that has taken over all tasks; in one that has restored all of them from
+nothing. Each task must be in one of them where the group's offsets are, and with all rows of its
+logs; what others have left of it before must be what the logs left up to there. Last, a joined topic
+gets a partition, which all processes must refuse.
 
 LIMPET_CHAOS_FAULTS is how many faults are done at least (40 by default), LIMPET_CHAOS_FOR for how
 long at least (such as 20m; 0 by default), LIMPET_CHAOS_RATE how many orders come a second (300).
@@ -37,6 +45,7 @@ TestRealKafkaChaos kills the processes of two applications on one broker more of
 restarts the broker; LIMPET_CHAOS_ORDERS sets how many orders go through (200 000).
 TestRealKafkaChaosSees and TestRealKafkaChaosSeesLoss prove that the check can fail: at least
 once must show doubles, offsets that are committed before the outputs must show losses.
-TestJudge proves the same of each damage by itself, with no Kafka.
+TestJudge, TestJudgeRows, TestJudgeState, TestJudgeOffsets and TestJudgeCities prove the same of each
+damage by itself, with no Kafka.
 */
 package chaos

@@ -14,7 +14,8 @@ import (
 )
 
 // feeder writes orders until it is stopped: most of them at once, some in transactions, of
-// which it aborts the half. It goes on over whatever happens to the brokers.
+// which it aborts the half. Customers change meanwhile, are deleted and come back. It goes on over
+// whatever happens to the brokers.
 type feeder struct {
 	t    *testing.T
 	c    *kafkatest.Cluster
@@ -24,6 +25,8 @@ type feeder struct {
 	tx   *kgo.Client
 	stop chan struct{}
 	wg   sync.WaitGroup
+
+	changes int // of customers
 
 	mu      sync.Mutex // guards what follows
 	acked   []string   // ids of orders that were acknowledged, or committed
@@ -100,9 +103,19 @@ func (f *feeder) plain() {
 			f.acked = append(f.acked, string(r.Key))
 		})
 	}
-	if f.rng.IntN(5) == 0 {
-		f.in.cl.Produce(context.Background(), f.in.customer(f.rng.IntN(customers), f.rng.IntN(1000)), nil)
+	if f.rng.IntN(2) == 0 {
+		f.in.cl.Produce(context.Background(), f.change(), nil)
 	}
+}
+
+// change is another row of a customer, or, of each third, his deletion.
+func (f *feeder) change() *kgo.Record {
+	f.changes++
+	r := f.in.customer(f.rng.IntN(customers), f.changes)
+	if f.rng.IntN(3) == 0 {
+		r.Value = nil
+	}
+	return r
 }
 
 // transaction writes some orders in a transaction. When something goes wrong the orders
@@ -118,6 +131,7 @@ func (f *feeder) transaction(commit bool) {
 		prefix = "t"
 	}
 	rs, ids := f.batch(prefix)
+	rs = append(rs, f.change())
 	err := f.tx.BeginTransaction()
 	if err == nil {
 		if err = f.tx.ProduceSync(ctx, rs...).FirstErr(); err == nil {

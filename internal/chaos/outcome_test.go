@@ -22,9 +22,18 @@ type outcome struct {
 	stops  []time.Duration
 
 	blew, drained, longest time.Duration
-	orders, aborted, rows  int
+	orders, aborted        int
+	changes, deletions     int // of customers
+	cities                 int
 	emails, counts         report
+	states                 []namedState
 	refused                bool
+}
+
+// namedState says which directories were compared, and how they compared.
+type namedState struct {
+	how string
+	stateReport
 }
 
 func newOutcome(seed uint64) *outcome {
@@ -71,18 +80,27 @@ func (o *outcome) String() string {
 	p("# What the checker of internal/chaos reported")
 	p("")
 	p("Written by `make chaos CHAOS=%d` on %s, of commit %s, with LIMPET_CHAOS_SEED=%d: three nodes of Apache Kafka 4.3.1 (RF 3, min.isr 2),", all, time.Now().Format(time.DateOnly), cmp.Or(os.Getenv("LIMPET_CHAOS_COMMIT"), "unknown"), o.seed)
-	p("three processes with default settings, each behind TCP proxies of its own. doc.go of internal/chaos says what is done and compared.")
+	p("three processes of %d workers, with default settings for the rest, by TLS, each behind TCP proxies of its own. doc.go of internal/chaos says", workers)
+	p("what is done and compared.")
 	p("")
-	p("| topic | orders | found | lost | doubled | out of order | wrong content, count or sum | of aborted orders |")
-	p("|---|---|---|---|---|---|---|---|")
+	p("| topic | orders | found | lost | doubled | out of order | wrong content, count or sum | of a customer's row that was none, or not any more | of aborted orders |")
+	p("|---|---|---|---|---|---|---|---|---|")
 	for _, r := range []struct {
 		topic string
 		report
 	}{{"emails", o.emails}, {"order-counts", o.counts}} {
-		p("| %s | %d | %d | **%d** | **%d** | **%d** | **%d** | **%d** |", r.topic, r.orders, r.found, r.missing, r.doubled, r.unordered, r.wrong, r.foreign)
+		p("| %s | %d | %d | **%d** | **%d** | **%d** | **%d** | **%d** | **%d** |", r.topic, r.orders, r.found, r.missing, r.doubled, r.unordered, r.wrong, r.stale, r.foreign)
 	}
 	p("")
-	p("%d orders were written in transactions that were aborted. %d rows on disk are those of the logs; the group's offsets are the topics' ends.", o.aborted, o.rows)
+	p("%d orders were written in transactions that were aborted. Customers were written %d times and deleted %d times; the counts of the %d", o.aborted, o.changes-o.deletions, o.deletions, o.cities)
+	p("cities that have some are right. The group's offsets are the topics' ends.")
+	p("")
+	p("| state directories | directories | tasks | rows | older copies of tasks | their rows | rows that differ from the logs, and tasks that are missing |")
+	p("|---|---|---|---|---|---|---|")
+	for _, s := range o.states {
+		p("| %s | %d | %d | %d | %d | %d | **%d** |", s.how, s.dirs, s.tasks, s.rows, s.older, s.olderRows, len(s.wrong))
+	}
+	p("")
 	p("Growth of a joined topic was refused by all processes, with the reason: %v.", o.refused)
 	p("")
 	p("| fault | times |")

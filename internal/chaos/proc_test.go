@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// binary builds a program of the repository.
-func binary(t *testing.T, pkg string, flags ...string) string {
+// build builds a program of the repository.
+func build(t *testing.T, pkg string, flags ...string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "bin")
-	build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", bin, pkg)...)
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", bin, pkg)...)
+	cmd.Dir = "../.."
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return bin

@@ -24,14 +24,17 @@ const (
 	processes     = 3
 	partitionsMax = 8
 	shop          = "shop"
-	repartition   = "shop-by-customer-repartition"
+	workers       = 2 // of each process
 )
+
+// internal are the topics of ShopTopology's own that it reads.
+var internal = []string{"shop-by-customer-repartition", "shop-by-city-repartition"}
 
 // errSkipped: the fault cannot be done here, or not any more.
 var errSkipped = errors.New("skipped")
 
-// TestRealKafkaStorm runs three processes of one application on three brokers, each behind
-// a network of its own, and harms processes, networks and brokers at the same time while
+// TestRealKafkaStorm runs three processes of one application, of two workers each, on three brokers, by
+// TLS, each behind a network of its own, and harms processes, networks and brokers at the same time while
 // orders come in. Then it lets everything be well, and compares.
 func TestRealKafkaStorm(t *testing.T) {
 	s := newStorm(t, envInt("LIMPET_CHAOS_FAULTS", 40), envDuration(t, "LIMPET_CHAOS_FOR"))
@@ -41,7 +44,9 @@ func TestRealKafkaStorm(t *testing.T) {
 	s.feed.start()
 	s.blow()
 	s.calm()
+	s.compare("as its process left it", s.procs...)
 	s.judge()
+	s.restore()
 	s.refuse()
 	s.out.write(t, os.Getenv("LIMPET_CHAOS_REPORT"))
 }
@@ -67,7 +72,9 @@ func newStorm(t *testing.T, faults int, least time.Duration) *storm {
 	kafkatest.Require(t)
 	seed := uint64(envInt("LIMPET_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000)))
 	t.Logf("LIMPET_CHAOS_SEED=%d LIMPET_CHAOS_FAULTS=%d LIMPET_CHAOS_FOR=%v", seed, faults, least)
-	s := &storm{t: t, seed: seed, faults: faults, least: least, c: kafkatest.Start(t, kafkatest.Config{Nodes: nodes, Doors: processes})}
+	s := &storm{t: t, seed: seed, faults: faults, least: least, c: kafkatest.Start(t, kafkatest.Config{
+		Nodes: nodes, Doors: processes, Security: kafkatest.Security{Protocol: kafkatest.SSL, ClientCert: true},
+	})}
 	t.Cleanup(s.keepLogs)
 	s.c.CreateTopic(t, "customers", partitions, map[string]string{"cleanup.policy": "compact"})
 	for _, topic := range []string{"orders", "emails", "order-counts"} {
@@ -79,7 +86,7 @@ func newStorm(t *testing.T, faults int, least time.Duration) *storm {
 	s.check, s.tail = newChecker(t, s.c), newTail(t, s.c, "emails", "order-counts")
 	s.out = newOutcome(seed)
 
-	bin := binary(t, "./internal/chaos/app")
+	bin := build(t, "./internal/chaos/app")
 	s.disks = true
 	for i := range processes {
 		disk := filepath.Join(t.TempDir(), "disk")
@@ -101,7 +108,10 @@ func newStorm(t *testing.T, faults int, least time.Duration) *storm {
 		p := &proc{
 			t: t, name: fmt.Sprint("process ", i), bin: bin, dir: filepath.Join(disk, "state"),
 			log: filepath.Join(t.ArtifactDir(), fmt.Sprintf("process%d.log", i)), ended: s.ended,
-			args: []string{"run", shop, "--brokers", strings.Join(s.c.Door(i), ","), "--state-dir", filepath.Join(disk, "state")},
+			args: []string{
+				"run", shop, "--brokers", strings.Join(s.c.Door(i), ","), "--state-dir", filepath.Join(disk, "state"), "--workers", fmt.Sprint(workers),
+				"--tls-ca", s.c.CA().File, "--tls-cert", s.c.ClientCert().CertFile, "--tls-key", s.c.ClientCert().KeyFile,
+			},
 		}
 		t.Cleanup(p.kill)
 		s.procs = append(s.procs, p)
@@ -212,6 +222,7 @@ func (s *storm) calm() {
 		s.t.Error("not all that went in came out")
 	}
 	s.out.drained = time.Since(began)
+	s.settled()
 	_, s.out.longest = s.tail.quiet()
 	// All at once, and nothing is in the way: this stop has a bound.
 	var wg sync.WaitGroup
@@ -239,29 +250,97 @@ func (s *storm) last() (map[string]order, map[int32]int64) {
 	return s.check.orders()
 }
 
-// judge compares what came out with what went in, and the state with the log: that of one
-// process that has taken over all tasks, from what it and the others have left.
-func (s *storm) judge() {
+// settled waits until the group has committed all that there is, and says what it has not after two
+// minutes.
+func (s *storm) settled() {
 	s.t.Helper()
-	p := s.procs[0]
+	last := map[string]map[int32]int64{}
+	for _, topic := range append([]string{"orders", "customers"}, internal...) {
+		last[topic] = s.check.read(topic, func(*kgo.Record) {})
+	}
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		var wrong []string
+		for topic, last := range last {
+			wrong = append(wrong, s.check.offsets(shop, topic, last)...)
+		}
+		if len(wrong) == 0 {
+			return
+		}
+		if time.Since(began) > 2*time.Minute {
+			s.t.Errorf("the group's offsets: %v", wrong)
+			return
+		}
+	}
+}
+
+// compare holds the state directories of processes that have stopped up against the logs.
+func (s *storm) compare(how string, procs ...*proc) {
+	s.t.Helper()
+	var dirs []string
+	for _, p := range procs {
+		dirs = append(dirs, p.dir)
+	}
+	rep := s.check.state(shop, dirs)
+	s.out.states = append(s.out.states, namedState{how, rep})
+	if s.t.Logf("state, %s: %v", how, rep); !rep.ok() {
+		s.t.Errorf("state, %s: is not what the logs leave: %q", how, rep.lines())
+	}
+}
+
+// alone runs one process for as long as it takes to do what there is, with more orders; it gives all
+// orders and what lies behind them.
+func (s *storm) alone(p *proc) (map[string]order, map[int32]int64) {
+	s.t.Helper()
 	p.start()
 	orders, at := s.last()
 	s.tail.wait(len(orders))
-	p.stop()
+	s.settled()
+	if _, code := p.stop(); code != 0 {
+		s.t.Errorf("%s: after SIGTERM it ended with code %d: %s", p.name, code, lastError(p.log))
+	}
+	return orders, at
+}
 
+// judge compares what came out with what went in, and the state with the logs: that of one
+// process that has taken over all tasks, from what it and the others have left.
+func (s *storm) judge() {
+	s.t.Helper()
+	orders, at := s.alone(s.procs[0])
 	s.feed.check(orders)
+	rows, customers := history{}, tableLog{}
+	s.check.read("customers", func(r *kgo.Record) {
+		rows.add(r)
+		customers.add(r)
+		if s.out.changes++; r.Value == nil {
+			s.out.deletions++
+		}
+	})
 	s.out.orders, s.out.aborted = len(orders), s.feed.aborted
-	s.out.emails, s.out.counts = s.check.emails(orders), s.check.counts(orders)
+	s.out.emails, s.out.counts = s.check.emails(orders, rows), s.check.counts(orders)
 	for topic, rep := range map[string]report{"emails": s.out.emails, "order-counts": s.out.counts} {
 		if s.t.Logf("%s: %v", topic, rep); !rep.ok() {
 			s.t.Errorf("%s: not exactly once, in order: %v", topic, rep)
 		}
 	}
-	s.check.offsets(shop, "orders", at)
-	for _, topic := range []string{repartition, "customers"} {
-		s.check.offsets(shop, topic, s.check.read(topic, func(*kgo.Record) {}))
+	wrong := s.check.offsets(shop, "orders", at)
+	cities := tableLog{}
+	s.check.read("shop-by-city-changelog", cities.add)
+	s.out.cities = len(cities.all())
+	if wrong = append(wrong, judgeCities(customers.all(), cities.all())...); len(wrong) > 0 {
+		s.t.Errorf("%d are wrong: %q", len(wrong), wrong[:min(len(wrong), 20)])
 	}
-	s.out.rows = s.check.state(p.dir, shop, "customers", "customers") + s.check.state(p.dir, shop, "seen", "shop-seen-changelog")
+	s.compare("after one process had taken over all tasks", s.procs[0])
+}
+
+// restore has a process read all tasks from their logs, and compares again.
+func (s *storm) restore() {
+	s.t.Helper()
+	p := s.procs[0]
+	if err := os.RemoveAll(p.dir); err != nil {
+		s.t.Fatal(err)
+	}
+	s.alone(p)
+	s.compare("after one process had restored all tasks from nothing", p)
 }
 
 // refuse gives a topic that is joined more partitions: all processes must end, with code 3
