@@ -141,7 +141,7 @@ func (t *Table[K, V]) load(tx *Tx, k K, young bool) int32 {
 	var at Time
 	ok := false
 	if !young {
-		if b, at, ok, err = t.view.Get(t.kb, t.vb[:0]); err != nil {
+		if b, at, ok, err = t.view.Get(t.kb, t.vb[:0]); err != nil && !planted("a row that cannot be read is none") {
 			tx.fail(t.node, fmt.Errorf("%w: key %v: %w", ErrState, k, err))
 			return -1
 		}

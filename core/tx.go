@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -39,6 +40,9 @@ type Tx struct {
 func (tx *Tx) fail(n NodeID, err error) {
 	if tx.err == nil {
 		tx.node, tx.where = n, n
+		if planted("a failed read does not say at which record") && errors.Is(err, ErrState) {
+			tx.offset = noOffset
+		}
 		tx.err = tx.error(err, nil)
 	}
 }

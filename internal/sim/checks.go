@@ -15,6 +15,7 @@ const (
 	checkPorts Check = "ports in order"
 	checkStore Check = "stores open and close"
 	checkEnded Check = "ended is ended"
+	checkReads Check = "failed reads are told"
 
 	checkOffsets Check = "offsets of a transaction"
 	checkTaken   Check = "records taken"
@@ -58,6 +59,7 @@ func Checks() []Checked {
 		{checkPorts, "the shell asks for what there is, and uses a producer in the order that its port asks for"},
 		{checkStore, "stores open and close, and no task's store is opened while it is open"},
 		{checkEnded, "nothing of a process that has ended still runs"},
+		{checkReads, "a read of the disk that fails stops its worker at once, with an error that says which task it was, and which record"},
 
 		{checkOffsets, "a transaction commits an offset for each source of its tasks, where the task says, and no other"},
 		{checkTaken, "a task took no more than there are committed records, and its offset lies behind them, not behind the log's end"},

@@ -85,7 +85,11 @@ func (f *faults) strike(w *world) {
 		}
 		return
 	}
-	switch w.rng.IntN(15) {
+	switch w.rng.IntN(16) {
+	case 15:
+		if !s.bad.struck {
+			f.planRead(w, s)
+		}
 	case 0, 1, 2:
 		l.crash()
 		switch w.rng.IntN(16) {
@@ -241,6 +245,8 @@ func (w *world) clean() {
 // excuse reports whether a worker may stop with an error.
 func (f *faults) excuse(l *life, err error) bool {
 	switch {
+	case l.slot.bad.excused(l.w, err):
+		return true
 	case l.slot.damaged && errors.Is(err, statestore.ErrCorrupt):
 		invariant.Sometimes("sim: a worker stops since its store is damaged")
 		return true
@@ -261,6 +267,9 @@ func (f *faults) stop(w *world) {
 	w.kafka.down = w.now
 	for _, s := range w.slots {
 		s.startAt = min(s.startAt, w.now)
+		if !s.bad.struck {
+			s.bad = badRead{}
+		}
 		if l := s.life; l != nil {
 			l.until, l.still, l.deaf = w.now, 0, 0
 			l.sick, l.panics = diskFine, 0

@@ -18,6 +18,7 @@ type slot struct {
 	instance string
 	disk     disk
 	damaged  bool // what is on disk cannot be read
+	bad      badRead
 	life     *life
 	startAt  core.Time
 }
@@ -70,6 +71,12 @@ func (s *slot) start() {
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s.life = l
 	w.note("start", s.instance, int64(l.id), 0)
+	if s.bad.struck {
+		s.bad = badRead{}
+	}
+	if w.faults.on && w.chance(10) { // most is read when tasks are opened
+		w.faults.planRead(w, s)
+	}
 	w.spawn(l, "start "+s.instance, func() {
 		l.held = w.globalEnds()
 		cfg := shell.Config{
@@ -245,12 +252,15 @@ func (d simDB) Open(id core.TaskID, tables []statestore.TableSpec) (statestore.S
 		d.l.w.faults.took(d.l.w, "disk damaged", d.l.slot.instance)
 		return nil, errDamaged
 	}
+	if err := d.l.read(readOpen, &id); err != nil {
+		return nil, fmt.Errorf("task %v: %w", id, err)
+	}
 	s, err := d.disk.Open(id, tables)
 	if err != nil {
 		d.l.w.failf(checkStore, "store of task %v at %s: %w", id, d.l.slot.instance, err) // with one worker no task is busy
 		return nil, errDamaged
 	}
-	return simStore{s, d.l}, err
+	return simStore{s, d.l, id}, err
 }
 
 // OpenGlobal opens the rows of a global table.
@@ -261,6 +271,9 @@ func (d simDB) OpenGlobal(spec statestore.TableSpec) (statestore.Global, error) 
 	if d.l.slot.damaged {
 		d.l.w.faults.took(d.l.w, "disk damaged", d.l.slot.instance)
 		return nil, errDamaged
+	}
+	if err := d.l.read(readOpen, nil); err != nil {
+		return nil, err
 	}
 	g, err := d.disk.OpenGlobal(spec)
 	if err != nil {
@@ -282,6 +295,9 @@ func (g simGlobal) Apply(writes []core.Write, cp statestore.Checkpoint) error {
 	if err := g.l.sickness(); err != nil {
 		return err
 	}
+	if err := g.l.read(readWrite, nil); err != nil {
+		return err
+	}
 	if err := g.Global.Apply(writes, cp); err != nil {
 		return err
 	}
@@ -292,16 +308,27 @@ func (g simGlobal) Apply(writes []core.Write, cp statestore.Checkpoint) error {
 	return nil
 }
 
+func (g simGlobal) Version() (statestore.GlobalVersion, error) {
+	v, err := g.Global.Version()
+	return simVersion{v, g.l}, err
+}
+
 type simStore struct {
 	statestore.Store
-	l *life
+	l  *life
+	id core.TaskID
 }
+
+func (s simStore) View(t core.TableID) core.View { return simView{s.Store.View(t), s.l, s.id} }
 
 func (s simStore) Apply(writes []core.Write, cp statestore.Checkpoint) error {
 	if s.l.dead {
 		return statestore.ErrClosed
 	}
 	if err := s.l.sickness(); err != nil {
+		return err
+	}
+	if err := s.l.read(readWrite, &s.id); err != nil {
 		return err
 	}
 	if err := s.Store.Apply(writes, cp); err != nil {

@@ -368,6 +368,9 @@ func (w *world) step() {
 	case doStart:
 		w.slots[a.n].start()
 	}
+	if a.l != nil && a.l.st != nil {
+		a.l.slot.bad.heeded(a.l)
+	}
 }
 
 // idle moves the clock to where something may happen.
