@@ -220,6 +220,10 @@ func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, 
 			at.next = append(at.next, b.Start)
 			continue
 		}
+		if o.Next < b.Start && invariant.Bug("a reader goes on behind records that are gone") {
+			at.next = append(at.next, b.Start)
+			continue
+		}
 		if o.Next > b.End && invariant.Bug("a reader begins anew where a topic does") {
 			at.next = append(at.next, b.Start)
 			continue

@@ -92,6 +92,7 @@ var States = []string{
 	"sim: a row of a global table cannot be read",
 	"sim: a scan breaks off",
 	"sim: a worker stops since a read fails",
+	"sim: a worker stops since records were deleted before they were read",
 	"sim: a write cannot read what it needs",
 	"sim: what comes due cannot be read",
 	"sim: an illegal generation is waited out",

@@ -53,15 +53,16 @@ func Run(o Options) (res Result) {
 	res.Scenario = sc.name
 	w.faults.on = !o.Calm
 	w.deletion = newDeletion(o.Seed, w.set.records, o.Calm)
-	for w.err == nil && w.feeder.more() && w.steps < stepsMax && !w.deletion.over(w) {
+	w.retention = newRetention(o.Seed, w.set.records, o.Calm)
+	for w.err == nil && w.feeder.more() && w.steps < stepsMax && !w.over() {
 		w.step()
 	}
 	// Some more of the same, so that faults strike when all is written, too.
-	for end := w.steps + w.rng.IntN(1000); w.err == nil && w.steps < end && !w.deletion.over(w); {
+	for end := w.steps + w.rng.IntN(1000); w.err == nil && w.steps < end && !w.over(); {
 		w.step()
 	}
 	w.faults.stop(w)
-	for end := w.steps + stepsLive; w.err == nil && !w.deletion.over(w) && (w.deletion.done || !w.settled()); {
+	for end := w.steps + stepsLive; w.err == nil && !w.over() && (w.deletion.done || !w.settled()); {
 		if w.step(); w.deletion.idle(w) {
 			break
 		}
@@ -72,7 +73,7 @@ func Run(o Options) (res Result) {
 			w.failf(checkLive, "not all is consumed within %d steps after the last fault:\n%s", stepsLive, w.standing())
 		}
 	}
-	if w.deletion.done {
+	if w.deletion.done || w.retention.told {
 		return res // what is there is not what it should be, and somebody was told
 	}
 	if w.err == nil {
@@ -85,6 +86,9 @@ func Run(o Options) (res Result) {
 	}
 	return res
 }
+
+// over reports whether a run has come to its end since topics have lost records, as they may not.
+func (w *world) over() bool { return w.deletion.over(w) || w.retention.told }
 
 // settled reports whether all is consumed, applied and at rest.
 func (w *world) settled() bool {

@@ -58,6 +58,7 @@ type world struct {
 	check       *checker
 	faults      faults
 	deletion    deletion
+	retention   retention
 	err         *CheckError
 	acts        []action
 	crashes     int
@@ -311,6 +312,7 @@ func (w *world) step() {
 	w.kafka.expire()
 	w.faults.strike(w)
 	w.deletion.strike(w)
+	w.retention.strike(w)
 	w.gather()
 	if len(w.acts) == 0 {
 		w.idle()
