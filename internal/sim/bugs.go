@@ -31,6 +31,7 @@ type Bug struct {
 var Bugs = []Bug{
 	{Name: "a fetch returns aborted records", Wants: checkTaken},
 	{Name: "a fetch forgets the last record", Wants: checkPassed},
+	{Name: "a fetch reads beyond the last stable offset", Wants: checkGlobalSeen, Scenario: "rates"},
 	{Name: "bounds are the last stable offset", Wants: checkGlobalSeen},
 	{Name: "committed offsets are read while a transaction is pending", Wants: checkOpenedBack},
 	{Name: "a task is granted before its owner has answered", Wants: checkTwice},

@@ -62,7 +62,7 @@ func Checks() []Checked {
 		{checkReads, "a read of the disk that fails stops its worker at once, with an error that says which task it was, and which record"},
 
 		{checkOffsets, "a transaction commits an offset for each source of its tasks, where the task says, and no other"},
-		{checkTaken, "a task took no more than there are committed records, and its offset lies behind them, not behind the log's end"},
+		{checkTaken, "a task took no more than there are committed records, so none that was aborted, and its offset lies behind them, not behind the log's end"},
 		{checkPassed, "between what a task took and its offset there is no committed record"},
 		{checkOutputs, "what a transaction wrote to topics is what a fresh run writes, byte for byte, partition by partition, in order"},
 		{checkLogged, "what it wrote to changelogs, too"},

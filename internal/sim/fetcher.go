@@ -154,6 +154,9 @@ func (f *fetcher) fetch(node int) {
 		if w.bug("a fetch returns aborted records") {
 			rs = x.log.raw(x.next, next)
 		}
+		if w.bug("a fetch reads beyond the last stable offset") {
+			rs, next, caught = x.log.raw(x.next, x.log.end()), x.log.end(), true
+		}
 		if w.bug("a fetch forgets the last record") && len(rs) > 1 && w.chance(10) {
 			rs = rs[:len(rs)-1]
 		}
