@@ -30,6 +30,7 @@ var testLibraries = []string{"pgregory.net/rapid", "github.com/cockroachdb/datad
 var rooms = []room{
 	{path: "./core", only: []string{"./core"}, pure: true},
 	{path: "./topology", only: []string{"./core", "./topology", invariants}},
+	{path: "./topology/topologytest", only: []string{"./core", "./topology", invariants, "./internal/lent"}},
 	{path: "./statestore", only: []string{"./core", "./statestore", invariants, "github.com/cockroachdb/pebble/v2"}},
 	{path: "./statestore/storetest", only: append([]string{"./core", "./statestore", invariants}, testLibraries...)},
 	{path: "./shell", never: []string{"./cmd", "./examples", "./bench", "./internal/sim", "./internal/kafkatest", "./internal/lint"}},
@@ -37,6 +38,7 @@ var rooms = []room{
 	{path: "./cmd", only: []string{"./shell", "./topology", "./examples", "./internal/demo", "./internal/sim", "./cmd"}},
 	{path: "./bench", never: []string{"./cmd"}},
 	{path: "./internal", never: []string{"./cmd"}},
+	{path: "./internal/lent", only: []string{"./core"}, pure: true},
 	{path: invariants, only: []string{}, pure: true},
 }
 
