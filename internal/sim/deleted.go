@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/invariant"
 	"github.com/seed-81380e12/limpet/shell"
 )
@@ -24,7 +25,9 @@ type deletion struct {
 	name string
 	old  []*partition
 	told bool // a worker has stopped with an error that names it
-	last bool // all processes were ended, so that all tasks are opened
+	// forgot: the group's offsets went with the topic, as they do in Kafka. Where nobody remembers, a task begins anew then, rightly.
+	forgot, anew bool
+	last         bool // all processes were ended, so that all tasks are opened
 }
 
 // deletionEvery is in how many seeds a topic is deleted.
@@ -78,6 +81,12 @@ func (d *deletion) strike(w *world) {
 	for _, p := range d.old {
 		t.parts = append(t.parts, &partition{Partition: p.Partition, node: p.node})
 	}
+	if d.ids && !d.logs && d.rng.IntN(2) == 0 {
+		d.forgot = true
+		for _, p := range d.old {
+			delete(w.kafka.offsets, p.Partition)
+		}
+	}
 	for _, s := range w.slots {
 		if s.life == nil {
 			continue
@@ -116,7 +125,21 @@ func (d *deletion) hidden(w *world) bool {
 }
 
 // over reports whether a run with a deleted topic has come to its end.
-func (d *deletion) over(w *world) bool { return d.done && (d.told || d.logs && !d.ids && d.hidden(w)) }
+func (d *deletion) over(w *world) bool {
+	return d.done && (d.told || d.anew || d.logs && !d.ids && d.hidden(w))
+}
+
+// begins is told of a task that was opened. Without local state, before, it does not know that there were other
+// offsets: then it reports true, and the run ends.
+func (d *deletion) begins(w *world, id core.TaskID, state bool) bool {
+	if !d.forgot || state {
+		return false
+	}
+	for _, p := range w.check.task(id).in {
+		d.anew = d.anew || p != nil && p.Topic == d.name
+	}
+	return d.anew
+}
 
 // excuse reports whether a worker may stop since the topic is gone.
 func (d *deletion) excuse(err error) bool {
@@ -138,7 +161,9 @@ func (d *deletion) excuse(err error) bool {
 		at = began.Partition
 		invariant.Sometimes("sim: a worker stops since a changelog was deleted")
 	}
-	d.told = at.Topic == d.name
+	if d.told = at.Topic == d.name; d.told && d.forgot {
+		invariant.Sometimes("sim: a worker stops since a source was deleted, and its offsets with it")
+	}
 	return d.told
 }
 
@@ -157,5 +182,5 @@ func (d *deletion) idle(w *world) bool {
 			s.life.crash()
 		}
 	}
-	return !slices.ContainsFunc(d.old, w.used)
+	return !d.forgot && !slices.ContainsFunc(d.old, w.used)
 }

@@ -27,8 +27,18 @@ var badReads = []struct {
 	kind   readKind
 	behind int
 }{
-	{readRow, 20}, {readScan, 3}, {readDue, 3}, {readDue, 2}, {readDue, 1}, {readDue, 1}, {readDue, 1}, {readWrite, 8}, {readOpen, 2},
-	{readGlobal, 3}, {readGlobal, 1}, {readGlobal, 1},
+	{readRow, 20},
+	{readScan, 3},
+	{readDue, 3},
+	{readDue, 2},
+	{readDue, 1},
+	{readDue, 1},
+	{readDue, 1},
+	{readWrite, 8},
+	{readOpen, 2},
+	{readGlobal, 3},
+	{readGlobal, 1},
+	{readGlobal, 1},
 }
 
 // badRead is what is to become of one of a disk's reads, by this process or by one after it. An error stops the process, so
@@ -44,6 +54,9 @@ type badRead struct {
 	stepped bool   // it was for a record, whose topic and offset the error has to say
 	atOnce  bool   // it was within a call of the worker, which has to know by the end of it
 }
+
+// errRead marks the error of a read that fails: a worker may have stopped before it, since it could not write.
+var errRead = errors.New("sim: a read fails")
 
 // planRead lets one of the next reads fail.
 func (f *faults) planRead(w *world, s *slot) {
@@ -96,7 +109,7 @@ func (l *life) strikeRead(of *core.TaskID) error {
 	if of != nil {
 		b.task = of.String()
 	}
-	if b.err == statestore.ErrCorrupt {
+	if errors.Is(b.err, statestore.ErrCorrupt) {
 		l.slot.damaged = true // the block is still there at the next start
 	}
 	switch b.kind {
@@ -122,7 +135,7 @@ func (l *life) strikeRead(of *core.TaskID) error {
 	case w.cur != nil && strings.HasPrefix(w.cur.name, "open ") && b.kind == readWrite:
 		invariant.Sometimes("sim: a read fails while a task is restored")
 	}
-	return fmt.Errorf("sim: %w", b.err)
+	return fmt.Errorf("%w: %w", errRead, b.err)
 }
 
 // heeded checks that a worker that has come upon a read that failed does not go on.
@@ -135,7 +148,7 @@ func (b *badRead) heeded(l *life) {
 // excused reports whether err is what the read that failed had to lead to: it says which task it was and, where a
 // record was stepped, which one.
 func (b *badRead) excused(w *world, err error) bool {
-	if !b.struck || !errors.Is(err, b.err) {
+	if !errors.Is(err, errRead) {
 		return false
 	}
 	var e *core.RecordError
