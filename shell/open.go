@@ -171,7 +171,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 			spans[i].from = spans[i].to
 		}
 	}
-	if err := op.restore(ctx, o, spans, since); err != nil && !(invariant.Bug("a task that cannot be restored runs with what it has") && !errors.Is(err, ErrMismatch)) {
+	if err := op.restore(ctx, o, spans, since); err != nil && (!invariant.Bug("a task that cannot be restored runs with what it has") || errors.Is(err, ErrMismatch)) {
 		return err
 	}
 	for i := range spans {
