@@ -181,6 +181,7 @@ func (s *storm) harmed(door int, r *rand.Rand, during time.Duration, harm func(*
 			ps = append(ps, s.c.Proxy(door, id))
 		}
 	}
+	s.apart[door].Add(1)
 	for _, p := range ps {
 		harm(p)
 	}
@@ -191,8 +192,12 @@ func (s *storm) harmed(door int, r *rand.Rand, during time.Duration, harm func(*
 		}
 		p.Heal()
 	}
+	time.AfterFunc(dialTime, func() { s.apart[door].Add(-1) })
 	return nil
 }
+
+// dialTime is how long a process tries to reach a broker when it starts, at most.
+const dialTime = 15 * time.Second
 
 // clusterFaults are done to the brokers, one after another: with two of them down
 // nothing could be written.

@@ -64,6 +64,7 @@ type storm struct {
 	tail   *tail
 	disks  bool // each process has a disk of its own, which may be full
 	full   [processes]atomic.Bool
+	apart  [processes]atomic.Int64 // > 0: something is wrong with its network, or was just now
 	begun  atomic.Int64
 	out    *outcome
 }
@@ -135,16 +136,24 @@ func (s *storm) keepLogs() {
 	}
 }
 
-// ended notes that a process has ended by itself. With a full disk it may, if it says so.
+// ended notes that a process has ended by itself. With a full disk it may, and when it starts and
+// reaches no broker, if it says so.
 func (s *storm) ended(p *proc, code int, last string) {
 	i := slices.Index(s.procs, p)
-	if s.full[i].Load() && diskFull(last) {
+	switch {
+	case s.full[i].Load() && diskFull(last):
 		s.out.note("ended on a full disk, and started again")
+		return
+	case s.apart[i].Load() > 0 && code == unreachable && strings.Contains(last, "Kafka unreachable or refused"):
+		s.out.note("ended since they reached no broker when they started, and started again")
 		return
 	}
 	s.out.note("ended by itself, and started again")
 	s.t.Errorf("%s ended by itself, with code %d: %s", p.name, code, last)
 }
+
+// unreachable is the exit code of a process that reached no broker (package cli).
+const unreachable = 4
 
 // diskFull reports whether an error says that the disk has no room.
 func diskFull(text string) bool { return strings.Contains(text, syscall.ENOSPC.Error()) }

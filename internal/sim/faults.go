@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/invariant"
+	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
@@ -162,10 +163,15 @@ func (f *faults) strike(w *world) {
 // day is more than topics keep tombstones.
 const day = core.Time(25 * time.Hour / time.Millisecond)
 
+// openTries is how often the shell begins to read a table anew before it gives up.
+const openTries = 5
+
 // jump sets the clock forward. What is to be cleaned is cleaned before and after.
 func (w *world) jump(by core.Time) {
 	w.clean()
-	w.now += by
+	if w.now += by; by >= day {
+		w.jumps++
+	}
 	w.faults.strikes(w, "clock", "")
 	w.note("clock jumps", "", int64(by), 0)
 	w.clean()
@@ -252,6 +258,8 @@ func (f *faults) excuse(l *life, err error) bool {
 		return true
 	case l.panicked && errors.Is(err, core.ErrPanic):
 		invariant.Sometimes("sim: a worker stops since a user function panics")
+		return true
+	case l.w.jumps-l.jumps >= openTries && errors.Is(err, shell.ErrMismatch): // each try took longer than tombstones are kept
 		return true
 	case l.wasSick && (errors.Is(err, statestore.ErrFull) || errors.Is(err, statestore.ErrIO)):
 		invariant.Sometimes("sim: a worker stops since its disk fails")

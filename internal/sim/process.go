@@ -30,6 +30,7 @@ type life struct {
 	id       int
 	dead     bool
 	leaving  bool
+	jumps    int       // of the clock, by a day, when it began
 	until    core.Time // it stands still until then,
 	still    int       // and up to this step, however the clock jumps
 	deaf     int       // behind that step it hears nothing of its group for so many more
@@ -67,7 +68,7 @@ func (l *life) paused(now core.Time) bool { return now < l.until || l.w.steps < 
 func (s *slot) start() {
 	w := s.w
 	w.lives++
-	l := &life{w: w, slot: s, id: w.lives}
+	l := &life{w: w, slot: s, id: w.lives, jumps: w.jumps}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s.life = l
 	w.note("start", s.instance, int64(l.id), 0)

@@ -63,6 +63,7 @@ type world struct {
 	acts        []action
 	crashes     int
 	lives       int
+	jumps       int            // of the clock, by a day
 	running     *life          // whose worker steps
 	deadLetters bool           // of the poison scenario: failed records go there
 	waits       core.Time      // of the prices scenario: how long a sale waits
