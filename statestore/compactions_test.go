@@ -36,14 +36,22 @@ type compactionFile struct {
 
 func (f *compactionFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
+	if ofCompaction() && f.c.reads.Add(1) == f.c.nth {
+		p[n/2] ^= 1
+	}
+	return n, err
+}
+
+// ofCompaction reports whether the caller is a compaction or flush of Pebble at its tables.
+func ofCompaction() bool {
 	pcs := make([]uintptr, 64)
 	for frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)]); ; {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "compactAndWrite") && f.c.reads.Add(1) == f.c.nth {
-			p[n/2] ^= 1
+		if strings.HasSuffix(frame.Function, "compactAndWrite") {
+			return true
 		}
 		if !more {
-			return n, err
+			return false
 		}
 	}
 }

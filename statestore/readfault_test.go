@@ -14,18 +14,18 @@ import (
 	"github.com/seed-81380e12/limpet/core"
 )
 
-// readFS fails reads of sorted tables: one of the next ones, or that and all behind it.
+// readFS fails reads of sorted tables, but those of compactions: one of the next ones, or that and all behind it.
 type readFS struct {
 	vfs.FS
 	left  atomic.Int64 // reads until it fails; 0 and less: by then it has
 	on    atomic.Bool
-	lasts bool
+	lasts atomic.Bool
 	hits  atomic.Int64
 }
 
 // fail has the nth read fail from now on; 0: none.
 func (r *readFS) fail(n int, lasts bool) {
-	r.lasts = lasts
+	r.lasts.Store(lasts)
 	r.left.Store(int64(n))
 	r.on.Store(n > 0)
 	r.hits.Store(0)
@@ -45,8 +45,8 @@ type readFile struct {
 }
 
 func (f *readFile) ReadAt(p []byte, at int64) (int, error) {
-	if f.fs.on.Load() {
-		if n := f.fs.left.Add(-1); n == 0 || n < 0 && f.fs.lasts {
+	if f.fs.on.Load() && !ofCompaction() {
+		if n := f.fs.left.Add(-1); n == 0 || n < 0 && f.fs.lasts.Load() {
 			f.fs.hits.Add(1)
 			return 0, syscall.EIO
 		}
