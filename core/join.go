@@ -1,7 +1,8 @@
 package core
 
 // Lookup finds the row of a key in a table, or in what filters and maps make of one.
-// It reports ok = false where there is none, and where the task has failed.
+// It reports the zero value and ok = false where there is none, and where the task has failed:
+// what a function of the user gets must not depend on what is decoded already.
 type Lookup[K, V any] func(*Tx, K) (v V, at Time, ok bool)
 
 // FilterLookup finds the rows that keep accepts.
@@ -11,7 +12,9 @@ func FilterLookup[K, V any](n NodeID, keep func(V) bool, from Lookup[K, V]) Look
 			return v, at, false
 		}
 		tx.node = n
-		ok = keep(v)
+		if ok = keep(v); !ok {
+			v = *new(V)
+		}
 		tx.called(n)
 		return v, at, ok
 	}

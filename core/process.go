@@ -170,7 +170,7 @@ type Row[V any] struct {
 // RowOf makes a Row for tests.
 func RowOf[V any](v V) Row[V] { return Row[V]{row: Some(v), known: true} }
 
-// Get returns the row, or reports that there is none.
+// Get returns the row, or the zero V and false where there is none.
 func (r *Row[V]) Get() (V, bool) {
 	if !r.known && r.find != nil {
 		r.row, r.known = r.find(), true
@@ -179,7 +179,7 @@ func (r *Row[V]) Get() (V, bool) {
 }
 
 // AsOf returns the row that is valid at a time, in a table that keeps versions; in another
-// one the row as it is.
+// one the row as it is. Where there is none, it returns the zero V and false.
 func (r *Row[V]) AsOf(at Time) (V, bool) {
 	if r.asOf == nil {
 		return r.Get()

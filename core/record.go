@@ -124,7 +124,7 @@ func (id TaskID) Less(other TaskID) bool {
 	return id.Partition < other.Partition
 }
 
-// Opt is a value that may be missing.
+// Opt is a value that may be missing. A missing one that a function is given is the zero Opt.
 type Opt[T any] struct {
 	Value T
 	OK    bool

@@ -114,6 +114,9 @@ func set[K comparable, V any](tx *Tx, tb *Table[K, V], i int32, row Opt[V], r Re
 	case c.ok:
 		tb.delete(i, r.Time)
 	}
+	if !row.OK {
+		row = None[V]() // nobody sees the value for which it was deleted
+	}
 	if next != nil {
 		next(tx, Record[K, Change[V]]{r.Key, Change[V]{old, row}, r.Time, r.Headers})
 	}

@@ -403,7 +403,9 @@ func ToVersions[K comparable, V any](n NodeID, v *Versions[K, V], done func(V) b
 		row := Some(r.Value)
 		if done != nil {
 			tx.node = n
-			row.OK = !done(r.Value)
+			if row.OK = !done(r.Value); !row.OK && !planted("what is deleted keeps its value") {
+				row = None[V]() // as it is read again: what was deleted has no value
+			}
 			tx.called(n)
 		}
 		if v.put(tx, row, Record[K, struct{}]{Key: r.Key, Time: r.Time, Headers: r.Headers}); tx.err == nil {

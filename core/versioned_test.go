@@ -1,6 +1,70 @@
 package core
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+// What is not there has no value, whether it was deleted a moment ago, is still decoded, or is read again. A version
+// that DeleteWhen had made a deletion kept the value as long as it stayed in the cache (seed 40005476 of the simulator).
+func TestWhatIsGoneHasNoValue(t *testing.T) {
+	for _, cache := range []int{1, 1 << 20} {
+		missing := map[string]int{}
+		see := func(who string, row Opt[string]) {
+			if row.OK {
+				return
+			}
+			if missing[who]++; row.Value != "" {
+				t.Errorf("cache of %d bytes: %s is told %q of what is not there", cache, who, row.Value)
+			}
+		}
+		changes := func(who string) Next[string, Change[string]] {
+			return func(_ *Tx, r Record[string, Change[string]]) {
+				see(who+": old", r.Value.Old)
+				see(who+": new", r.Value.New)
+			}
+		}
+		gone := func(s string) bool { return strings.HasPrefix(s, "gone") }
+		w := newWorld(TaskConfig{CacheBytes: cache}, func(t *Task) {
+			v := NewVersions(t, "versions", Codec[string](str{}), Codec[string](str{}), 20)
+			v.Connect(NewClock(t, "versions"), changes("versions"))
+			rows := NewTable(t, "rows", str{}, str{})
+			filtered := FilterLookup(t.Node("filter", ""), func(s string) bool { return !strings.HasPrefix(s, "b") }, rows.Get)
+			asOf := AsOf(Lookup[string, string](v.Find))
+			Source(t, "in", str{}, str{}, Fan(
+				ToVersions(t.Node("versions", ""), v, gone),
+				ToTable(t.Node("rows", ""), rows, gone, changes("rows")),
+				func(tx *Tx, r Record[string, string]) {
+					var row Opt[string]
+					row.Value, row.OK = asOf(tx, r.Key, r.Time-1)
+					see("as of", row)
+					row.Value, _, row.OK = v.Find(tx, r.Key)
+					see("latest", row)
+					row.Value, _, row.OK = filtered(tx, r.Key)
+					see("filter", row)
+				},
+			))
+		})
+		for i, value := range []string{"a", "gone 1", "b", "gone 2", "gone 3", "c"} {
+			r := RawRecord{Key: []byte("k"), Value: []byte(value), Offset: Offset(i), Time: Time(5 + i)}
+			if err := w.task.Step(&Batch{CaughtUp: true, Next: Offset(i + 1), Records: []RawRecord{r}}); err != nil {
+				t.Fatal(err)
+			}
+			if i%2 == 1 { // so that it is seen in the commit where it was written, too
+				c, err := w.task.Ready()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.settle(c)
+			}
+		}
+		for _, who := range []string{"versions: old", "versions: new", "rows: old", "rows: new", "as of", "latest", "filter"} {
+			if missing[who] < 2 {
+				t.Errorf("cache of %d bytes: %s was told %d times that nothing is there", cache, who, missing[who])
+			}
+		}
+	}
+}
 
 // Versions that come and go, and lookups of them, cost no allocation.
 func TestVersionsAllocs(t *testing.T) {

@@ -53,6 +53,7 @@ var Bugs = []Bug{
 	{Name: "a global table that is cut off while it is read is given up", Wants: checkStop, Inside: true, Scenario: "rates"},
 	{Name: "versions are restored as rows", Wants: checkOpenedRows, Inside: true, Scenario: "prices"},
 	{Name: "a late version is the last word of the changelog", Wants: checkOpenedRows, Inside: true, Scenario: "prices"},
+	{Name: "what is deleted keeps its value", Wants: checkOutputs, Inside: true, Scenario: "random"},
 	{Name: "a join takes the latest version", Wants: "model of prices", Inside: true, Scenario: "prices"},
 	{Name: "a transaction has no offsets", Wants: checkOffsets, Inside: true},
 	{Name: "deletions are not in the changelog", Wants: checkLogged, Inside: true},
