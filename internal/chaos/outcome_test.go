@@ -14,7 +14,9 @@ import (
 
 // outcome is what a storm's report says.
 type outcome struct {
-	seed uint64
+	seed   uint64
+	asked  int           // faults, at least
+	during time.Duration // and for so long
 
 	mu     sync.Mutex // guards what follows
 	faults map[string]int
@@ -36,8 +38,8 @@ type namedState struct {
 	stateReport
 }
 
-func newOutcome(seed uint64) *outcome {
-	return &outcome{seed: seed, faults: map[string]int{}, notes: map[string]int{}}
+func newOutcome(seed uint64, asked int, during time.Duration) *outcome {
+	return &outcome{seed: seed, asked: asked, during: during, faults: map[string]int{}, notes: map[string]int{}}
 }
 
 func (o *outcome) fault(name string) {
@@ -73,13 +75,9 @@ func (o *outcome) write(t *testing.T, file string) {
 func (o *outcome) String() string {
 	var b strings.Builder
 	p := func(f string, a ...any) { fmt.Fprintf(&b, f+"\n", a...) }
-	all := 0
-	for _, n := range o.faults {
-		all += n
-	}
 	p("# What the checker of internal/chaos reported")
 	p("")
-	p("Written by `make chaos CHAOS=%d` on %s, of commit %s, with LIMPET_CHAOS_SEED=%d: three nodes of Apache Kafka 4.3.1 (RF 3, min.isr 2),", all, time.Now().Format(time.DateOnly), cmp.Or(os.Getenv("LIMPET_CHAOS_COMMIT"), "unknown"), o.seed)
+	p("Written by `make chaos CHAOS=%d CHAOS_FOR=%v` on %s, of commit %s, with LIMPET_CHAOS_SEED=%d: three nodes of Apache Kafka 4.3.1 (RF 3, min.isr 2),", o.asked, o.during, time.Now().Format(time.DateOnly), cmp.Or(os.Getenv("LIMPET_CHAOS_COMMIT"), "unknown"), o.seed)
 	p("three processes of %d workers, with default settings for the rest, by TLS, each behind TCP proxies of its own. doc.go of internal/chaos says", workers)
 	p("what is done and compared.")
 	p("")
@@ -107,6 +105,10 @@ func (o *outcome) String() string {
 	p("|---|---|")
 	for _, name := range slices.Sorted(maps.Keys(o.faults)) {
 		p("| %s | %d |", name, o.faults[name])
+	}
+	all := 0
+	for _, n := range o.faults {
+		all += n
 	}
 	p("| **all** | **%d** |", all)
 	p("")

@@ -182,7 +182,7 @@ func lastError(log string) string {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	for i := len(lines) - 1; i >= max(0, len(lines)-200); i-- {
+	for i := len(lines) - 1; i >= max(0, len(lines)-200) && !strings.HasPrefix(lines[i], "--- start "); i-- {
 		if l := lines[i]; strings.HasPrefix(l, "Error") || strings.Contains(l, "level=ERROR") || strings.HasPrefix(l, "panic") || strings.HasPrefix(l, "fatal error") {
 			return l
 		}

@@ -85,7 +85,7 @@ func newStorm(t *testing.T, faults int, least time.Duration) *storm {
 	in.seedCustomers()
 	s.feed = newFeeder(t, s.c, in, seed, envInt("LIMPET_CHAOS_RATE", 300))
 	s.check, s.tail = newChecker(t, s.c), newTail(t, s.c, "emails", "order-counts")
-	s.out = newOutcome(seed)
+	s.out = newOutcome(seed, faults, least)
 
 	bin := build(t, "./internal/chaos/app")
 	s.disks = true

@@ -187,10 +187,13 @@ func TestDecodeClaims(t *testing.T) {
 	block := binary.AppendUvarint(nil, 1<<32-1)
 	xerial := append([]byte("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"), 0, 0, 0, byte(len(block)))
 	zstd := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}, 0, 0, 0, 0x0e, 0, 0, 0, 0, 1, 0, 0) // 224 MiB
+	skipped := append([]byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}, zstd...)                   // behind a frame that says nothing
+	second := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x20, 1, 0x09, 0, 0, 'x'}, zstd...)      // behind one of a byte
 	twice := logBatch(t, 0, records(3, "a%d"), plain, nil)
 	d := decoder{lease: new(lease)}
 	for name, log := range map[string][]byte{
 		"snappy": claims(codecSnappy, block, 3), "xerial": claims(codecSnappy, append(xerial, block...), 3), "zstd": claims(codecZstd, zstd, 3),
+		"zstd, a frame to skip": claims(codecZstd, skipped, 3), "zstd, the second frame": claims(codecZstd, second, 3),
 		"records":             claims(codecNone, make([]byte, 100), 1<<31-1),
 		"records, none":       claims(codecNone, make([]byte, 100), 1<<32-1),
 		"records, compressed": claims(codecSnappy, snappyOf(make([]byte, 100)), 1<<31-1),

@@ -119,13 +119,41 @@ func snappyBlock(src []byte) (int, error) {
 	return n, err
 }
 
+// zstdSize looks at all frames: a batch may be several, and some may be there to be skipped.
 func zstdSize(src []byte) error {
-	var h zstd.Header
-	if err := h.Decode(src); err != nil {
-		return err
-	}
-	if h.HasFCS && h.FrameContentSize > uint64(len(src)*zstdRatio) {
-		return zstd.ErrFrameSizeExceeded
+	most := uint64(len(src)) * zstdRatio
+	for len(src) > 0 {
+		var h zstd.Header
+		if err := h.Decode(src); err != nil {
+			return err
+		}
+		if h.HasFCS && h.FrameContentSize > most {
+			return zstd.ErrFrameSizeExceeded
+		}
+		at := uint64(h.HeaderSize)
+		if h.Skippable {
+			at += uint64(h.SkippableSize)
+		} else {
+			for last := false; !last; {
+				if at+3 > uint64(len(src)) {
+					return io.ErrUnexpectedEOF
+				}
+				head := uint32(src[at]) | uint32(src[at+1])<<8 | uint32(src[at+2])<<16
+				at += 3
+				if last = head&1 != 0; head>>1&3 == 1 { // a byte that is repeated
+					at++
+				} else {
+					at += uint64(head >> 3)
+				}
+			}
+			if h.HasCheckSum {
+				at += 4
+			}
+		}
+		if at > uint64(len(src)) {
+			return io.ErrUnexpectedEOF
+		}
+		src = src[at:]
 	}
 	return nil
 }
