@@ -6,7 +6,7 @@ var joinMutants = []mutant{
 	{"a join meets the version of the record's time", "join.go", "\t\ttx.asOf = r.Time.plus(2)\n\t\trow, _, ok", "\t\ttx.asOf = r.Time.plus(3)\n\t\trow, _, ok", inConformance},
 	{"a left join meets the version of the record's time", "join.go", "\t\t\ttx.asOf = r.Time.plus(2)\n", "\t\t\ttx.asOf = r.Time.plus(1)\n", inConformance},
 	{"unmatched records of an inner join are counted", "join.go", "tx.drop(n, Unmatched)", "tx.drop(n, NullKey)", inCore},
-	{"a filter on a table is applied at the lookup", "join.go", "\t\tok = keep(v)\n", "\t\tkeep(v)\n", inConformance},
+	{"a filter on a table is applied at the lookup", "join.go", "\t\tif ok = keep(v); !ok {\n", "\t\tif keep(v); !ok {\n", inConformance},
 	{"a record that waits for a time has the time of its key", "parked.go", "\t\tr.Time = k.At\n", "", inCore},
 	{"grace ends when time is past a record by it", "parked.go", "j.wait.due.due(tx, j.Clock.at-j.Grace)", "j.wait.due.due(tx, j.Clock.at-j.Grace-1)", inConformance},
 	{"a record that is later than grace is joined all the same", "parked.go", "\t\tj.now(tx, r)\n\t\treturn\n\t}\n\tj.wait.put", "\t\treturn\n\t}\n\tj.wait.put", inConformance},
