@@ -130,32 +130,38 @@ func zstdSize(src []byte) error {
 		if h.HasFCS && h.FrameContentSize > most {
 			return zstd.ErrFrameSizeExceeded
 		}
-		at := uint64(h.HeaderSize)
-		if h.Skippable {
-			at += uint64(h.SkippableSize)
-		} else {
-			for last := false; !last; {
-				if at+3 > uint64(len(src)) {
-					return io.ErrUnexpectedEOF
-				}
-				head := uint32(src[at]) | uint32(src[at+1])<<8 | uint32(src[at+2])<<16
-				at += 3
-				if last = head&1 != 0; head>>1&3 == 1 { // a byte that is repeated
-					at++
-				} else {
-					at += uint64(head >> 3)
-				}
-			}
-			if h.HasCheckSum {
-				at += 4
-			}
-		}
-		if at > uint64(len(src)) {
+		n := zstdFrame(&h, src)
+		if n > uint64(len(src)) {
 			return io.ErrUnexpectedEOF
 		}
-		src = src[at:]
+		src = src[n:]
 	}
 	return nil
+}
+
+// zstdFrame is how long the first frame of src is, by its header and those of its blocks
+// (RFC 8878, 3.1). Where src ends within it, that is more than src has.
+func zstdFrame(h *zstd.Header, src []byte) uint64 {
+	at := uint64(h.HeaderSize)
+	if h.Skippable {
+		return at + uint64(h.SkippableSize)
+	}
+	for last := false; !last; {
+		if at+3 > uint64(len(src)) {
+			return at + 3
+		}
+		head := uint32(src[at]) | uint32(src[at+1])<<8 | uint32(src[at+2])<<16
+		at += 3
+		if last = head&1 != 0; head>>1&3 == 1 { // a byte that is repeated
+			at++
+		} else {
+			at += uint64(head >> 3)
+		}
+	}
+	if h.HasCheckSum {
+		at += 4
+	}
+	return at
 }
 
 // drain reads into a buffer that is kept, and copies: the batch then has the exact size,
