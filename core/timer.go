@@ -46,7 +46,8 @@ const (
 
 // In sets the alarm to d after the time of the record in hand, or of the alarm that went
 // off, in place of what it was set to. In the step of a wall timer it is d after the
-// processor's stream time. d is cut to whole milliseconds.
+// processor's stream time; or after the wall timer's alarm, where there is no stream time,
+// since the group's offsets were lost and the state was not. d is cut to whole milliseconds.
 func (t *Timer) In(d time.Duration) { t.a = alarm{do: alarmIn, in: d} }
 
 // At sets the alarm to a time, in place of what it was set to. A time that has passed goes
@@ -350,7 +351,12 @@ func (ts *Timers[K]) run(tx *Tx, kind int, now Time) {
 		ts.set--
 		ts.base, ts.least = [2]Time{a.At, tx.t.times.wall}, [2]Time{a.At.plus(1), 0}
 		if kind == wallTimer {
-			ts.base[streamTimer], ts.least = ts.clock.at, [2]Time{0, tx.t.times.wall + 1}
+			// Without a stream time the base is the alarm's, as above: a task that fails
+			// here would fail at each start until a record comes.
+			if ts.clock.at != NoTime {
+				ts.base[streamTimer] = ts.clock.at
+			}
+			ts.least = [2]Time{0, tx.t.times.wall + 1}
 		}
 		ts.fire[e.key.Timer](tx, Record[K, struct{}]{Key: e.key.Key, Time: a.At, Headers: a.Headers})
 	}

@@ -2,6 +2,8 @@ package core
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -93,6 +95,49 @@ func TestTimersForgetStale(t *testing.T) {
 	}
 	if len(fired) != 100 || len(ts.due[streamTimer].list) != 0 {
 		t.Errorf("%d went off", len(fired))
+	}
+}
+
+// Offsets and times of a group can be lost, with a topic that was deleted, while the alarms
+// are kept: a wall timer that goes off then may set a timer of stream time.
+func TestWallTimerWithoutStreamTime(t *testing.T) {
+	w := newWorld(TaskConfig{}, timersShape)
+	commit := func() {
+		t.Helper()
+		c, err := w.task.Ready()
+		if err != nil || c == nil {
+			t.Fatalf("commit %v, %v", c, err)
+		}
+		w.settle(c)
+	}
+	record := func(off int64, at Time, v string) {
+		t.Helper()
+		b := &Batch{CaughtUp: true, Next: Offset(off + 1), Records: []RawRecord{{Offset: Offset(off), Time: at, Key: []byte("k"), Value: []byte(v)}}}
+		if err := w.task.Step(b); err != nil {
+			t.Fatal(err)
+		}
+		commit()
+	}
+	tick := func(at Time) {
+		t.Helper()
+		if err := w.task.Tick(at); err != nil {
+			t.Fatal(err)
+		}
+		commit()
+	}
+	tick(1000)
+	record(0, 5, "wall 20")
+	w.next, w.cfg.Times, w.outputs = nil, nil, nil
+	w.open()
+	tick(1500)
+	record(0, 1019, "keep")
+	record(1, 1020, "keep")
+	want := []string{
+		`out 0 "k" -> "wall of wall 20 app/proc/(tick)/0@1500/0" @1020`,
+		`out 0 "k" -> "due of after wall app/proc/in/0@1/0" @1020`,
+	}
+	if !slices.Equal(w.outputs, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(w.outputs, "\n"), strings.Join(want, "\n"))
 	}
 }
 
