@@ -14,8 +14,8 @@ The tests need a real Kafka and take minutes:
 TestRealKafkaStorm runs three brokers and three processes of one application, of two workers
 each, which mails and counts orders by customer, and counts customers by city (ShopTopology),
 with default settings for the rest. Each process has a door
-of its own to the brokers (package kafkatest), by TLS, and a small disk of its own where root may
-mount one. Seven rows of faults go on beside each other, drawn from the
+of its own to the brokers (package kafkatest), by TLS, and a small disk of its own: a tmpfs in a mount namespace,
+for which a user needs no more than to be allowed user namespaces. Seven rows of faults go on beside each other, drawn from the
 seed: of each process (kill -9, SIGTERM, SIGSTOP past all timeouts, disk full, state deleted),
 of each network (delayed, cut, reset, a black hole, or one in one direction only), and of the
 brokers (kill -9, SIGSTOP past their session, restarts, leaders that move, partitions that are
@@ -33,7 +33,12 @@ nothing. Each task must be in one of them where the group's offsets are, and wit
 logs; what others have left of it before must be what the logs left up to there. Last, a joined topic
 gets a partition, which all processes must refuse.
 
-LIMPET_CHAOS_FAULTS is how many faults are done at least (40 by default), LIMPET_CHAOS_FOR for how
+A process that ends by itself fails the test, unless what was done to it just then, its exit code and its last words
+agree: no room on a disk that is full, no broker behind a network that is cut.
+
+LIMPET_CHAOS_FAULTS is how many faults are done at least (40 by default); where it is set and no disks can be mounted,
+the storm does not begin. Without it, it goes on with no full disks, and says so at the top of its
+report. LIMPET_CHAOS_FOR is for how
 long at least (such as 20m; 0 by default), LIMPET_CHAOS_RATE how many orders come a second (300).
 LIMPET_CHAOS_REPORT names a file for the report, LIMPET_CHAOS_COMMIT what was tested. LIMPET_CHAOS_SEED
 draws the same faults again; what they meet is never the same. With go test -artifacts the logs
@@ -46,6 +51,6 @@ restarts the broker; LIMPET_CHAOS_ORDERS sets how many orders go through (200 00
 TestRealKafkaChaosSees and TestRealKafkaChaosSeesLoss prove that the check can fail: at least
 once must show doubles, offsets that are committed before the outputs must show losses.
 TestJudge, TestJudgeRows, TestJudgeState, TestJudgeOffsets and TestJudgeCities prove the same of each
-damage by itself, with no Kafka.
+damage by itself, with no Kafka, TestEnds of ends without an excuse, and TestDisks that disks get full.
 */
 package chaos

@@ -65,7 +65,7 @@ var processFaults = []fault{
 		return nil
 	}},
 	{"process: clean stop, and back", 4, func(s *storm, i int, r *rand.Rand) error {
-		s.stop(s.procs[i])
+		s.stop(i)
 		time.Sleep(downtime(r))
 		s.procs[i].start()
 		return nil
@@ -104,7 +104,7 @@ var processFaults = []fault{
 		if r.IntN(2) == 0 {
 			s.procs[i].kill()
 		} else {
-			s.procs[i].stop()
+			s.stop(i)
 		}
 		s.procs[i].start()
 		time.Sleep(between(r, time.Second, 6*time.Second))
@@ -115,22 +115,6 @@ var processFaults = []fault{
 		s.full[i].Store(false)
 		return nil
 	}},
-}
-
-// fill makes a file as large as its disk allows.
-func fill(file string) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	for size := 1 << 20; size > 0; {
-		n, err := f.Write(make([]byte, size))
-		if err != nil || n < size {
-			size /= 2
-		}
-	}
-	return nil
 }
 
 // networkFaults are done to the network of one process.

@@ -17,6 +17,7 @@ type outcome struct {
 	seed   uint64
 	asked  int           // faults, at least
 	during time.Duration // and for so long
+	lacks  string        // what could not be done here
 
 	mu     sync.Mutex // guards what follows
 	faults map[string]int
@@ -81,6 +82,10 @@ func (o *outcome) String() string {
 	p("three processes of %d workers, with default settings for the rest, by TLS, each behind TCP proxies of its own. doc.go of internal/chaos says", workers)
 	p("what is done and compared.")
 	p("")
+	if o.lacks != "" {
+		p("**NOT COMPLETE: %s.**", o.lacks)
+		p("")
+	}
 	p("| topic | orders | found | lost | doubled | out of order | wrong content, count or sum | of a customer's row that was none, or not any more | of aborted orders |")
 	p("|---|---|---|---|---|---|---|---|---|")
 	for _, r := range []struct {
@@ -103,7 +108,7 @@ func (o *outcome) String() string {
 	p("")
 	p("| fault | times |")
 	p("|---|---|")
-	for _, name := range slices.Sorted(maps.Keys(o.faults)) {
+	for _, name := range faultNames() {
 		p("| %s | %d |", name, o.faults[name])
 	}
 	all := 0
@@ -123,4 +128,34 @@ func (o *outcome) String() string {
 		p("Processes that %s: %d.", what, o.notes[what])
 	}
 	return b.String()
+}
+
+// faultNames are the kinds of faults there are, those too that did not come up.
+func faultNames() []string {
+	var names []string
+	for _, f := range slices.Concat(clusterFaults, networkFaults, processFaults) {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// What could not be done is at the top of the report, and each kind of faults has its number there, if it is none.
+func TestOutcome(t *testing.T) {
+	o := newOutcome(1, 40, time.Minute)
+	o.fault(processFaults[0].name)
+	if text := o.String(); strings.Contains(text, "NOT COMPLETE") {
+		t.Errorf("nothing lacks, and the report says:\n%s", text)
+	}
+	o.lacks = "no disk was ever full"
+	text := o.String()
+	if at := strings.Index(text, "**NOT COMPLETE: no disk was ever full.**"); at < 0 || at > strings.Index(text, "| topic |") {
+		t.Errorf("the report does not begin with what lacks:\n%s", text)
+	}
+	for _, name := range faultNames() {
+		want := fmt.Sprintf("\n| %s | %d |\n", name, o.faults[name])
+		if !strings.Contains(text, want) {
+			t.Errorf("the report does not have %q", want)
+		}
+	}
 }
