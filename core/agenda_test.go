@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -232,7 +233,7 @@ func TestClosedRowsOnly(t *testing.T) {
 			if err := world.task.Step(&Batch{Records: []RawRecord{r}, Next: Offset(n + 1), CaughtUp: true}); err != nil {
 				t.Fatal(err)
 			}
-			for _, p := range w.closed.pages {
+			for _, p := range w.closed.everyPage() {
 				if p.at > w.shut {
 					t.Fatalf("%+v: record %d: a row that closes at %d is among those closed at %d", rule, n, p.at, w.shut)
 				}
@@ -254,12 +255,16 @@ func TestClosedRowsOnly(t *testing.T) {
 // size is how many keys are in memory.
 func (c *calendar[K]) size() int {
 	n := len(c.keys) - c.at
-	for _, p := range c.pages {
+	for _, p := range c.everyPage() {
 		if n++; p.list > 0 {
 			n += len(c.lists[p.list-1]) - 1
 		}
 	}
 	return n
+}
+
+func (c *calendar[K]) everyPage() []page[K] {
+	return slices.Concat(c.pages, slices.Concat(c.run.pieces...)[c.run.at:])
 }
 
 // The same of a join, whose records all find no partner in time.

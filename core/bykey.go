@@ -145,13 +145,15 @@ func (b *byKey[K, E]) newList() (list []E) {
 	return list
 }
 
-// set sets the list of k, which is that of known with more or fewer entries.
-func (b *byKey[K, E]) set(k K, list []E) {
-	was, ok := b.lists[k]
-	if !ok && b.old != nil {
-		delete(b.old, k)
+// set sets the list of k, which is that of known with so many entries more, or less.
+func (b *byKey[K, E]) set(k K, list []E, more int) {
+	if b.old != nil {
+		if _, ok := b.lists[k]; !ok {
+			delete(b.old, k)
+			more = len(list)
+		}
 	}
-	b.n += len(list) - len(was)
+	b.n += more
 	if len(list) > 0 {
 		b.lists[k] = list
 		return

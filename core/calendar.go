@@ -15,7 +15,8 @@ type calendar[K comparable] struct {
 	most   int // of which the later half is forgotten; 0: any number
 	far    place
 	forgot func()    // called when the later half was forgotten, if not nil
-	pages  []page[K] // a heap by time
+	run    run[K]    // those that came in the order of time, as nearly all do
+	pages  []page[K] // a heap by time of the others
 	lists  [][]K     // of pages with several keys
 	free   []int32   // lists that no page has
 	last   page[K]   // that of the key that came last: the next one often belongs to it
@@ -35,12 +36,69 @@ type page[K comparable] struct {
 	list     int32 // one more than the number of a list, or 0
 }
 
+// run is a queue of pages, in pieces that are used again.
+type run[K comparable] struct {
+	pieces [][]page[K] // all but the last are full
+	at     int         // so many pages of the first piece are gone
+	spare  [][]page[K]
+}
+
+const (
+	runPiece = 256 // pages
+	runSpare = 16  // pieces
+)
+
+func (r *run[K]) first() *page[K] {
+	if len(r.pieces) == 0 {
+		return nil
+	}
+	return &r.pieces[0][r.at]
+}
+
+func (r *run[K]) last() *page[K] {
+	if len(r.pieces) == 0 {
+		return nil
+	}
+	piece := r.pieces[len(r.pieces)-1]
+	return &piece[len(piece)-1]
+}
+
+func (r *run[K]) push(p page[K]) {
+	n := len(r.pieces)
+	if n == 0 || len(r.pieces[n-1]) == runPiece {
+		piece := []page[K](nil)
+		if n := len(r.spare); n > 0 {
+			piece, r.spare = r.spare[n-1], r.spare[:n-1]
+		} else {
+			piece = make([]page[K], 0, runPiece)
+		}
+		r.pieces = append(r.pieces, piece)
+		n++
+	}
+	r.pieces[n-1] = append(r.pieces[n-1], p)
+}
+
+func (r *run[K]) pop() page[K] {
+	piece := r.pieces[0]
+	p := piece[r.at]
+	piece[r.at] = page[K]{}
+	if r.at++; r.at == len(piece) {
+		r.at = 0
+		r.pieces = slices.Delete(r.pieces, 0, 1)
+		if len(r.spare) < runSpare {
+			r.spare = append(r.spare, piece[:0])
+		}
+	}
+	return p
+}
+
 func (p *page[K]) before(q *page[K]) bool { return p.at < q.at || p.at == q.at && p.then < q.then }
 func (p *page[K]) with(q *page[K]) bool   { return p.at == q.at && p.then == q.then }
 
 type keyRef struct{ from, to, i int32 }
 
 func (c *calendar[K]) clear() {
+	c.run = run[K]{}
 	clear(c.pages)
 	clear(c.lists)
 	clear(c.keys)
@@ -52,8 +110,8 @@ func (c *calendar[K]) clear() {
 // next returns the time of the first key, or the greatest time where there is none.
 func (c *calendar[K]) next() Time {
 	first := maxTime
-	if len(c.pages) > 0 {
-		first = c.pages[0].at
+	if p := c.first(); p != nil {
+		first = p.at
 	}
 	if c.at < len(c.keys) {
 		first = min(first, c.today.at)
@@ -100,7 +158,12 @@ func (c *calendar[K]) list() int32 {
 	return int32(len(c.lists))
 }
 
+// add adds a page: behind the others or, where it is earlier, to the heap.
 func (c *calendar[K]) add(p page[K]) {
+	if last := c.run.last(); last == nil || !p.before(last) {
+		c.run.push(p)
+		return
+	}
 	c.pages = append(c.pages, p)
 	for i := len(c.pages) - 1; i > 0; {
 		up := (i - 1) / 2
@@ -112,8 +175,20 @@ func (c *calendar[K]) add(p page[K]) {
 	}
 }
 
+// first is the first page, or nil.
+func (c *calendar[K]) first() *page[K] {
+	p := c.run.first()
+	if len(c.pages) > 0 && (p == nil || c.pages[0].before(p)) {
+		return &c.pages[0]
+	}
+	return p
+}
+
 // take removes the first page.
 func (c *calendar[K]) take() page[K] {
+	if p := c.run.first(); p == c.first() {
+		return c.run.pop()
+	}
 	top, n := c.pages[0], len(c.pages)-1
 	c.pages[0], c.pages[n] = c.pages[n], page[K]{}
 	c.pages = c.pages[:n]
@@ -138,9 +213,9 @@ func (c *calendar[K]) take() page[K] {
 func (c *calendar[K]) pop() dueKey[K] {
 	if c.at == len(c.keys) {
 		c.turn()
-	} else if len(c.pages) > 0 && !c.today.before(&c.pages[0]) {
+	} else if p := c.first(); p != nil && !c.today.before(p) {
 		// Something came meanwhile for today, or for a day before it.
-		if c.pages[0].before(&c.today) {
+		if p.before(&c.today) {
 			c.putBack()
 		}
 		c.turn()
@@ -160,8 +235,9 @@ func (c *calendar[K]) turn() {
 	n := copy(c.keys, c.keys[c.at:])
 	clear(c.keys[n:])
 	c.keys, c.at = c.keys[:n], 0
-	c.today = page[K]{at: c.pages[0].at, then: c.pages[0].then}
-	for len(c.pages) > 0 && c.pages[0].with(&c.today) {
+	p := c.first()
+	c.today = page[K]{at: p.at, then: p.then}
+	for ; p != nil && p.with(&c.today); p = c.first() {
 		p := c.take()
 		if p.list == 0 {
 			c.keys = append(c.keys, p.key)

@@ -53,6 +53,50 @@ func TestCalendarIsSorted(t *testing.T) {
 	})
 }
 
+// Pages that come in the order of time are in a queue, whose memory is used again; the few others
+// come in between.
+func TestCalendarInOrder(t *testing.T) {
+	c := calendar[int64]{kc: i64{}}
+	c.clear()
+	next, late := int64(0), 0
+	push := func(n int64) {
+		at := n
+		if n%100 == 99 {
+			at -= 50
+			late++
+		}
+		c.push(dueKey[int64]{at: Time(at), key: n})
+	}
+	last := Time(NoTime)
+	for n := range int64(20 * runPiece) {
+		push(n)
+		if n < 3*runPiece {
+			continue
+		}
+		e := c.pop()
+		if e.at < last || e.at > Time(n) {
+			t.Fatalf("%v comes behind %d", e, last)
+		}
+		last, next = e.at, next+1
+	}
+	if in := len(c.run.pieces) + len(c.run.spare); in > 6 {
+		t.Errorf("%d pieces for %d pages", in, c.n)
+	}
+	if len(c.pages) > late {
+		t.Errorf("%d pages in the heap, %d came late", len(c.pages), late)
+	}
+	for c.n > 0 {
+		e := c.pop()
+		if e.at < last {
+			t.Fatalf("%v comes behind %d", e, last)
+		}
+		last, next = e.at, next+1
+	}
+	if next != 20*runPiece {
+		t.Errorf("%d keys came", next)
+	}
+}
+
 // What a key has at two times is kept apart, where the later one begins what is forgotten.
 func TestCalendarForgetsOneTimeOfAKey(t *testing.T) {
 	c := calendar[string]{kc: str{}, most: 4}

@@ -35,7 +35,7 @@ const (
 func newIndex[K comparable]() index[K] {
 	var parts []part
 	t := reflect.TypeFor[K]()
-	if !partsOf(t, 0, &parts) || size(parts) != t.Size() || t.Size() == 0 { // with padding
+	if !partsOf(t, 0, &parts) || len(parts) == 0 {
 		return index[K]{keys: map[K]int32{}}
 	}
 	return index[K]{parts: parts, slots: make([]slot, indexMin)}
@@ -170,15 +170,8 @@ type part struct {
 	text         bool
 }
 
-func size(parts []part) (n uintptr) {
-	for _, p := range parts {
-		n += p.size
-	}
-	return n
-}
-
-// partsOf appends the parts of a type; false where equal values may differ in memory: with
-// floats, of which 0 is -0, and interfaces.
+// partsOf appends the parts of a type, between which there may be padding that is none of them;
+// false where equal values may differ in memory: with floats, of which 0 is -0, and interfaces.
 func partsOf(t reflect.Type, offset uintptr, parts *[]part) bool {
 	switch t.Kind() {
 	case reflect.String:

@@ -52,6 +52,16 @@ func TestIndexIsAMap(t *testing.T) {
 	t.Run("interface", func(t *testing.T) { indexIsAMap(t, func(n int) any { return n }) })
 }
 
+// The keys of rows over time have no map, though there is padding in them.
+func TestIndexOfPaddedKeys(t *testing.T) {
+	if newIndex[Timed[string]]().parts == nil || newIndex[Lonely[string]]().parts == nil || newIndex[TimerKey[string]]().parts == nil {
+		t.Error("the index is a map")
+	}
+	if newIndex[float64]().parts != nil || newIndex[struct{}]().parts != nil {
+		t.Error("the index is none")
+	}
+}
+
 func indexIsAMap[K comparable](t *testing.T, key func(int) K) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb, model := newCells[K](), map[K]int32{}

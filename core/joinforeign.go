@@ -253,9 +253,9 @@ func (s *Subscriptions[F, K, B]) index(k Subscriber[F, K], add bool) {
 	i, ok := s.place(list, k.Key)
 	switch {
 	case add && !ok:
-		s.by.set(k.Foreign, slices.Insert(list, i, k.Key))
+		s.by.set(k.Foreign, slices.Insert(list, i, k.Key), 1)
 	case !add && ok:
-		s.by.set(k.Foreign, slices.Delete(list, i, i+1))
+		s.by.set(k.Foreign, slices.Delete(list, i, i+1), -1)
 	}
 }
 

@@ -217,7 +217,8 @@ func (b *Buffer[K, V]) load(tx *Tx) bool {
 	b.gone.clear()
 	b.newest = NoTime
 	few, ok := scanFew(tx, b.tb, b.tb.indexRows(), func(k Timed[K], _ []byte, _ Time) error {
-		b.index(k)
+		list, _ := b.times.known(k.Key)
+		b.index(k, list)
 		return nil
 	})
 	if ok && !few {
@@ -230,9 +231,8 @@ func (b *Buffer[K, V]) load(tx *Tx) bool {
 	return ok
 }
 
-// index adds a row to the index.
-func (b *Buffer[K, V]) index(k Timed[K]) {
-	list, _ := b.times.known(k.Key)
+// index adds a row to the index, where its key has that list.
+func (b *Buffer[K, V]) index(k Timed[K], list []timedSeq) {
 	if len(list) == 0 {
 		list = b.times.newList()
 	}
@@ -240,7 +240,7 @@ func (b *Buffer[K, V]) index(k Timed[K]) {
 	for i > 0 && list[i-1].at == k.At && list[i-1].seq > k.Seq {
 		i--
 	}
-	b.times.set(k.Key, slices.Insert(list, i, timedSeq{k.At, k.Seq}))
+	b.times.set(k.Key, slices.Insert(list, i, timedSeq{k.At, k.Seq}), 1)
 	b.times.made(k.Key, k.At)
 	b.gone.push(dueKey[Timed[K]]{at: k.At, then: Time(k.Seq), key: k})
 	b.newest = max(b.newest, k.At)
@@ -273,7 +273,7 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 		return
 	}
 	b.tb.put(i, r.Value, r.Time)
-	b.index(k)
+	b.index(k, list)
 	for b.gone.due(tx, b.newest-b.retain) {
 		old := b.gone.pop().key
 		b.remove(old)
@@ -288,7 +288,7 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 func (b *Buffer[K, V]) remove(k Timed[K]) {
 	list, _ := b.times.known(k.Key)
 	if i := slices.Index(list, timedSeq{k.At, k.Seq}); i >= 0 { // it is the first one
-		b.times.set(k.Key, slices.Delete(list, i, i+1))
+		b.times.set(k.Key, slices.Delete(list, i, i+1), -1)
 	}
 }
 

@@ -134,7 +134,7 @@ func (p *parking[K, V]) add(k Timed[K]) {
 	if len(list) == 0 {
 		list = p.by.newList()
 	}
-	p.by.set(g, slices.Insert(list, behind(list, k.At), timedSeq{k.At, k.Seq}))
+	p.by.set(g, slices.Insert(list, behind(list, k.At), timedSeq{k.At, k.Seq}), 1)
 	p.due.push(dueKey[Timed[K]]{at: k.At, key: k})
 	p.count++
 }
@@ -183,7 +183,7 @@ func (p *parking[K, V]) take(tx *Tx, k Timed[K]) (r Record[K, V], ok bool) {
 	p.tb.delete(i, c.at)
 	p.count--
 	if known {
-		p.by.set(g, slices.Delete(list, n, n+1))
+		p.by.set(g, slices.Delete(list, n, n+1), -1)
 	}
 	return r, true
 }

@@ -65,7 +65,7 @@ func (o *Reorder[K, V]) index(k KeyID[K, int64], at Time) {
 	for i > 0 && list[i-1] > k.ID { // most come at the end
 		i--
 	}
-	o.numbers.set(k.Key, slices.Insert(list, i, k.ID))
+	o.numbers.set(k.Key, slices.Insert(list, i, k.ID), 1)
 	o.due.push(dueKey[KeyID[K, int64]]{at: at, key: k})
 }
 
@@ -150,7 +150,7 @@ func (o *Reorder[K, V]) follow(tx *Tx, k K) {
 // missing before it.
 func (o *Reorder[K, V]) letGo(tx *Tx, k K, number int64, w int32) {
 	if list, _ := o.numbers.known(k); len(list) > 0 {
-		o.numbers.set(k, slices.Delete(list, 0, 1))
+		o.numbers.set(k, slices.Delete(list, 0, 1), -1)
 	}
 	i := o.expected.find(tx, k)
 	if i < 0 {

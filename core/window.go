@@ -320,7 +320,7 @@ func (w *Windows[W, A]) created(k W, start, end Time) {
 	}
 	i, found := findSpan(list, span{start, end})
 	if !found {
-		w.spans.set(id, slices.Insert(list, i, span{start, end}))
+		w.spans.set(id, slices.Insert(list, i, span{start, end}), 1)
 	}
 }
 
@@ -333,7 +333,7 @@ func (w *Windows[W, A]) removed(k W) {
 	list, _ := w.spans.known(id)
 	start, end := w.key.Span(k)
 	if i, ok := findSpan(list, span{start, end}); ok {
-		w.spans.set(id, slices.Delete(list, i, i+1))
+		w.spans.set(id, slices.Delete(list, i, i+1), -1)
 	}
 }
 

@@ -156,15 +156,9 @@ func (db *pebbleDB) room(m *pebble.Metrics) error {
 // write puts all that the frozen tables have of dirty rows, and the checkpoint they lead
 // to, into one batch. Rows go in sorted: Pebble then needs not sort them.
 func (f *flusher) write(db *pebbleDB, j *job) error {
-	rows, size := 0, len(j.checkpoint)+64
+	size := len(j.checkpoint) + 64
 	for i, t := range j.tables {
-		rows += t.dirtyRows
-		size += t.dirty + t.dirtyRows*len(j.store.tables[i].prefix)
-		if pt := j.store.tables[i]; pt.dueOf != nil {
-			if size += t.dirty + t.dirtyRows*(len(pt.due)+dueLen); pt.dueOf.InRow {
-				size += t.dirty // and of where they were
-			}
-		}
+		size += j.store.tables[i].batchSize(t)
 	}
 	b := db.pdb.NewBatchWithSize(size)
 	key := checkpointKey(j.store.id)
@@ -214,6 +208,31 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 	f.flushes.Add(1)
 	f.bytes.Add(int64(n))
 	return nil
+}
+
+// batchSize is what a batch takes for the frozen rows that must go to disk, or a few bytes a row
+// more: a batch that grows is copied, and one that is too large is garbage all the same.
+func (t *pebbleTable) batchSize(frozen *table) (size int) {
+	const entry = 8 // kind and lengths
+	frozen.each(func(_ uint32, r row) {
+		if !r.mustGo() {
+			return
+		}
+		if size += entry + len(t.prefix) + r.keyLen(); !r.absent() {
+			size += len(r.stored())
+		}
+		if t.dueOf == nil {
+			return
+		}
+		due := entry + len(t.due) + dueLen + r.keyLen()
+		switch tag := r.tag(); {
+		case t.dueOf.InRow:
+			size += 2 * due // where it is now, and where it was
+		case r.absent() || tag&flagBorn == 0:
+			size += due
+		}
+	})
+	return size
 }
 
 // mustGo reports whether disk must be told of the row: what was made and deleted in memory

@@ -295,7 +295,10 @@ func (db *pebbleDB) options() *pebble.Options {
 		// waiting. Pebble itself must not: nothing would.
 		MemTableStopWritesThreshold: 1000,
 		L0StopWritesThreshold:       10_000,
-		L0CompactionThreshold:       4,
+		// Eight sublevels, twice 16 by Pebble's count: by then many of a task's rows have been
+		// written again, or have gone, and are merged away for nothing. A read looks at the filters
+		// of all of them, which costs less than merging sooner does (docs/performance.md).
+		L0CompactionThreshold: 16,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                4096,
 		Logger:                      db.disk,
@@ -303,6 +306,9 @@ func (db *pebbleDB) options() *pebble.Options {
 	}
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	o.Experimental.CompactionScheduler = db.compactions
+	// Rows come due at the beginning of their order, so that it is dense with tombstones, always,
+	// until they are merged away. Nothing reads there: it goes on behind what has come due.
+	o.Experimental.TombstoneDenseCompactionThreshold = -1
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 4 << 10

@@ -35,6 +35,7 @@ type table struct {
 
 	slabs [][]byte // len is what is used
 	cur   int      // the slab that takes small rows
+	many  bool     // it had several slabs before it was reset
 	used  int      // bytes of all rows, dead ones too
 
 	dirtyRows int
@@ -243,8 +244,12 @@ func (t *table) alloc(size int) (uint32, row) {
 	case size >= largeRow:
 		i = t.addSlab(size)
 	case i >= len(t.slabs) || cap(t.slabs[i])-len(t.slabs[i]) < size:
-		// Small tables are many: begin small.
-		i = t.addSlab(min(max(slabMin, 1<<bits.Len(uint(t.used+size))), slabSize))
+		// Small tables are many: begin small, on Go's heap.
+		n := min(max(slabMin, 1<<bits.Len(uint(t.used+size))), slabSize)
+		if t.many {
+			n = slabSize
+		}
+		i = t.addSlab(n)
 		t.cur = i
 	}
 	s := t.slabs[i]
@@ -275,6 +280,7 @@ func (t *table) reset() {
 		t.slabs[i] = nil
 	}
 	t.slabs = t.slabs[:0]
+	t.many = t.used >= 4*slabSize
 	t.rows, t.cur, t.used, t.dirtyRows, t.dirty = 0, 0, 0, 0, 0
 	if t.order != nil {
 		t.order.reset()
