@@ -299,10 +299,10 @@ func (db *pebbleDB) options() *pebble.Options {
 		// written again, or have gone, and are merged away for nothing. A read looks at the filters
 		// of all of them, which costs less than merging sooner does (docs/performance.md).
 		L0CompactionThreshold: 16,
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                4096,
-		Logger:                      db.disk,
-		EventListener:               db.disk.listener(),
+		LBaseMaxBytes:         64 << 20,
+		MaxOpenFiles:          4096,
+		Logger:                db.disk,
+		EventListener:         db.disk.listener(),
 	}
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	o.Experimental.CompactionScheduler = db.compactions
