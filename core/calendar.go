@@ -66,7 +66,7 @@ func (r *run[K]) last() *page[K] {
 func (r *run[K]) push(p page[K]) {
 	n := len(r.pieces)
 	if n == 0 || len(r.pieces[n-1]) == runPiece {
-		piece := []page[K](nil)
+		var piece []page[K]
 		if n := len(r.spare); n > 0 {
 			piece, r.spare = r.spare[n-1], r.spare[:n-1]
 		} else {

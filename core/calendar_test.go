@@ -67,7 +67,7 @@ func TestCalendarInOrder(t *testing.T) {
 		}
 		c.push(dueKey[int64]{at: Time(at), key: n})
 	}
-	last := Time(NoTime)
+	last := NoTime
 	for n := range int64(20 * runPiece) {
 		push(n)
 		if n < 3*runPiece {
