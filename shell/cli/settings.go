@@ -204,32 +204,17 @@ func parseFile(name string, b []byte) (map[string]fileValue, error) {
 	if len(b) > fileMax {
 		return nil, fmt.Errorf("%w: %s: %d bytes, at most %d may be", errSettings, name, len(b), fileMax)
 	}
-	var doc, more yaml.Node
-	dec := yaml.NewDecoder(bytes.NewReader(b))
-	err := dec.Decode(&doc)
-	if err == nil { // what follows --- would be passed over
-		if err2 := dec.Decode(&more); err2 == nil {
-			return nil, fmt.Errorf("%w: %s, line %d: a second document; settings are in one", errSettings, name, more.Line)
-		} else if !errors.Is(err2, io.EOF) {
-			err = err2
-		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) { // EOF: it is empty
-		where := ""
-		if _, rest, ok := strings.Cut(err.Error(), "line "); ok {
-			if n := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); n > 0 {
-				where = ", line " + rest[:n]
-			}
-		}
-		return nil, fmt.Errorf("%w: %s%s: not valid YAML; quote values with special characters", errSettings, name, where)
-	}
 	values := map[string]fileValue{}
-	if len(doc.Content) == 0 {
-		return values, nil // empty
+	root, err := mapping(b)
+	if err != nil {
+		where := ""
+		if line := badLine(b); line > 0 {
+			where = fmt.Sprintf(", line %d", line)
+		}
+		return nil, fmt.Errorf("%w: %s%s: %w", errSettings, name, where, err)
 	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%w: %s: want lines such as \"brokers: localhost:9092\"", errSettings, name)
+	if root == nil {
+		return values, nil
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k := root.Content[i]
@@ -239,6 +224,49 @@ func parseFile(name string, b []byte) (map[string]fileValue, error) {
 		values[k.Value] = fileValue{k.Line, root.Content[i+1]}
 	}
 	return values, nil
+}
+
+// mapping reads the one document of a file; it is nil where there is none. What the decoder says is
+// left out, as it may quote the file.
+func mapping(b []byte) (*yaml.Node, error) {
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	err := dec.Decode(&doc)
+	if err == nil { // what follows --- would be passed over
+		if err = dec.Decode(&more); err == nil {
+			return nil, errors.New("a second document; settings are in one")
+		}
+	}
+	switch {
+	case !errors.Is(err, io.EOF):
+		return nil, errors.New("not valid YAML; quote values with special characters")
+	case len(doc.Content) == 0:
+		return nil, nil
+	case doc.Content[0].Kind != yaml.MappingNode:
+		return nil, errors.New("want lines such as \"brokers: localhost:9092\"")
+	}
+	return doc.Content[0], nil
+}
+
+// searchMost bounds how much badLine reads again: what a file of 200 lines takes.
+const searchMost = 1 << 20
+
+// badLine is the line where a mistake begins: all before it are a mapping. A list or a text that is not closed
+// begins there, too. The decoder has lines only of some mistakes, and those are of where it came from or one too
+// few: go-yaml counts from 0 and adds 1 for errors of its scanner alone. 0: the file is too long to be searched.
+func badLine(b []byte) int {
+	lines := bytes.SplitAfter(b, []byte("\n"))
+	end, left := len(b), searchMost
+	for i := len(lines) - 1; i >= 0; i-- {
+		end -= len(lines[i])
+		if left -= end + 100; left < 0 {
+			return 0
+		}
+		if _, err := mapping(b[:end]); err == nil {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // enum is a flag that takes one of a few words.

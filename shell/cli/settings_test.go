@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -112,6 +113,62 @@ func TestSettingsAreRefused(t *testing.T) {
 	s := newSettings()
 	if err := s.resolve(nil, "/does/not/exist.yaml"); exitCode(err) != exitInvalid {
 		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// An error in the file names the line where the mistake begins.
+func TestLines(t *testing.T) {
+	tests := []struct {
+		name, file string
+		line       int
+	}{
+		{"not a mapping", "workers\n", 1},
+		{"not a mapping, behind a comment", "# x\n\n- a\n", 3},
+		{"no value, before others", "workers\nbrokers: a:1\n", 1},
+		{"no value, behind others", "brokers: a:1\nworkers\n", 2},
+		{"no value, between others", "brokers: a:1\nworkers\ntls: true\n", 2},
+		{"two values in the first line", "workers: 2: 3\ntls: true\n", 1},
+		{"two values in the last line", "tls: true\nbrokers: [a]\nworkers: 2: 3", 3},
+		{"indented", "tls: true\n  workers: 2\n", 2},
+		{"indented, behind a comment", "# x\n\ntls: true\nstore: memory\n  workers: 2\n", 5},
+		{"less indented", "  tls: true\nworkers: 2\n", 2},
+		{"a list below a value", "# x\ntls: true\n- a\nworkers: 2\n", 3},
+		{"a tab", "tls: true\nworkers:\n\t2\n", 3},
+		{"a list that is not closed", "tls: true\nbrokers: [a:1,\n  b:1\nworkers: 2\nstore: memory\n", 2},
+		{"a list that is not closed, at the end", "tls: true\nbrokers: [a:1\n", 2},
+		{"behind a list of several lines", "brokers: [\n  a:1,\n  b:1,\n]\nworkers: 2\n}\n", 6},
+		{"in a list of lines", "brokers:\n- a:1\n - b:1\n- c: d: e\n", 4},
+		{"a quote that is not closed", "tls: true\nsasl-password: \"x\nworkers: 2\nstore: memory\n", 2},
+		{"a quote that is not closed, in the first line", "sasl-password: 'x\nworkers: 2\nstore: memory\n", 1},
+		{"what a quote must not have", "tls: true\n\nsasl-password: \"\\x\"\nworkers: 2\n", 3},
+		{"behind a block", "sasl-password: |\n  a: [\n  b\nworkers: {\n", 4},
+		{"a sign with a meaning", "tls: true\nsasl-password: @x\nworkers: 2\n", 2},
+		{"an anchor that is none", "tls: true\nsasl-password: *x\nworkers: 2\n", 2},
+		{"a control character", "tls: true\nworkers: \x01\nstore: memory\n", 2},
+		{"no UTF-8", "tls: true\nstore: memory\nworkers: \xff\n", 3},
+		{"with carriage returns", "tls: true\r\nstore: memory\r\nworkers: [\r\n", 3},
+		{"a second document", "tls: true\n# x\n---\n# y\nworkers: 2\n", 3},
+		{"a mistake in a second document", "tls: true\n---\nworkers: [\n", 2},
+		{"twice", "tls: true\n# x\n\ntls: false\n", 4},
+		{"unknown", "# x\n\ntsl: true\n", 3},
+		{"unknown, behind a list of lines", "brokers:\n- a:1\n- b:1\ntsl: true\n", 4},
+		{"not a number", "tls: true\nworkers:\n  many\n", 2},
+		{"nested", "tls: true\nworkers:\n  a: 1\n", 2},
+	}
+	for _, tt := range tests {
+		_, _, err := resolved(t, nil, nil, tt.file)
+		got := 0
+		if _, rest, ok := strings.Cut(fmt.Sprint(err), ", line "); ok {
+			_, _ = fmt.Sscan(rest, &got)
+		}
+		if got != tt.line {
+			t.Errorf("%s: got %v, want line %d", tt.name, err, tt.line)
+		}
+	}
+	// Of a long file none is said, rather than to be sought for ever.
+	long := strings.Repeat("# x\n", fileMax/8) + "workers: [\n"
+	if _, err := parseFile("x.yaml", []byte(long)); !errors.Is(err, errSettings) || strings.Contains(err.Error(), "line") {
+		t.Errorf("a long file: %v", err)
 	}
 }
 
@@ -329,7 +386,12 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var values map[string]fileValue
 		var err error
-		allocated.Within(t, "parseFile", allocated.For(len(b)), func() { values, err = parseFile("x.yaml", b) })
+		allocated.Within(t, "mapping", allocated.For(len(b)), func() { _, err = mapping(b) })
+		most := allocated.For(len(b))
+		if err != nil { // its line is sought
+			most += allocated.For(searchMost)
+		}
+		allocated.Within(t, "parseFile", most, func() { values, err = parseFile("x.yaml", b) })
 		if err == nil {
 			s := newSettings()
 			r := &runSettings{}
