@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,80 +24,183 @@ const (
 	memoryChild = "LIMPET_MEMORY_CHILD" // the arguments of the process under test
 	memoryLimit = 160 << 20
 	bigKey      = 16 << 10
+	bigKeys     = 10*memoryLimit/bigKey + 1
+	bigValue    = 1 << 10
+	rowsMany    = 200_000               // of bigValue: three times what of the limit is not the program's own
+	rowEvery    = 10 * time.Millisecond // of the records' time
+	rowsOpen    = 100_000 * rowEvery    // how long windows take late records, and changes are held back
+	rowsClosed  = rowsMany - 110_000    // how many have come out then, at least
 )
 
-func countTopology() *topology.Builder {
-	b := topology.New("memory")
-	in := topology.NewTopic("in", codec.String, codec.Int64)
-	counts := topology.Count(in.Stream(b), "counts").ToStream()
-	topology.KeyBy(counts, "small", func(n int64) int64 { return n }).To(topology.NewTopic("out", codec.Int64, codec.Int64))
-	return b
+var (
+	memoryIn    = topology.NewTopic("in", codec.String, codec.String)
+	memoryOther = topology.NewTopic("other", codec.String, codec.String)
+	memoryOut   = topology.NewTopic("out", codec.Int64, codec.Int64)
+)
+
+// memoryTopologies have state that is larger than the limit, and results that are small.
+func memoryTopologies() []*topology.Builder {
+	counts, join, windows, suppress := topology.New("counts"), topology.New("join"), topology.New("windows"), topology.New("suppress")
+	small(topology.Count(memoryIn.Stream(counts), "counts").ToStream())
+
+	lengths := func(l, r string) int64 { return int64(len(l) + len(r)) }
+	small(topology.JoinStreams(memoryIn.Stream(join), memoryOther.Stream(join), "pairs", topology.Within(24*time.Hour), lengths))
+
+	length := func(v string) int64 { return int64(len(v)) }
+	seconds := memoryIn.Stream(windows).Window(topology.Tumbling(time.Second).Grace(rowsOpen))
+	greatest := topology.Reduce(seconds, "greatest", func(a, b string) string { return max(a, b) }, topology.EmitOnClose())
+	small(topology.Map(greatest.ToStream(), length))
+
+	held := topology.Suppress(memoryIn.Stream(suppress).ToTable("latest"), "held", topology.UntilTimeLimit(rowsOpen))
+	small(topology.Map(held.ToStream(), length))
+	return []*topology.Builder{counts, join, windows, suppress}
 }
 
-// A count whose keys are ten times the memory that --memory allows stays below it: while it
-// counts, with most rows on disk only, and when it has lost its disk and restores all rows from
-// the changelog.
+func small[K comparable](s topology.Stream[K, int64]) {
+	topology.KeyBy(s, "small", func(n int64) int64 { return n }).To(memoryOut)
+}
+
+// A process whose rows are much more than --memory allows stays below it: of a count with keys of ten times the
+// limit, while it counts, with most rows on disk only, and when it has lost its disk and restores all rows from the changelog; of a
+// join of streams in the same way; and of windows and of Suppress, while rows come due that disk alone has.
 func TestMemoryIsBounded(t *testing.T) {
 	if args := os.Getenv(memoryChild); args != "" {
-		os.Exit(Run(context.Background(), strings.Fields(args), nil, os.Stdout, os.Stderr, countTopology()))
+		os.Exit(Run(context.Background(), strings.Fields(args), nil, os.Stdout, os.Stderr, memoryTopologies()...))
 	}
 	if os.Getenv("LIMPET_MEMORY") == "" || testing.Short() {
 		t.Skip("set LIMPET_MEMORY=1: it takes minutes, and 4 GiB of disk")
 	}
-	const keys = 10*memoryLimit/bigKey + 1
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()), kfake.SeedTopics(2, "in", "out"),
+	t.Run("counts", func(t *testing.T) {
+		m := newMemoryRun(t, "counts")
+		m.start()
+		m.sendKeys(1)
+		m.wants(m.sent)
+		m.sendKeys(10) // counted again: their rows are on disk
+		m.wants(m.sent)
+		m.stop()
+		m.start()
+		m.sendKeys(1000)
+		m.wants(m.sent)
+		m.stop()
+		if m.results.twos < bigKeys/10 {
+			t.Errorf("%d keys were counted twice, want %d", m.results.twos, bigKeys/10)
+		}
+	})
+	t.Run("join", func(t *testing.T) {
+		m := newMemoryRun(t, "join")
+		m.start()
+		m.sendRows("in", 1, bigValue)
+		m.sendRows("other", 1, 1) // each finds its partner on disk
+		m.wants(rowsMany)
+		m.stop()
+		m.start()
+		m.sendRows("other", 100, 1)
+		m.wants(rowsMany + rowsMany/100)
+		m.stop()
+	})
+	for _, name := range []string{"windows", "suppress"} {
+		t.Run(name, func(t *testing.T) {
+			m := newMemoryRun(t, name)
+			m.start()
+			m.sendRows("in", 1, bigValue)
+			m.results.atLeast(t, m.process, rowsClosed)
+			m.stop()
+		})
+	}
+}
+
+// memoryRun is a broker, and a process that is measured.
+type memoryRun struct {
+	t        *testing.T
+	topology string
+	addrs    []string
+	began    time.Time
+	sent     int
+	state    string
+	process  *measured
+	results  *outcome
+}
+
+func newMemoryRun(t *testing.T, topology string) *memoryRun {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(t.TempDir()), kfake.SeedTopics(2, "in", "other", "out"),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	began, sent := time.Now(), 0
-	send := func(from, to, step int) {
-		t.Helper()
-		cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.DefaultProduceTopic("in"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cl.Close()
-		for i := from; i < to; i += step {
+	t.Cleanup(c.Close)
+	return &memoryRun{t: t, topology: topology, addrs: c.ListenAddrs(), began: time.Now(), results: consumer(t, c.ListenAddrs())}
+}
+
+// start starts the process, with a disk that is empty.
+func (m *memoryRun) start() {
+	m.t.Helper()
+	m.state = m.t.TempDir()
+	m.process = startMeasured(m.t, fmt.Sprintf("run %s --log-level=warn --memory=%d --brokers=%s --state-dir=%s",
+		m.topology, memoryLimit, strings.Join(m.addrs, ","), m.state))
+}
+
+// stop ends it, and says what it had.
+func (m *memoryRun) stop() {
+	m.t.Helper()
+	peak := m.process.stop(m.t)
+	m.t.Logf("%d records sent, %d results after %v: at most %d MiB resident of %d allowed; state on disk, compressed: %d MiB",
+		m.sent, m.results.got, time.Since(m.began).Round(time.Second), peak>>20, memoryLimit>>20, dirBytes(m.t, m.state)>>20)
+	if peak > memoryLimit {
+		m.t.Errorf("%d MiB resident", peak>>20)
+	}
+}
+
+// wants waits until there are n results, in all.
+func (m *memoryRun) wants(n int) {
+	m.t.Helper()
+	m.results.want(m.t, m.process, n)
+}
+
+// sendKeys sends each of so many of the large keys.
+func (m *memoryRun) sendKeys(step int) {
+	m.t.Helper()
+	m.send("in", func(send func(*kgo.Record)) {
+		for i := 0; i < bigKeys; i += step {
 			// Unlike others from the first byte on, and yet the brokers' log stays small.
 			key := bytes.Repeat(fmt.Appendf(nil, "%016x", uint64(i)*0x9E3779B97F4A7C15), bigKey/16)
-			cl.Produce(t.Context(), &kgo.Record{Key: key, Value: make([]byte, 8)}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					t.Error(err)
-				}
-			})
-			sent++
+			send(&kgo.Record{Key: key, Value: make([]byte, 8)})
 		}
-		if err := cl.Flush(t.Context()); err != nil {
-			t.Fatal(err)
+	})
+}
+
+// sendRows sends rowsMany records with values of so many bytes, or every so manieth of them: each of a key of
+// its own, and rowEvery behind the one before.
+func (m *memoryRun) sendRows(topic string, step, size int) {
+	m.t.Helper()
+	base := time.Now().Add(-rowsMany * rowEvery)
+	m.send(topic, func(send func(*kgo.Record)) {
+		for i := 0; i < rowsMany; i += step {
+			key := fmt.Appendf(nil, "%016x", uint64(i)*0x9E3779B97F4A7C15)
+			value := bytes.Repeat(key, size/len(key)+1)[:size]
+			send(&kgo.Record{Key: key, Value: value, Timestamp: base.Add(time.Duration(i) * rowEvery)})
 		}
-	}
-	results := consumer(t, c.ListenAddrs())
-	state := t.TempDir()
-	args := "run --log-level=warn --memory=" + strconv.Itoa(memoryLimit) +
-		" --brokers=" + strings.Join(c.ListenAddrs(), ",") + " --state-dir="
+	})
+}
 
-	send(0, keys, 1)
-	p := startMeasured(t, args+state)
-	results.want(t, p, sent)
-	send(0, keys, 10) // counted again: their rows are on disk
-	results.want(t, p, sent)
-	peak := p.stop(t)
-	disk := dirBytes(t, state)
-	t.Logf("%d records of %d bytes counted after %v: at most %d MiB resident of %d allowed; state on disk, compressed: %d MiB",
-		sent, bigKey, time.Since(began).Round(time.Second), peak>>20, memoryLimit>>20, disk>>20)
-
-	p = startMeasured(t, args+t.TempDir())
-	send(0, keys, 1000)
-	results.want(t, p, sent)
-	restored := p.stop(t)
-	t.Logf("restored from the changelog after %v: at most %d MiB resident", time.Since(began).Round(time.Second), restored>>20)
-	if most := max(peak, restored); most > memoryLimit {
-		t.Errorf("%d MiB resident", most>>20)
+// send sends records to a topic, and waits until they are there.
+func (m *memoryRun) send(topic string, each func(send func(*kgo.Record))) {
+	m.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(m.addrs...), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.DefaultProduceTopic(topic))
+	if err != nil {
+		m.t.Fatal(err)
 	}
-	if results.twos < keys/10 {
-		t.Errorf("%d keys were counted twice, want %d", results.twos, keys/10)
+	defer cl.Close()
+	each(func(r *kgo.Record) {
+		cl.Produce(m.t.Context(), r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				m.t.Error(err)
+			}
+		})
+		m.sent++
+	})
+	if err := cl.Flush(m.t.Context()); err != nil {
+		m.t.Fatal(err)
 	}
 }
 
@@ -163,8 +265,16 @@ func consumer(t *testing.T, addrs []string) *outcome {
 	return &outcome{Client: cl}
 }
 
-// want waits until there are n results.
+// want waits until there are n results, and no more.
 func (o *outcome) want(t *testing.T, p *measured, n int) {
+	t.Helper()
+	if o.atLeast(t, p, n); o.got != n {
+		t.Fatalf("%d results, want %d", o.got, n)
+	}
+}
+
+// atLeast waits until there are n results.
+func (o *outcome) atLeast(t *testing.T, p *measured, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
@@ -191,9 +301,6 @@ func (o *outcome) want(t *testing.T, p *measured, n int) {
 				t.Fatal(e.Err)
 			}
 		}
-	}
-	if o.got != n {
-		t.Fatalf("%d results, want %d", o.got, n)
 	}
 }
 
