@@ -25,7 +25,18 @@ func TestArenaKeepsBytes(t *testing.T) {
 		for range rapid.IntRange(1, 3).Draw(t, "generations") {
 			var got, want [][]byte
 			size := 0
+			var mark arenaMark
+			marked, sizeThen := -1, 0 // how many there were
 			for i := range rapid.IntRange(0, 60).Draw(t, "n") {
+				switch rapid.IntRange(0, 9).Draw(t, "mark") {
+				case 0:
+					mark, marked, sizeThen = a.mark(), len(got), size
+				case 1:
+					if marked >= 0 {
+						a.free(mark)
+						got, want, size = got[:marked], want[:marked], sizeThen
+					}
+				}
 				n := rapid.SampledFrom([]int{0, 1, 7, 100, 5000, arenaChunk / 4, arenaChunk/4 + 1, arenaChunk - 3, arenaChunk + 9}).Draw(t, "size")
 				v := bytes.Repeat([]byte{byte(i + 1)}, n)
 				c := Codec[[]byte](appending{})

@@ -20,7 +20,8 @@ const (
 	HeaderReason     = "limpet.errors.reason" // a Reason as text
 	HeaderNode       = "limpet.errors.node"   // where in the topology
 	HeaderTask       = "limpet.errors.task"
-	HeaderTime       = "limpet.errors.time" // the record's time, in milliseconds since the epoch
+	HeaderTime       = "limpet.errors.time"    // the record's time, in milliseconds since the epoch
+	HeaderHeldBy     = "limpet.errors.held.by" // of what an operator has held and let go: which operator
 )
 
 // errorTextMax bounds the texts in a dead letter's headers, in bytes: an error may quote the
@@ -29,8 +30,9 @@ const errorTextMax = 2 << 10
 
 // deadLetter appends the record in hand to a sink of dead letters: key, value and headers as
 // they came, and headers that say why. e is nil for a record that was dropped, not in error.
-// It has no effect on what a record's other effects are, and cannot fail.
-func (tx *Tx) deadLetter(sink SinkID, raw *RawRecord, n NodeID, why Reason, e *RecordError) {
+// What the operator heldBy has let go is a record as well, with the offset of the one in hand; else
+// heldBy is "". It has no effect on what a record's other effects are, and cannot fail.
+func (tx *Tx) deadLetter(sink SinkID, raw *RawRecord, n NodeID, why Reason, e *RecordError, heldBy string) {
 	t := tx.t
 	kind, text, stack := why.String(), "dropped: "+why.String(), ""
 	if e != nil {
@@ -53,6 +55,9 @@ func (tx *Tx) deadLetter(sink SinkID, raw *RawRecord, n NodeID, why Reason, e *R
 	h = AppendHeader(h, HeaderNode, t.nodes[n].name)
 	h = AppendHeader(h, HeaderTask, t.cfg.ID.String())
 	h = AppendHeader(h, HeaderTime, strconv.FormatInt(int64(raw.Time), 10))
+	if heldBy != "" {
+		h = AppendHeader(h, HeaderHeldBy, heldBy)
+	}
 	// A dead letter must not be one for its own reader because of a time that no record has.
 	a := &tx.c.arena
 	tx.c.Outputs = append(tx.c.Outputs, Output{Sink: sink, Key: a.copy(raw.Key), Value: a.copy(raw.Value), Headers: h, Time: max(raw.Time, 0)})

@@ -52,7 +52,7 @@ functions and codecs allocate.
 
 task.go holds the calls of the task, merge.go which record is next, source.go and
 sink.go where records come in and go out, tx.go the record in hand, policy.go deadletter.go
-undo.go what becomes of one that fails, partition.go, op.go join.go parked.go jointable.go
+undo.go what becomes of one that fails, letgo.go of what an operator has held, partition.go, op.go join.go parked.go jointable.go
 joinstream.go joinself.go joinforeign.go process.go timer.go dedup.go reorder.go
 the operators,
 window.go the state of windows and window_time.go sliding.go session.go their rules, agenda.go

@@ -138,6 +138,26 @@ const (
 	arenaSkip = arenaChunk / 16
 )
 
+// arenaMark is a place in an arena.
+type arenaMark struct{ chunk, used, size int }
+
+// mark is the place behind all that was handed out.
+func (a *arena) mark() arenaMark {
+	m := arenaMark{chunk: a.cur, size: a.size}
+	if a.cur < len(a.chunks) {
+		m.used = len(a.chunks[a.cur])
+	}
+	return m
+}
+
+// free takes back what was handed out since a mark. Nobody may use it any more.
+func (a *arena) free(m arenaMark) {
+	for i := m.chunk; i < len(a.chunks); i++ {
+		a.chunks[i], m.used = a.chunks[i][:m.used], 0
+	}
+	a.cur, a.size = m.chunk, m.size
+}
+
 // tail is the free end of a chunk, with length 0, to append to.
 func (a *arena) tail() []byte {
 	if a.cur < len(a.chunks) {

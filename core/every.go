@@ -86,7 +86,12 @@ func (e *every[K, V]) release(tx *Tx) {
 		return
 	}
 	e.started(i, k, at)
-	e.next(tx, Record[K, Change[V]]{k, p.Change, at, p.Headers})
+	if outer, ok := tx.letGo(); ok {
+		e.next(tx, Record[K, Change[V]]{k, p.Change, at, p.Headers})
+		tx.within = outer
+	} else {
+		leaveOut(tx, e.tb.node, e.tb, k, p, at, p.Headers)
+	}
 }
 
 // index makes the order of the committed rows, or of some.

@@ -557,10 +557,17 @@ func (j *StreamJoin[K, A, B, R]) close(tx *Tx) {
 	}
 }
 
+// alone lets a record go that found no partner.
 func (j *StreamJoin[K, A, B, R]) alone(tx *Tx, k Lonely[K], l *Loners[A, B]) {
-	if k.Left {
+	outer, ok := tx.letGo()
+	switch {
+	case !ok:
+		leaveOut(tx, j.Node, j.Lonely.tb, k, lonersOf[A, B]{k.Left, Loners[A, B]{Left: l.Left, Right: l.Right}}, k.At, Headers{})
+		return
+	case k.Left:
 		j.emit(tx, k.Key, Some(l.Left), None[B](), k.At, Headers{})
-	} else {
+	default:
 		j.emit(tx, k.Key, None[A](), Some(l.Right), k.At, Headers{})
 	}
+	tx.within = outer
 }

@@ -166,7 +166,8 @@ func (t *Task) runSource(id SourceID, last Time) {
 				s.ask()
 			}
 			t.stepped = true
-			tx.offset, tx.index, tx.at = r.Offset, 0, at
+			tx.offset, tx.at = r.Offset, at
+			tx.index, tx.letGone, tx.within, tx.failed = 0, 0, 0, 0 // side by side: two stores
 			tx.outputs, tx.writes = len(tx.c.Outputs), t.writes
 			if t.careful {
 				t.begin()
@@ -178,11 +179,18 @@ func (t *Task) runSource(id SourceID, last Time) {
 			}
 			t.settled()
 			tx.learns = false
-			switch {
-			case tx.err == nil:
+			if tx.err != nil {
+				switch t.forgive() {
+				case thenStop:
+					return
+				case thenAgain:
+					continue
+				}
+			} else {
 				t.times.stream = max(t.times.stream, at)
-			case !t.forgive():
-				return
+				if len(t.without.list) > 0 {
+					t.leftOut()
+				}
 			}
 			t.behind(s, r)
 		}

@@ -284,8 +284,16 @@ func (j *WaitingJoin[K, V, T, R]) letGo(tx *Tx, at Time) {
 
 // first joins the first record that waits.
 func (j *WaitingJoin[K, V, T, R]) first(tx *Tx) {
-	if r, ok := j.wait.take(tx, j.wait.due.pop().key); ok {
+	k := j.wait.due.pop().key
+	r, ok := j.wait.take(tx, k)
+	if !ok {
+		return
+	}
+	if outer, ok := tx.letGo(); ok {
 		j.now(tx, r)
+		tx.within = outer
+	} else {
+		j.leaveOut(tx, k, r)
 	}
 }
 
@@ -358,9 +366,7 @@ func (j *WaitingJoin[K, V, T, R]) joinFirst(tx *Tx, k K) {
 		if !ok || !row.OK {
 			return
 		}
-		if r, ok := j.wait.take(tx, first); ok {
-			j.emit(tx, r, row)
-		}
+		j.leave(tx, first, row)
 	}
 }
 
@@ -379,7 +385,23 @@ func (j *WaitingJoin[K, V, T, R]) begin(tx *Tx, at Time) bool {
 // giveUp lets the first record go with no row, also where the row is the one in hand: it
 // comes too late.
 func (j *WaitingJoin[K, V, T, R]) giveUp(tx *Tx) {
-	if r, ok := j.wait.take(tx, j.wait.due.pop().key); ok {
-		j.emit(tx, r, None[T]())
+	j.leave(tx, j.wait.due.pop().key, None[T]())
+}
+
+// leave lets a record go that waits, with a row or none. It may have left already.
+func (j *WaitingJoin[K, V, T, R]) leave(tx *Tx, k Timed[K], row Opt[T]) {
+	r, ok := j.wait.take(tx, k)
+	if !ok {
+		return
 	}
+	if outer, ok := tx.letGo(); ok {
+		j.emit(tx, r, row)
+		tx.within = outer
+	} else {
+		j.leaveOut(tx, k, r)
+	}
+}
+
+func (j *WaitingJoin[K, V, T, R]) leaveOut(tx *Tx, k Timed[K], r Record[K, V]) {
+	leaveOut(tx, j.Node, j.wait.tb, k, Parked[V]{r.Headers, r.Value, r.Time}, r.Time, r.Headers)
 }

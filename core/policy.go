@@ -38,8 +38,8 @@ func (t *Task) SetPolicy(p Policy) (before Policy) {
 
 // ErrTakeBack says that the effects of a record that has failed can only be taken back
 // together with those of the records before it. The caller aborts the task, when the commit
-// under way is settled, and feeds it again. The task then holds before the record until what
-// came before it is committed (see Holds), and goes by its policy.
+// under way is settled, and feeds it again. The task then goes by the record's policy; for that it
+// may hold before the record until what came before it is committed (see Holds).
 var ErrTakeBack = errors.New("core: the effects of a record are to be taken back")
 
 // failures are the errors that a record can be blamed for, and how they are counted. All
@@ -101,50 +101,66 @@ func (t *Task) onDrop(n NodeID) Outcome {
 // drop counts a record that goes no further at n, and sends it to the dead letters where the
 // policy says so.
 func (tx *Tx) drop(n NodeID, why Reason) {
-	tx.t.nodes[n].dropped[why]++
-	if tx.droppedAt != tx.offset || tx.droppedOf != tx.source {
-		tx.drops, tx.droppedAt, tx.droppedOf = tx.drops[:0], tx.offset, tx.source
-	}
-	tx.drops = append(tx.drops, dropped{n, why})
+	tx.count(n, why, 1)
 	if raw := tx.inHand(); raw != nil {
 		if o := tx.t.onDrop(n); o.Action == DeadLetter {
-			tx.deadLetter(o.Sink, raw, n, why, nil)
+			tx.deadLetter(o.Sink, raw, n, why, nil, "")
 		}
 	}
 }
 
-// dropped is one count, to be taken back with the record.
-type dropped struct {
-	node NodeID
-	why  Reason
+// count counts drops at n, as long as the record in hand is not taken back.
+func (tx *Tx) count(n NodeID, why Reason, times int64) {
+	tx.t.nodes[n].dropped[why] += times
+	if tx.droppedAt != tx.offset || tx.droppedOf != tx.source {
+		tx.drops, tx.droppedAt, tx.droppedOf = tx.drops[:0], tx.offset, tx.source
+	}
+	tx.drops = append(tx.drops, dropped{n, why, times})
 }
 
-// forgive decides what becomes of the record in hand, which has failed. It reports whether
-// the task goes on behind it: then nothing of the record is left but a count and, if the
-// policy says so, a dead letter.
+// dropped is a count, to be taken back with the record.
+type dropped struct {
+	node  NodeID
+	why   Reason
+	times int64
+}
+
+// then is what a task does behind a failure.
+type then uint8
+
+const (
+	thenStop  then = iota // nothing, until Abort
+	thenSkip              // it goes on behind the record
+	thenAgain             // it takes the record once more, without what has failed
+)
+
+// forgive decides what becomes of the record in hand, which has failed. Nothing that it did is
+// left. Where it was skipped, it is counted and, if the policy says so, a dead letter. Where what
+// failed was let go by an operator, see letGo, the record is taken once more.
 //
 // What a record did is taken back at once, if that is possible: outputs always are; rows, if
 // they were noted before they were changed, which begins with the first record that needs it;
 // all else (times of operators, rows with an index beside them) if no record before it has
 // changed any since the last commit. If it is not possible, the caller runs what is not
-// committed again, and the task holds before the record until it is: at most once a record.
-func (t *Task) forgive() bool {
+// committed again; and where rows were noted already, the task holds before the record until all
+// that is committed: at most once a record.
+func (t *Task) forgive() then {
 	tx := &t.tx
 	raw := tx.inHand()
 	var e *RecordError
 	if raw == nil || !errors.As(tx.err, &e) {
-		return false
+		return thenStop
 	}
 	why, ok := t.blame(tx.where, e.Err)
 	if !ok {
-		return false
+		return thenStop
 	}
 	o := t.onError(tx.where)
 	if d := t.onDrop(tx.where); why == InvalidTime && o.Action == Inherit && d.Action != Inherit {
 		o = d
 	}
 	if o.Action != Skip && o.Action != DeadLetter {
-		return false
+		return thenStop
 	}
 	switch {
 	case t.writes == tx.writes:
@@ -159,10 +175,15 @@ func (t *Task) forgive() bool {
 		}
 	default:
 		t.sometimes("core: a record fails, and what is not committed runs again up to it")
-		t.careful = true
-		t.alone = lone{source: tx.source, offset: tx.offset, set: true}
+		if tx.failed > 0 {
+			t.sometimes("core: what was let go fails behind changes, and runs again alone")
+		}
+		if t.careful {
+			t.alone = lone{source: tx.source, offset: tx.offset, set: true}
+		}
+		t.careful = true // it may do to have its rows noted
 		tx.err = fmt.Errorf("%w: %w", ErrTakeBack, e)
-		return false
+		return thenStop
 	}
 	if !planted("a record that failed leaves its outputs") {
 		clear(tx.c.Outputs[tx.outputs:])
@@ -170,19 +191,32 @@ func (t *Task) forgive() bool {
 	}
 	if tx.droppedAt == tx.offset && tx.droppedOf == tx.source {
 		for _, d := range tx.drops {
-			t.nodes[d.node].dropped[d.why]--
+			t.nodes[d.node].dropped[d.why] -= d.times
 		}
 		tx.drops = tx.drops[:0]
 	}
 	t.settled()
-	n := tx.where
 	tx.err, tx.asOf = nil, 0
-	t.nodes[n].dropped[why]++
-	tx.c.Skipped, tx.c.LastSkip = tx.c.Skipped+1, e
-	if o.Action == DeadLetter {
-		tx.deadLetter(o.Sink, raw, n, why, e)
+	if tx.failed > 0 && !planted("what was let go and fails takes the record in hand with it") {
+		t.sometimes("core: what was let go fails, and is left out")
+		t.without.add(leftOut{tx.failed, tx.where, why, o, e}, &tx.c.arena)
+		if len(t.without.list) > 1 {
+			t.sometimes("core: two things that were let go are left out of one record")
+		}
+		return thenAgain
 	}
-	return true
+	t.without.clear()
+	t.skipped(tx.where, why, e)
+	if o.Action == DeadLetter {
+		tx.deadLetter(o.Sink, raw, tx.where, why, e, "")
+	}
+	return thenSkip
+}
+
+// skipped counts a record that has failed at n, or what was let go.
+func (t *Task) skipped(n NodeID, why Reason, e *RecordError) {
+	t.nodes[n].dropped[why]++
+	t.tx.c.Skipped, t.tx.c.LastSkip = t.tx.c.Skipped+1, e
 }
 
 // begin begins a record, in a careful task.

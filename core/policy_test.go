@@ -52,6 +52,28 @@ func TestStateIsNotSkipped(t *testing.T) {
 	}
 }
 
+// A read that fails behind a failure that is skipped, in another branch of the same record, stops the
+// task all the same, in whatever order the branches are.
+func TestReadBehindAFailureIsNotSkipped(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		w := newWorld(TaskConfig{CacheBytes: 1 << 20}, func(t *Task) {
+			t.SetPolicy(Policy{Error: Outcome{Action: Skip}})
+			rejects := FlatMap(t.Node("reject", ""), func(_ string, out *Out[string]) { out.Reject(nil) }, Fan[string, string]())
+			reads := ToTable(t.Node("read", ""), NewTable(t, "rows", str{}, str{}), nil, nil)
+			if first {
+				rejects, reads = reads, rejects
+			}
+			Source(t, "in", str{}, str{}, Fan(rejects, reads))
+		})
+		w.views[0].err = errors.New("disk on fire")
+		err := w.task.Step(&Batch{Next: 1, Records: []RawRecord{{Key: []byte("k"), Value: []byte("v")}}})
+		var e *RecordError
+		if !errors.Is(err, ErrState) || !errors.As(err, &e) || e.Node != "rows" {
+			t.Errorf("read first %v: got %v, want an ErrState of rows", first, err)
+		}
+	}
+}
+
 // What a batch is cut into for a lone record is the batch.
 func TestLoneRecord(t *testing.T) {
 	b := &Batch{Next: 9, CaughtUp: true}

@@ -158,9 +158,16 @@ func (o *Reorder[K, V]) letGo(tx *Tx, k K, number int64, w int32) {
 	}
 	p, at := o.wait.cells[w].val, o.wait.cells[w].at
 	o.wait.delete(w, at)
-	tx.t.nodes[o.Node].dropped[Gap] += number - o.next(i)
+	if missing := number - o.next(i); missing > 0 {
+		tx.count(o.Node, Gap, missing)
+	}
 	o.expected.put(i, number+1, max(at, o.expected.cells[i].at))
-	o.Next(tx, Record[K, V]{k, p.Value, at, p.Headers})
+	if outer, ok := tx.letGo(); ok {
+		o.Next(tx, Record[K, V]{k, p.Value, at, p.Headers})
+		tx.within = outer
+	} else {
+		leaveOut(tx, o.Node, o.wait, KeyID[K, int64]{k, number}, p, at, p.Headers)
+	}
 }
 
 // release gives up what is missing before records that have waited for grace.

@@ -116,7 +116,12 @@ func (s *suppress[K, V]) emit(tx *Tx) {
 	s.count--
 	s.tb.delete(i, at)
 	if s.End == nil || h.Change.New.OK {
-		s.next(tx, Record[K, Change[V]]{k, h.Change, at, h.Headers})
+		if outer, ok := tx.letGo(); ok {
+			s.next(tx, Record[K, Change[V]]{k, h.Change, at, h.Headers})
+			tx.within = outer
+		} else {
+			leaveOut(tx, s.n, s.tb, k, h, at, h.Headers)
+		}
 	}
 }
 

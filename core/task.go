@@ -61,6 +61,7 @@ type Task struct {
 	sealed        *Commit // the generation being committed, or nil
 	spare         *Commit
 	failed        error
+	without       without // of the record in hand: what failed when it was let go
 
 	ticks     []func(*Tx) // what is done at a tick
 	passed    Time        // of the last Pass since the last Abort
@@ -148,7 +149,7 @@ func (t *Task) Step(bs ...*Batch) (err error) {
 		t.left = math.MaxInt
 	}
 	t.held = false
-	for !t.attempt() { // once, and once more behind each record that panicked and was skipped
+	for !t.attempt() { // once, and once more for each panic that a policy has skipped
 	}
 	if t.tx.err != nil {
 		return t.stop(t.tx.err)
@@ -158,15 +159,18 @@ func (t *Task) Step(bs ...*Batch) (err error) {
 }
 
 // attempt runs records until none may run, one has failed, or one has panicked: then it
-// reports false if the task goes on behind it. One recover a batch, not a record: what a
+// reports false if the task goes on, behind it or with it again. One recover a batch, not a record: what a
 // record has done is taken back from what was noted of it.
 func (t *Task) attempt() (done bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.panicked(p)
-			if done = !t.forgive(); !done {
+			then := t.forgive()
+			if done = then == thenStop; !done {
 				s := &t.sources[t.tx.source]
-				t.behind(s, s.head())
+				if then == thenSkip {
+					t.behind(s, s.head())
+				}
 				t.tx.c.took(t.tx.source, int64(t.from-t.left))
 				s.settle()
 			}
@@ -182,11 +186,12 @@ func (t *Task) More() bool {
 	return ok && t.failed == nil && !t.held
 }
 
-// panicked notes a panic. Where the task had failed before it, the first failure counts.
+// panicked notes a panic. Where the task had failed before it, it is as with fail.
 func (t *Task) panicked(p any) {
-	if t.tx.err == nil {
-		t.tx.where = t.tx.node
-		t.tx.err = t.tx.error(fmt.Errorf("%w: %v", ErrPanic, p), stackOf())
+	tx := &t.tx
+	if err := fmt.Errorf("%w: %v", ErrPanic, p); tx.err == nil || tx.graver(tx.node, err) {
+		tx.where, tx.failed = tx.node, tx.within
+		tx.err = tx.error(err, stackOf())
 	}
 }
 
@@ -328,6 +333,7 @@ func (t *Task) Abort() {
 		t.times = t.commitT
 	}
 	t.passed, t.idleSince, t.stepped = NoTime, NoTime, false
+	t.without.clear()
 	for _, clock := range t.clocks {
 		if !planted("an abort keeps the operators' times") {
 			clock.at = clock.committed

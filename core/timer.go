@@ -192,6 +192,7 @@ type Timers[K comparable] struct {
 	clock *Clock
 	most  int
 	kind  []int                            // by timer: streamTimer or wallTimer
+	steps []NodeID                         // by timer
 	fire  []func(*Tx, Record[K, struct{}]) // by timer
 	// due has the alarms by time, of stream timers and of wall timers. Each alarm has an
 	// entry with its time or, where it was set anew, an earlier one. Others are stale.
@@ -209,7 +210,7 @@ const streamTimer, wallTimer = 0, 1
 // NewTimers makes the timers of a processor, whose alarms are the rows of tb. At most so
 // many alarms may be set at a time: the index takes about 60 bytes and the key for each.
 func NewTimers[K comparable](t *Task, n NodeID, tb *Table[TimerKey[K], Alarm], kc Codec[K], clock *Clock, names, most int) *Timers[K] {
-	ts := &Timers[K]{n: n, tb: tb, clock: clock, most: most, kind: make([]int, names), fire: make([]func(*Tx, Record[K, struct{}]), names)}
+	ts := &Timers[K]{n: n, tb: tb, clock: clock, most: most, kind: make([]int, names), steps: make([]NodeID, names), fire: make([]func(*Tx, Record[K, struct{}]), names)}
 	ts.due[streamTimer].kc, ts.due[wallTimer].kc = alarmOrder[K]{kc}, alarmOrder[K]{kc}
 	tb.short, tb.aborted = true, func() { ts.loaded = false }
 	clock.onPass(ts.load, func(tx *Tx) { ts.run(tx, streamTimer, clock.at) })
@@ -358,7 +359,12 @@ func (ts *Timers[K]) run(tx *Tx, kind int, now Time) {
 			}
 			ts.least = [2]Time{0, tx.t.times.wall + 1}
 		}
-		ts.fire[e.key.Timer](tx, Record[K, struct{}]{Key: e.key.Key, Time: a.At, Headers: a.Headers})
+		if outer, ok := tx.letGo(); ok {
+			ts.fire[e.key.Timer](tx, Record[K, struct{}]{Key: e.key.Key, Time: a.At, Headers: a.Headers})
+			tx.within = outer
+		} else {
+			leaveOut(tx, ts.steps[e.key.Timer], ts.tb, e.key, a, a.At, a.Headers)
+		}
 	}
 	tx.nullKey = had
 }
@@ -409,6 +415,7 @@ func AddTimer[K comparable, S, P any](t *Task, n NodeID, ps *Ports[K, P], ts *Ti
 			t.onTick(ts.tick)
 		}
 	}
+	ts.steps[timer] = n
 	ts.fire[timer] = func(tx *Tx, r Record[K, struct{}]) {
 		if tb.expiry != nil && !tb.expiry.begin(tx, ts.clock.at) {
 			return

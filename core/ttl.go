@@ -74,10 +74,25 @@ func (e *Expiry[K, V]) end(tx *Tx) {
 		case !c.ok:
 		case c.at != d.at:
 			e.due.push(dueKey[K]{at: c.at, key: d.key}) // it was written since
+		case e.next == nil:
+			e.tb.delete(i, e.clock.at)
 		default:
-			set(tx, e.tb, i, None[V](), Record[K, struct{}]{Key: d.key, Time: e.clock.at}, e.next)
+			e.expire(tx, i, d.key)
 		}
 	}
+}
+
+// expire deletes the row at i, and lets the deletion go.
+func (e *Expiry[K, V]) expire(tx *Tx, i int32, k K) {
+	gone := Record[K, struct{}]{Key: k, Time: e.clock.at}
+	if outer, ok := tx.letGo(); ok {
+		set(tx, e.tb, i, None[V](), gone, e.next)
+		tx.within = outer
+		return
+	}
+	c := e.tb.cells[i]
+	leaveOut(tx, e.tb.node, e.tb, k, c.val, gone.Time, Headers{})
+	e.tb.delete(i, gone.Time)
 }
 
 // dated is told the times of rows that are new, or have become older.

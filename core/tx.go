@@ -23,6 +23,9 @@ type Tx struct {
 	node    NodeID // whose user function runs now, for errors
 	where   NodeID // where it failed: other branches go on meanwhile
 	index   int32  // how many ids the record in hand has led to
+	letGone int32  // how many things operators have let go on its way
+	within  int32  // the innermost of them under way, see letGo; 0: none
+	failed  int32  // and that where it failed
 	nullKey bool   // the record in hand has no key
 	learns  bool   // what the record in hand looks up is noted, see ask
 	asOf    Time   // of lookups in tables that keep versions: the time and 2, so that 1 is before all; 0: the latest
@@ -36,15 +39,23 @@ type Tx struct {
 	droppedOf SourceID
 }
 
-// fail stops the task at the record in hand. The first failure counts.
+// fail stops the task at the record in hand. The first failure counts, or the first that no policy
+// skips: other branches go on behind it.
 func (tx *Tx) fail(n NodeID, err error) {
-	if tx.err == nil {
-		tx.node, tx.where = n, n
+	if tx.err == nil || tx.graver(n, err) {
+		tx.node, tx.where, tx.failed = n, n, tx.within
 		if planted("a failed read does not say at which record") && errors.Is(err, ErrState) {
 			tx.offset = noOffset
 		}
 		tx.err = tx.error(err, nil)
 	}
+}
+
+// graver reports whether a failure at n is one that no policy skips, and the one before could be.
+func (tx *Tx) graver(n NodeID, err error) bool {
+	_, was := tx.t.blame(tx.where, tx.err)
+	_, is := tx.t.blame(n, err)
+	return was && !is
 }
 
 // reject stops the task at a record that a user function refused.

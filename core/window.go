@@ -433,7 +433,13 @@ func (w *Windows[W, A]) end(tx *Tx) {
 			return
 		}
 		c := &w.tb.cells[i]
-		if w.final(tx, Record[W, Change[A]]{Key: e.key, Value: Change[A]{New: Some(c.val)}, Time: c.at}); tx.err != nil {
+		if outer, ok := tx.letGo(); ok {
+			w.final(tx, Record[W, Change[A]]{Key: e.key, Value: Change[A]{New: Some(c.val)}, Time: c.at})
+			tx.within = outer
+		} else {
+			leaveOut(tx, w.n, w.tb, e.key, c.val, c.at, Headers{})
+		}
+		if tx.err != nil {
 			return
 		}
 	}

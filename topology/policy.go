@@ -46,7 +46,8 @@ func (p Policy) String() string {
 // OnError says what becomes of records that fail: that do not decode or whose time is
 // negative, that a function rejects or panics on, or that lead to something which does not
 // encode, is too large for its topic, or has no place there. All effects of such a record are
-// taken back, wherever it had them.
+// taken back, wherever it had them. What an operator has held and lets go, such as the result of a
+// window that closes or an alarm, and that fails, is left out by itself.
 //
 // Of a source it holds for all that becomes of its records, up to the next topic of the
 // topology's own and behind it, unless an operator says otherwise.

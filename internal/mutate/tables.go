@@ -15,7 +15,7 @@ var tableMutants = []mutant{
 	{"an abort drops what was written", "table.go", "for _, list := range [2][]int32{t.dirty, t.sealed} {", "for _, list := range [2][]int32{nil, t.sealed} {", inCore},
 
 	{"a row lives for the whole time to live", "ttl.go", "e.due.due(tx, e.clock.at-e.ttl-1);", "e.due.due(tx, e.clock.at-e.ttl);", inTopology},
-	{"an expired row's deletion has the operator's time", "ttl.go", "Time: e.clock.at}, e.next)", "Time: d.at}, e.next)", inTopology},
+	{"an expired row's deletion has the operator's time", "ttl.go", "Time: e.clock.at}\n", "Time: e.tb.cells[i].at}\n", inTopology},
 	{"a row that was written since lives on", "ttl.go", "case c.at != d.at:", "case c.at < d.at:", inTopology},
 	{"rows expire before the record that moved the time", "ttl.go", "\te.clock.move(at)\n\te.end(tx)\n", "\te.clock.move(at)\n", inTopology},
 

@@ -6,7 +6,8 @@ import (
 	"github.com/seed-81380e12/limpet/core"
 )
 
-// DeadLetter is a record that a topology could not process, or that it dropped, as it came.
+// DeadLetter is a record that a topology could not process, or that it dropped, as it came; or
+// what an operator has let go and could not be processed, as the operator's table has it.
 type DeadLetter struct {
 	Key, Value []byte
 	Headers    core.Headers // the record's own, and those that say why
@@ -16,6 +17,7 @@ type DeadLetter struct {
 	Topic      string       // where it came from
 	Partition  int
 	Offset     core.Offset
+	HeldBy     string // the operator that has held it and let it go, on the way of the record at Offset; or ""
 }
 
 // DeadLetters is what topologies wrote to a topic of dead letters since the last read:
@@ -45,6 +47,7 @@ func (d *Driver) DeadLetters(topic string) []DeadLetter {
 		l.Partition, _ = strconv.Atoi(text(core.HeaderPartition))
 		at, _ := strconv.ParseInt(text(core.HeaderOffset), 10, 64)
 		l.Offset = core.Offset(at)
+		l.HeldBy, _ = l.Headers.Get(core.HeaderHeldBy)
 		letters = append(letters, l)
 	}
 	tp.read = len(tp.log)
