@@ -12,9 +12,7 @@ import (
 // notDrawn are the operators and options of docs/operators.md that no random topology has, and why. Each that
 // is argued here is argued in docs/reliability.md, too.
 var notDrawn = map[string]string{
-	"Rejection": "a policy's cause: internal/policies; records that fail are the simulator's scenario poison",
-	"OnError":   "scenario poison, and internal/policies: each cause with each policy",
-	"OnDrop":    "internal/policies",
+	"OnDrop": "internal/policies",
 
 	"codec.Union":            "a codec: scenarios saga and choreography",
 	"codec.Upcast":           "a codec",

@@ -7,11 +7,11 @@ import (
 )
 
 // always is in each topology.
-var always = []operator{{has: []string{"Topic.Stream", "Topic.Table", "Stream.To", "To", "New", "Compacted"}}}
+var always = []operator{{has: []string{"Topic.Stream", "Stream.To", "To", "New", "Compacted"}}}
 
 // beside are drawn beside operators: of sources, sinks and the whole, and what others bring along.
 var beside = []string{
-	"AdvanceIdle", "Stamp", "TimeFrom", "WallTime", "TopicFrom", "PartitionBy", "Topic.GlobalTable", "VersionedTable", "Records", "Values",
+	"Topic.Table", "AdvanceIdle", "Stamp", "TimeFrom", "WallTime", "TopicFrom", "PartitionBy", "Topic.GlobalTable", "VersionedTable", "Records", "Values",
 }
 
 // anyOrder are operators whose results, key by key, are the same however input is split.

@@ -32,8 +32,8 @@ type operator struct {
 
 // Config is what is drawn.
 type Config struct {
-	// InOrder draws all operators, and in a third of the topologies lets the clock move time on
-	// where nothing comes. Without it there are only those whose results, key by key, are the
+	// InOrder draws all operators. In a third of the topologies functions may fail; in a third of the others
+	// the clock moves time on where nothing comes. Without it there are only those whose results, key by key, are the
 	// same however input is split.
 	InOrder bool
 	// Drawn, if not nil, is told what was drawn: the names that docs/operators.md has for it.
@@ -42,7 +42,7 @@ type Config struct {
 
 // Operators are the names of docs/operators.md that can be drawn.
 func Operators() (names []string) {
-	for _, op := range slices.Concat(always, anyOrder, inOrder, windowed) {
+	for _, op := range slices.Concat(always, anyOrder, inOrder, windowed, failing) {
 		names = append(names, op.has...)
 	}
 	names = append(names, beside...)
@@ -130,11 +130,14 @@ func (d *drawing) values(t topology.Table[topology.Windowed[string], string], n 
 // for what. tables are the names of those that can be read as string to string.
 func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, tables []string) {
 	d := &drawing{Config: c, choose: choose, used: map[int]bool{}, tables: []string{"rows"}}
-	operators, others := anyOrder, []topology.SourceOption(nil)
+	operators, others, fails := anyOrder, []topology.SourceOption(nil), false
 	var options []topology.BuilderOption
 	if c.InOrder {
 		operators = slices.Concat(anyOrder, inOrder, windowed)
-		if d.once(3, "idle") {
+		if fails = d.once(3, "failing"); fails {
+			operators = withFailing(operators)
+		}
+		if !fails && d.once(3, "idle") {
 			options = append(options, topology.AdvanceIdle(60*time.Millisecond))
 			d.has("AdvanceIdle")
 		}
@@ -155,7 +158,12 @@ func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, 
 	}
 	d.b = topology.New("random", options...)
 	d.add(Words.Stream(d.b), Others.Stream(d.b, others...))
-	d.rows = []topology.Table[string, string]{Rows.Table(d.b)}
+	if fails { // a table that is restored from its source has rows that were skipped, too
+		d.rows = []topology.Table[string, string]{d.streams[1].ToTable("rows")}
+	} else {
+		d.has("Topic.Table")
+		d.rows = []topology.Table[string, string]{Rows.Table(d.b)}
+	}
 	d.ranges = slices.Clone(d.rows)
 	for range 1 + choose(8, "operators") {
 		op := operators[choose(len(operators), "operator")]

@@ -22,7 +22,7 @@ type scenario struct {
 	says string
 }
 
-var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, sagas, choreography, prices, rates, random}
+var scenarios = []scenario{email, lookup, count, windows, outer, foreign, accounts, timers, poison, held, sagas, choreography, prices, rates, random}
 
 // make creates topics with as many partitions as the run has.
 func (w *world) make(names ...string) {

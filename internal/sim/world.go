@@ -65,7 +65,7 @@ type world struct {
 	lives       int
 	jumps       int            // of the clock, by a day
 	running     *life          // whose worker steps
-	deadLetters bool           // of the poison scenario: failed records go there
+	deadLetters bool           // of the scenarios poison and held: what fails goes there
 	waits       core.Time      // of the prices scenario: how long a sale waits
 	drawn       []string       // operators of a random topology
 	floor       map[string]int // of the email scenario: what an order must see at least
