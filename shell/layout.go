@@ -104,7 +104,7 @@ type sourceLayout struct {
 
 // tableLayout says where a table is restored from. A table that reads a compacted topic
 // needs no changelog: the topic is one, up to the committed input offset. Any other has
-// a changelog of its own.
+// a changelog of its own, and so has one whose rows may differ from the topic's (TableSpec.Source).
 type tableLayout struct {
 	topic  string
 	source core.SourceID // the topic is this source's; -1: it is a changelog

@@ -79,7 +79,8 @@ type TableSpec struct {
 	// Source is the source whose topic can serve as the table's changelog, if it is
 	// compacted; -1: there is none. A table that reads a topic has none either if its key
 	// codec could read keys that it would write otherwise (as JSON can): rows restored
-	// from the topic would then not be found.
+	// from the topic would then not be found. Nor has one where a policy may skip records:
+	// the table does not have their rows, and the topic does.
 	Source core.SourceID
 	// Schema says what key and value bytes are, "string -> json(Customer)": a change of it
 	// makes the stored state unreadable.
@@ -282,7 +283,7 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 			Name: n.name, Source: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema, History: n.history, DueOf: n.state.due,
 			keyCodec: n.state.key.codec, valueCodec: n.state.value.codec,
 		}
-		if src, ok := at[n]; ok && n.state.canonical {
+		if src, ok := at[n]; ok && n.state.canonical && !p.skips(n) {
 			t.Source = src
 		}
 		if n.ttl > 0 {
@@ -297,6 +298,26 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 		}
 	}
 	return s
+}
+
+// skips reports whether a record that the source n takes may be skipped for an error, there or at
+// any node behind it in its sub-topology.
+func (p *Plan) skips(n *node) bool {
+	if of := p.sourcePolicies[n.id]; of.onError.skips() || of.onDrop.skips() { // OnDrop: for its time
+		return true
+	}
+	seen := make([]bool, len(p.nodes))
+	var behind func(n *node) bool
+	behind = func(n *node) bool {
+		return slices.ContainsFunc(n.subs, func(sub *node) bool {
+			if seen[sub.id] {
+				return false
+			}
+			seen[sub.id] = true
+			return policiesOf(sub).onError.skips() || !p.cut[sub.id] && behind(sub)
+		})
+	}
+	return behind(n)
 }
 
 // inOrder sorts nodes so that each comes behind those that it gets records from; topics in

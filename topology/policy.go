@@ -63,6 +63,11 @@ func OnDrop(p Policy) Option {
 	return anyOption(func(s *settings) { s.policies.onDrop = &p })
 }
 
+// skips reports whether records are skipped by it.
+func (p *Policy) skips() bool {
+	return p != nil && (p.action == core.Skip || p.action == core.DeadLetter)
+}
+
 // policies are those of a node; nil is not said.
 type policies struct{ onError, onDrop *Policy }
 

@@ -233,3 +233,42 @@ func texts[K comparable, V any](rs []topology.Record[K, V]) (lines []string) {
 	}
 	return lines
 }
+
+// A table of a compacted topic does not have the rows of records that were skipped, where they did
+// not decode or failed downstream, and must not have them after a restore either.
+func TestSkippedRowsStayAway(t *testing.T) {
+	rows := topology.NewTopic("pol-rows", codec.String, codec.Int64, topology.Compacted())
+	for name, build := range map[string]func(b *topology.Builder) topology.Table[string, int64]{
+		"source": func(b *topology.Builder) topology.Table[string, int64] {
+			return rows.Table(b, topology.Named("rows"), topology.OnError(topology.Skip))
+		},
+		"downstream": func(b *topology.Builder) topology.Table[string, int64] {
+			tb := rows.Table(b, topology.Named("rows"), topology.OnError(topology.DeadLetter))
+			topology.FlatMap(tb.ToStream(), func(n int64, out *topology.Out[string]) {
+				if n < 0 {
+					out.Reject(errors.New("less than nothing"))
+				}
+			}, topology.Named("check")).To(polOther)
+			return tb
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := topology.New("away")
+			topology.Join(polIn.Stream(b), build(b), "join", func(v string, n int64) string { return v + fmt.Sprint(n) }).To(polOut)
+			topologytest.EveryWay(t, func(d *topologytest.Driver) {
+				in, table, out := topologytest.Topic(d, polIn), topologytest.Topic(d, rows), topologytest.Topic(d, polOut)
+				table.Send("k", 1)
+				if name == "source" {
+					table.SendRaw([]byte("k"), []byte("no number"))
+				} else {
+					table.Send("k", -1)
+				}
+				in.Send("k", "a")
+				out.Want("a1")
+				d.Crash()
+				in.Send("k", "b")
+				out.Want("b1")
+			}, b)
+		})
+	}
+}
