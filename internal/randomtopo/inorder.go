@@ -87,8 +87,17 @@ var inOrder = []operator{
 	}},
 	{"ttl", []string{"TTL"}, func(d *drawing, n string) { d.kept(d.pick().ToTable(n, topology.TTL(12*time.Millisecond)), n) }},
 
-	{"toVersionedTable", []string{"ToVersionedTable", "DeleteWhen"}, func(d *drawing, n string) {
-		d.versions(topology.ToVersionedTable(d.pick(), n, history, topology.DeleteWhen(func(s string) bool { return len(s) == 9 })))
+	{"toVersionedTable", []string{"ToVersionedTable", "DeleteWhen", "NewProcessor", "Output", "Read", "Moment"}, func(d *drawing, n string) {
+		tb := topology.ToVersionedTable(d.pick(), n, history, topology.DeleteWhen(func(s string) bool { return len(s)%3 == 0 }))
+		d.versions(tb)
+		p := topology.NewProcessor(d.pick(), n+"-read", func(_, v string, p *reader) string {
+			row, _ := p.Row.Get() // what is deleted has no value, whether somebody looks at the bool or not
+			then, _ := p.Row.AsOf(p.Moment.Time() - 5)
+			p.Out.Emit(cut(row + then + v))
+			return v
+		})
+		topology.Read(p, &p.Ports.Row, tb)
+		d.add(topology.Output(p, &p.Ports.Out))
 	}},
 	{"joinVersion", []string{"Join"}, func(d *drawing, n string) { d.add(topology.Join(d.pick(), d.version(), n, both)) }},
 	{"leftJoinVersion", []string{"LeftJoin"}, func(d *drawing, n string) {
@@ -122,6 +131,13 @@ var inOrder = []operator{
 
 	{"processor", []string{"NewProcessor", "On", "Output", "Read", "ReadPartition", "ReadGlobal", "Moment", "Processor.State"}, processor},
 	{"timers", []string{"NewProcessor", "Processor.OnTimer", "Timer", "WallTimer", "MaxTimers"}, timers},
+}
+
+// reader are the ports of a processor that reads a table.
+type reader struct {
+	Out    topology.Out[string]
+	Row    topology.Row[string]
+	Moment topology.Moment[string]
 }
 
 // ports are those of a processor that looks around.
