@@ -303,7 +303,7 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 // skips reports whether a record that the source n takes may be skipped for an error, there or at
 // any node behind it in its sub-topology.
 func (p *Plan) skips(n *node) bool {
-	if of := p.sourcePolicies[n.id]; of.onError.skips() || of.onDrop.skips() { // OnDrop: for its time
+	if of := p.sourcePolicies[n.id]; of.onError.skips() || of.onDrop.skips() { // OnDrop: for a time that is none, there and behind
 		return true
 	}
 	seen := make([]bool, len(p.nodes))
@@ -314,7 +314,8 @@ func (p *Plan) skips(n *node) bool {
 				return false
 			}
 			seen[sub.id] = true
-			return policiesOf(sub).onError.skips() || !p.cut[sub.id] && behind(sub)
+			of := policiesOf(sub)
+			return of.onError.skips() || of.onDrop.skips() || !p.cut[sub.id] && behind(sub)
 		})
 	}
 	return behind(n)
