@@ -236,8 +236,15 @@ type input struct {
 	sent atomic.Int64
 }
 
+// newInput keeps what its client says of tries that failed beside the other logs (go test -artifacts).
 func newInput(t *testing.T, c *kafkatest.Cluster) *input {
-	return &input{t: t, cl: c.Client(t, kgo.ProducerLinger(5*time.Millisecond))}
+	log, err := os.Create(filepath.Join(t.ArtifactDir(), "input.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() }) // behind the client
+	now := func() string { return time.Now().Format(stamp + " ") }
+	return &input{t: t, cl: c.Client(t, kgo.ProducerLinger(5*time.Millisecond), kgo.WithLogger(kgo.BasicLogger(log, kgo.LogLevelInfo, now)))}
 }
 
 func customerID(i int) string { return fmt.Sprintf("c%05d", i) }

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -32,12 +33,18 @@ func newChecker(t *testing.T, c *kafkatest.Cluster) *checker {
 	return &checker{t: t, c: c, cl: c.Client(t)}
 }
 
-// ends are the last stable offsets of a topic's partitions.
-func (ck *checker) ends(topic string) (map[int32]int64, error) { return ck.bounds(topic, -1) }
+// What bounds can give of each partition.
+const (
+	firstOffset = iota
+	lastStable
+	highWatermark
+)
 
-// bounds are the offsets of a topic's partitions at a time: -2 the first ones, -1 the last
-// stable ones.
-func (ck *checker) bounds(topic string, at int64) (map[int32]int64, error) {
+// ends are the last stable offsets of a topic's partitions.
+func (ck *checker) ends(topic string) (map[int32]int64, error) { return ck.bounds(topic, lastStable) }
+
+// bounds are offsets of a topic's partitions.
+func (ck *checker) bounds(topic string, which int) (map[int32]int64, error) {
 	ctx := ck.t.Context()
 	meta := kmsg.NewPtrMetadataRequest()
 	mt := kmsg.NewMetadataRequestTopic()
@@ -51,7 +58,13 @@ func (ck *checker) bounds(topic string, at int64) (map[int32]int64, error) {
 		return nil, fmt.Errorf("%s: %w", topic, err)
 	}
 	req := kmsg.NewPtrListOffsetsRequest()
-	req.IsolationLevel = 1
+	at := int64(-1)
+	switch which {
+	case firstOffset:
+		at = -2
+	case lastStable:
+		req.IsolationLevel = 1
+	}
 	rt := kmsg.NewListOffsetsRequestTopic()
 	rt.Topic = topic
 	for _, p := range m.Topics[0].Partitions {
@@ -80,17 +93,29 @@ func (ck *checker) bounds(topic string, at int64) (map[int32]int64, error) {
 // in the order of offsets. It returns the offsets behind the last records of f.
 func (ck *checker) read(topic string, f func(*kgo.Record)) map[int32]int64 {
 	ck.t.Helper()
-	ends, err := ck.ends(topic)
+	last := map[int32]int64{}
+	ck.scan(topic, lastStable, kgo.ReadCommitted(), func(r *kgo.Record) {
+		if !r.Attrs.IsControl() {
+			last[r.Partition] = r.Offset + 1
+			f(r)
+		}
+	})
+	return last
+}
+
+// scan calls f with every record, markers too, that a reader of that isolation gets up to a bound as it is now.
+func (ck *checker) scan(topic string, end int, isolation kgo.IsolationLevel, f func(*kgo.Record)) {
+	ck.t.Helper()
+	ends, err := ck.bounds(topic, end)
 	if err != nil {
 		ck.t.Fatal(err)
 	}
-	cl := ck.c.Client(ck.t, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+	cl := ck.c.Client(ck.t, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(ck.t.Context(), readMax)
 	defer cancel()
-	last := map[int32]int64{}
-	at, err := ck.bounds(topic, -2) // markers pass, too
+	at, err := ck.bounds(topic, firstOffset) // markers pass, too
 	if err != nil {
 		ck.t.Fatal(err)
 	}
@@ -107,18 +132,27 @@ func (ck *checker) read(topic string, f func(*kgo.Record)) map[int32]int64 {
 		if ctx.Err() != nil {
 			ck.t.Fatalf("%s: is at %v, of %v, after %v", topic, at, ends, readMax)
 		}
+		if err := unread(fs); err != nil {
+			ck.t.Fatal(err)
+		}
 		fs.EachRecord(func(r *kgo.Record) {
-			if r.Offset >= ends[r.Partition] {
-				return
-			}
-			at[r.Partition] = r.Offset + 1
-			if !r.Attrs.IsControl() {
-				last[r.Partition] = r.Offset + 1
+			if r.Offset < ends[r.Partition] {
+				at[r.Partition] = r.Offset + 1
 				f(r)
 			}
 		})
 	}
-	return last
+}
+
+// unread is an error where a fetch may have passed something over. What the client can try again it does try
+// again, and does not show; what it shows is a batch that it cannot read, a log that was cut off below what it
+// had read, or a topic that is not what it was.
+func unread(fs kgo.Fetches) error {
+	var errs []error
+	fs.EachError(func(topic string, p int32, err error) {
+		errs = append(errs, fmt.Errorf("%s/%d was not read whole: %w", topic, p, err))
+	})
+	return errors.Join(errs...)
 }
 
 // orders are those that were committed, and the offsets behind the last of each partition.
@@ -271,6 +305,9 @@ func newTail(t *testing.T, c *kafkatest.Cluster, topics ...string) *tail {
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			fs := cl.PollFetches(ctx)
+			if err := unread(fs); err != nil && ctx.Err() == nil {
+				t.Logf("%s: a reader amid the faults: %v", time.Now().Format(time.TimeOnly), err)
+			}
 			n := 0
 			fs.EachRecord(func(r *kgo.Record) {
 				n++

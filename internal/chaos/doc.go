@@ -27,6 +27,10 @@ order of its customer, with the right content, count and sum, and a mail with a 
 had, never with an older one than the mail before; the customers of each city with those that there
 are; the group's offsets with the ends of the topics.
 
+Orders that were acknowledged must be in the topic, where they were acknowledged: the client that feeds is not
+the product's. Those that are not are told one by one, with what is in their place now, the ends of their partitions and the transactions
+that are open there. A reader of the check that may have passed something over ends it.
+
 The rows on disk are compared with the logs three times: in the directories of all processes, as
 they left them; in one that has taken over all tasks; in one that has restored all of them from
 nothing. Each task must be in one of them where the group's offsets are, and with all rows of its
@@ -42,7 +46,7 @@ report. LIMPET_CHAOS_FOR is for how
 long at least (such as 20m; 0 by default), LIMPET_CHAOS_RATE how many orders come a second (300).
 LIMPET_CHAOS_REPORT names a file for the report, LIMPET_CHAOS_COMMIT what was tested. LIMPET_CHAOS_SEED
 draws the same faults again; what they meet is never the same. With go test -artifacts the logs
-of processes and brokers are kept.
+of processes, brokers and the client that feeds are kept.
 
 # The others
 
@@ -51,6 +55,6 @@ restarts the broker; LIMPET_CHAOS_ORDERS sets how many orders go through (200 00
 TestRealKafkaChaosSees and TestRealKafkaChaosSeesLoss prove that the check can fail: at least
 once must show doubles, offsets that are committed before the outputs must show losses.
 TestJudge, TestJudgeRows, TestJudgeState, TestJudgeOffsets and TestJudgeCities prove the same of each
-damage by itself, with no Kafka, TestEnds of ends without an excuse, and TestDisks that disks get full.
+damage by itself, with no Kafka, TestMissing and TestRealKafkaMissing of orders that are missing, TestEnds of ends without an excuse, and TestDisks that disks get full.
 */
 package chaos

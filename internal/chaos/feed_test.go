@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,10 +29,11 @@ type feeder struct {
 
 	changes int // of customers
 
-	mu      sync.Mutex // guards what follows
-	acked   []string   // ids of orders that were acknowledged, or committed
-	aborted int        // orders that were written and aborted
-	unknown int        // orders of transactions whose end was not answered
+	aborted int // orders that were written and aborted
+	unknown int // orders of transactions whose end was not answered
+
+	mu    sync.Mutex // guards what follows
+	acked []ack
 }
 
 const feedPause = 20 * time.Millisecond
@@ -76,14 +78,14 @@ func (f *feeder) last(partitions int) error {
 	cl := f.c.Client(f.t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer cl.Close()
 	for p := range partitions {
-		rs, ids := f.batch("o")
+		rs := f.batch("o")
 		for _, r := range rs {
 			r.Partition = int32(p)
 		}
 		if err := cl.ProduceSync(context.Background(), rs...).FirstErr(); err != nil {
 			return err
 		}
-		f.acked = append(f.acked, ids...)
+		f.note(rs...)
 	}
 	return nil
 }
@@ -91,16 +93,13 @@ func (f *feeder) last(partitions int) error {
 // plain writes some orders, and a customer now and then. It waits only where very many are
 // not acknowledged yet.
 func (f *feeder) plain() {
-	rs, _ := f.batch("o")
-	for _, r := range rs {
+	for _, r := range f.batch("o") {
 		f.in.cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 			if err != nil { // it is tried again without end
 				f.t.Errorf("feeding: %v", err)
 				return
 			}
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.acked = append(f.acked, string(r.Key))
+			f.note(r)
 		})
 	}
 	if f.rng.IntN(2) == 0 {
@@ -130,47 +129,53 @@ func (f *feeder) transaction(commit bool) {
 	if commit {
 		prefix = "t"
 	}
-	rs, ids := f.batch(prefix)
-	rs = append(rs, f.change())
+	orders := f.batch(prefix)
 	err := f.tx.BeginTransaction()
 	if err == nil {
-		if err = f.tx.ProduceSync(ctx, rs...).FirstErr(); err == nil {
+		if err = f.tx.ProduceSync(ctx, append(orders, f.change())...).FirstErr(); err == nil {
 			err = f.tx.EndTransaction(ctx, kgo.TransactionEndTry(commit))
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	switch {
 	case err != nil:
-		f.unknown += len(ids)
+		f.unknown += len(orders)
 		f.tx.Close()
 		f.tx = nil
 	case commit:
-		f.acked = append(f.acked, ids...)
+		f.note(orders...)
 	default:
-		f.aborted += len(ids)
+		f.aborted += len(orders)
 	}
 }
 
-func (f *feeder) batch(prefix string) (rs []*kgo.Record, ids []string) {
+// note keeps where orders are that were acknowledged, or committed, just now.
+func (f *feeder) note(rs ...*kgo.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range rs {
+		f.acked = append(f.acked, ack{string(r.Key), r.Partition, r.Offset, time.Now()})
+	}
+}
+
+func (f *feeder) batch(prefix string) (rs []*kgo.Record) {
 	for range f.each {
 		id := fmt.Sprintf("%s%016x", prefix, f.rng.Uint64())
 		v := fmt.Sprintf(`{"orderId":%q,"customerId":%q,"sku":"s","quantity":1,"cents":%d}`, id, customerID(f.rng.IntN(customers)), 1+f.rng.IntN(1000))
-		rs, ids = append(rs, &kgo.Record{Topic: "orders", Key: []byte(id), Value: []byte(v)}), append(ids, id)
+		rs = append(rs, &kgo.Record{Topic: "orders", Key: []byte(id), Value: []byte(v)})
 	}
-	return rs, ids
+	return rs
 }
 
-// check wants the orders of the topic to be those that were written.
-func (f *feeder) check(orders map[string]order) {
+// check wants the orders of the topic to be those that were written. Where some are missing it says what there is
+// in their place, as the brokers see it.
+func (f *feeder) check(ck *checker, orders map[string]order) {
 	f.t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, id := range f.acked {
-		if _, ok := orders[id]; !ok {
-			f.t.Errorf("order %s was acknowledged, and is not in the topic: what is compared is not whole", id)
-			return
-		}
+	if missing := missing(f.acked, orders); len(missing) > 0 {
+		f.t.Errorf("%d of %d acknowledged orders are not in the topic, or not where they were: what is compared is not whole. %d more are of transactions whose end was not answered.\n%s",
+			len(missing), len(f.acked), f.unknown, strings.Join(tellMissing(missing, ck.views("orders", missing)), "\n"))
+		return
 	}
 	if f.unknown == 0 && len(orders) != len(f.acked) {
 		f.t.Errorf("%d orders in the topic, %d were acknowledged", len(orders), len(f.acked))

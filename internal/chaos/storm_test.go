@@ -304,7 +304,7 @@ func (s *storm) alone(p *proc) (map[string]order, map[int32]int64) {
 func (s *storm) judge() {
 	s.t.Helper()
 	orders, at := s.alone(s.procs[0])
-	s.feed.check(orders)
+	s.feed.check(s.check, orders)
 	rows, customers := history{}, tableLog{}
 	s.check.read("customers", func(r *kgo.Record) {
 		rows.add(r)
