@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -39,6 +40,17 @@ func missing(acked []ack, orders map[string]order) []ack {
 	return miss
 }
 
+// foreign are the ids of orders in the topic that were not acknowledged, and whose transaction was aborted, if they
+// had one; unknown are those of which that cannot be told.
+func foreign(acked []ack, unknown map[string]bool, orders map[string]order) []string {
+	rest := maps.Clone(orders)
+	for _, a := range acked {
+		delete(rest, a.id)
+	}
+	maps.DeleteFunc(rest, func(id string, _ order) bool { return unknown[id] })
+	return slices.Sorted(maps.Keys(rest))
+}
+
 // view is a partition as one sees it who reads what is not committed, too.
 type view struct {
 	first, stable, high int64
@@ -60,7 +72,7 @@ func (h held) String() string {
 
 const (
 	stamp   = "15:04:05.000"
-	tellMax = 50 // orders that are told of one by one
+	tellMax = 20 // orders that are told of one by one
 )
 
 // tellMissing says what has become of acknowledged orders.
@@ -160,6 +172,35 @@ func holds(r *kgo.Record) held {
 	return h
 }
 
+// stillOpen waits until no transaction is open in topics that nobody writes to, or says which are after that time.
+func (ck *checker) stillOpen(within time.Duration, topics ...string) (open []string) {
+	ck.t.Helper()
+	began := time.Now()
+	for _, topic := range topics {
+		for ; ; time.Sleep(200 * time.Millisecond) {
+			stable, err1 := ck.bounds(topic, lastStable)
+			high, err2 := ck.bounds(topic, highWatermark)
+			err := errors.Join(err1, err2)
+			if err == nil && maps.Equal(stable, high) {
+				break
+			}
+			if time.Since(began) < within {
+				continue
+			}
+			if err != nil {
+				ck.t.Fatal(err)
+			}
+			for _, p := range slices.Sorted(maps.Keys(high)) {
+				if stable[p] < high[p] {
+					open = append(open, fmt.Sprintf("%s/%d: who reads what is committed gets to %d of %d, by %q", topic, p, stable[p], high[p], ck.openTransactions(topic, p)))
+				}
+			}
+			break
+		}
+	}
+	return open
+}
+
 // openTransactions are those of the partition's producers that are not ended there.
 func (ck *checker) openTransactions(topic string, p int32) (open []string) {
 	ck.t.Helper()
@@ -200,6 +241,10 @@ func TestMissing(t *testing.T) {
 	}
 	if miss := missing(acked[1:3], orders); len(miss) > 0 {
 		t.Errorf("all are there, and missing are %v", miss)
+	}
+	orders["a8"], orders["a9"] = order{partition: 1, offset: 10}, order{partition: 1, offset: 11}
+	if got := foreign(acked, map[string]bool{"a9": true, "a7": true}, orders); !slices.Equal(got, []string{"a8"}) {
+		t.Errorf("foreign are %v, want a8", got)
 	}
 
 	v := view{first: 2, stable: 8, high: 10, open: []string{"x"}, at: map[int64]held{
@@ -256,6 +301,38 @@ func TestUnread(t *testing.T) {
 	}
 }
 
+// A feeder whose last transaction has no known end, and is open, waits until it has one: else what it writes last
+// would be acknowledged and not be seen.
+func TestRealKafkaLeftOpen(t *testing.T) {
+	c := kafkatest.Start(t, kafkatest.Config{})
+	c.CreateTopic(t, "orders", partitions, nil)
+	c.CreateTopic(t, "customers", partitions, nil)
+	ck := newChecker(t, c)
+	f := newFeeder(t, c, newInput(t, c), 1, 300)
+	f.start()
+	time.Sleep(time.Second)
+	f.halt()
+	tx := c.Client(t, kgo.TransactionalID("left open"), kgo.TransactionTimeout(5*time.Second))
+	if err := tx.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	orders := f.batch("a")
+	if err := tx.ProduceSync(t.Context(), orders...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range orders {
+		f.unknown[string(r.Key)] = true
+	}
+	tx.Close()
+
+	f.end(ck)
+	if err := f.last(partitions); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := ck.orders()
+	f.check(ck, all)
+}
+
 // What became of orders is read from a broker: one that is whole, one of a transaction that is open, one that was
 // aborted, and one that never was.
 func TestRealKafkaMissing(t *testing.T) {
@@ -288,6 +365,9 @@ func TestRealKafkaMissing(t *testing.T) {
 	acked = append(acked, write(tx, "t3"), write(plain, "o4"), ack{"o5", 0, 5, time.Now()})
 
 	ck := newChecker(t, c)
+	if open := ck.stillOpen(time.Second, "orders"); len(open) != 1 || !strings.HasPrefix(open[0], `orders/0: who reads what is committed gets to 3 of 5, by ["producer `) {
+		t.Errorf("open are %q", open)
+	}
 	orders := map[string]order{}
 	ck.read("orders", func(r *kgo.Record) { orders[string(r.Key)] = order{partition: r.Partition, offset: r.Offset} })
 	miss := missing(acked, orders)

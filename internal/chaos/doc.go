@@ -27,9 +27,11 @@ order of its customer, with the right content, count and sum, and a mail with a 
 had, never with an older one than the mail before; the customers of each city with those that there
 are; the group's offsets with the ends of the topics.
 
-Orders that were acknowledged must be in the topic, where they were acknowledged: the client that feeds is not
-the product's. Those that are not are told one by one, with what is in their place now, the ends of their partitions and the transactions
-that are open there. A reader of the check that may have passed something over ends it.
+Product and check read the same topic, so what it lacks is a matter of its own. Feeding ends when no transaction is
+open any more: what lies behind one neither of the two would see. Then the orders in the topic must be those that were acknowledged, where
+they were acknowledged, but for those of transactions whose end was not answered. Those that are missing are told with what is in their place,
+the ends of their partitions and the transactions that are open there: the client that feeds is not the product's, and
+whether brokers, that client or the check are to blame shows in that. A reader of the check that may have passed something over ends it.
 
 The rows on disk are compared with the logs three times: in the directories of all processes, as
 they left them; in one that has taken over all tasks; in one that has restored all of them from
@@ -55,6 +57,6 @@ restarts the broker; LIMPET_CHAOS_ORDERS sets how many orders go through (200 00
 TestRealKafkaChaosSees and TestRealKafkaChaosSeesLoss prove that the check can fail: at least
 once must show doubles, offsets that are committed before the outputs must show losses.
 TestJudge, TestJudgeRows, TestJudgeState, TestJudgeOffsets and TestJudgeCities prove the same of each
-damage by itself, with no Kafka, TestMissing and TestRealKafkaMissing of orders that are missing, TestEnds of ends without an excuse, and TestDisks that disks get full.
+damage by itself, with no Kafka, TestMissing and TestRealKafkaMissing of orders that are missing, TestRealKafkaLeftOpen of open transactions, TestEnds of ends without an excuse, and TestDisks that disks get full.
 */
 package chaos

@@ -210,10 +210,10 @@ func (s *storm) stop(i int) {
 // calm waits until all that went in has come out.
 func (s *storm) calm() {
 	s.t.Helper()
-	s.feed.end()
 	if err := s.ready(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.feed.end(s.check)
 	orders, _ := s.last()
 	began := time.Now()
 	if !s.tail.wait(len(orders)) {
@@ -245,7 +245,9 @@ func (s *storm) last() (map[string]order, map[int32]int64) {
 	if err := s.feed.last(len(ends)); err != nil {
 		s.t.Fatal(err)
 	}
-	return s.check.orders()
+	orders, at := s.check.orders()
+	s.feed.check(s.check, orders)
+	return orders, at
 }
 
 // settled waits until the group has committed all that there is, and says what it has not after two
@@ -304,7 +306,6 @@ func (s *storm) alone(p *proc) (map[string]order, map[int32]int64) {
 func (s *storm) judge() {
 	s.t.Helper()
 	orders, at := s.alone(s.procs[0])
-	s.feed.check(s.check, orders)
 	rows, customers := history{}, tableLog{}
 	s.check.read("customers", func(r *kgo.Record) {
 		rows.add(r)
