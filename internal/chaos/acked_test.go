@@ -291,11 +291,15 @@ func TestUnread(t *testing.T) {
 		}
 		return kgo.Fetches{{Topics: []kgo.FetchTopic{ft}}}
 	}
-	if err := unread(fetch(nil, nil)); err != nil {
-		t.Errorf("nothing was passed over, and: %v", err)
+	given := func(topic string, p int32) int64 { return map[string]int64{"orders/1": 5}[fmt.Sprint(topic, "/", p)] }
+	loss := func(from, to int64) error { return &kgo.ErrDataLoss{Topic: "orders", ConsumedTo: from, ResetTo: to} }
+	for _, err := range []error{nil, loss(7, 5), loss(7, 6)} { // no record was given behind 5
+		if got := unread(fetch(nil, err), given); got != nil {
+			t.Errorf("%v: nothing was passed over, and: %v", err, got)
+		}
 	}
-	for _, err := range []error{&kgo.ErrDataLoss{Topic: "orders", ConsumedTo: 7, ResetTo: 5}, kerr.CorruptMessage, kerr.UnknownTopicID} {
-		if got := unread(fetch(nil, err)); got == nil || !strings.HasPrefix(got.Error(), "orders/1 was not read whole: ") {
+	for _, err := range []error{loss(7, 4), loss(7, 7), kerr.CorruptMessage, kerr.UnknownTopicID} {
+		if got := unread(fetch(nil, err), given); got == nil || !strings.HasPrefix(got.Error(), "orders/1 was not read whole: ") {
 			t.Errorf("%v: %v", err, got)
 		}
 	}
