@@ -1,6 +1,9 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // byKey has for each key a list of what is in a table under it, in order. While these are
 // few it has all of them. When they are more than a bound, it has those of the keys that were
@@ -145,7 +148,18 @@ func (b *byKey[K, E]) newList() (list []E) {
 	return list
 }
 
-// set sets the list of k, which is that of known with so many entries more, or less.
+// insert puts an entry at i into list, which is that of k, see known.
+func (b *byKey[K, E]) insert(k K, list []E, i int, e E) {
+	if cap(list) == 0 {
+		list = b.newList()
+	}
+	b.set(k, slices.Insert(list, i, e), 1)
+}
+
+// remove takes the entry at i out of list, which is that of k, see known.
+func (b *byKey[K, E]) remove(k K, list []E, i int) { b.set(k, slices.Delete(list, i, i+1), -1) }
+
+// set sets the list of k, which has so many entries more than it had, or less.
 func (b *byKey[K, E]) set(k K, list []E, more int) {
 	if b.old != nil {
 		if _, ok := b.lists[k]; !ok {

@@ -247,15 +247,12 @@ func (s *Subscriptions[F, K, B]) load(tx *Tx) bool {
 // index adds a subscription to those in memory, or takes it out.
 func (s *Subscriptions[F, K, B]) index(k Subscriber[F, K], add bool) {
 	list, _ := s.by.known(k.Foreign)
-	if add && len(list) == 0 {
-		list = s.by.newList()
-	}
 	i, ok := s.place(list, k.Key)
 	switch {
 	case add && !ok:
-		s.by.set(k.Foreign, slices.Insert(list, i, k.Key), 1)
+		s.by.insert(k.Foreign, list, i, k.Key)
 	case !add && ok:
-		s.by.set(k.Foreign, slices.Delete(list, i, i+1), -1)
+		s.by.remove(k.Foreign, list, i)
 	}
 }
 

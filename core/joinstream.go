@@ -233,14 +233,11 @@ func (b *Buffer[K, V]) load(tx *Tx) bool {
 
 // index adds a row to the index, where its key has that list.
 func (b *Buffer[K, V]) index(k Timed[K], list []timedSeq) {
-	if len(list) == 0 {
-		list = b.times.newList()
-	}
 	i := behind(list, k.At)
 	for i > 0 && list[i-1].at == k.At && list[i-1].seq > k.Seq {
 		i--
 	}
-	b.times.set(k.Key, slices.Insert(list, i, timedSeq{k.At, k.Seq}), 1)
+	b.times.insert(k.Key, list, i, timedSeq{k.At, k.Seq})
 	b.times.made(k.Key, k.At)
 	b.gone.push(dueKey[Timed[K]]{at: k.At, then: Time(k.Seq), key: k})
 	b.newest = max(b.newest, k.At)
@@ -288,7 +285,7 @@ func (b *Buffer[K, V]) put(tx *Tx, r *Record[K, V]) {
 func (b *Buffer[K, V]) remove(k Timed[K]) {
 	list, _ := b.times.known(k.Key)
 	if i := slices.Index(list, timedSeq{k.At, k.Seq}); i >= 0 { // it is the first one
-		b.times.set(k.Key, slices.Delete(list, i, i+1), -1)
+		b.times.remove(k.Key, list, i)
 	}
 }
 

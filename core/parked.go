@@ -113,7 +113,9 @@ func (p *parking[K, V]) load(tx *Tx) bool {
 	p.count = 0
 	most := p.tb.indexRows()
 	few, ok := scanFew(tx, p.tb, most, func(k Timed[K], _ []byte, _ Time) error {
-		p.add(k)
+		group := p.group(k)
+		list, _ := p.by.known(group)
+		p.add(k, group, list)
 		return nil
 	})
 	if ok && !few {
@@ -127,14 +129,9 @@ func (p *parking[K, V]) load(tx *Tx) bool {
 	return ok
 }
 
-// add puts a record into the index. The list of its group is at hand.
-func (p *parking[K, V]) add(k Timed[K]) {
-	g := p.group(k)
-	list, _ := p.by.known(g)
-	if len(list) == 0 {
-		list = p.by.newList()
-	}
-	p.by.set(g, slices.Insert(list, behind(list, k.At), timedSeq{k.At, k.Seq}), 1)
+// add puts a record into the index, where its group has that list.
+func (p *parking[K, V]) add(k, group Timed[K], list []timedSeq) {
+	p.by.insert(group, list, behind(list, k.At), timedSeq{k.At, k.Seq})
 	p.due.push(dueKey[Timed[K]]{at: k.At, key: k})
 	p.count++
 }
@@ -142,7 +139,8 @@ func (p *parking[K, V]) add(k Timed[K]) {
 // put parks a record, which leaves at a time behind those of its key that leave then too.
 func (p *parking[K, V]) put(tx *Tx, r Record[K, V], at Time) {
 	k := Timed[K]{Key: r.Key, At: at}
-	list, ok := p.by.of(tx, p.group(k))
+	group := p.group(k)
+	list, ok := p.by.of(tx, group)
 	if !ok {
 		return
 	}
@@ -154,7 +152,7 @@ func (p *parking[K, V]) put(tx *Tx, r Record[K, V], at Time) {
 		return
 	}
 	p.tb.put(i, Parked[V]{r.Headers.own(), r.Value, r.Time}, r.Time)
-	p.add(k)
+	p.add(k, group, list)
 }
 
 // of returns those of a key that wait for its row, in the order in which they leave. ok = false:
@@ -183,7 +181,7 @@ func (p *parking[K, V]) take(tx *Tx, k Timed[K]) (r Record[K, V], ok bool) {
 	p.tb.delete(i, c.at)
 	p.count--
 	if known {
-		p.by.set(g, slices.Delete(list, n, n+1), -1)
+		p.by.remove(g, list, n)
 	}
 	return r, true
 }

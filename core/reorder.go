@@ -1,9 +1,6 @@
 package core
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // Reorder passes records on in the order of their numbers, and waits for those that are
 // missing.
@@ -44,7 +41,8 @@ func (o *Reorder[K, V]) load(tx *Tx) bool {
 	o.numbers.clear(true)
 	o.due.clear()
 	few, ok := scanFew(tx, o.wait, o.wait.indexRows(), func(k KeyID[K, int64], _ []byte, at Time) error {
-		o.index(k, at)
+		list, _ := o.numbers.known(k.Key)
+		o.index(k, list, at)
 		return nil
 	})
 	if ok && !few {
@@ -55,17 +53,13 @@ func (o *Reorder[K, V]) load(tx *Tx) bool {
 	return ok
 }
 
-// index adds a record that waits to the index. The list of its key is at hand.
-func (o *Reorder[K, V]) index(k KeyID[K, int64], at Time) {
-	list, _ := o.numbers.known(k.Key)
-	if len(list) == 0 {
-		list = o.numbers.newList()
-	}
+// index adds a record that waits to the index, where its key has that list.
+func (o *Reorder[K, V]) index(k KeyID[K, int64], list []int64, at Time) {
 	i := len(list)
 	for i > 0 && list[i-1] > k.ID { // most come at the end
 		i--
 	}
-	o.numbers.set(k.Key, slices.Insert(list, i, k.ID), 1)
+	o.numbers.insert(k.Key, list, i, k.ID)
 	o.due.push(dueKey[KeyID[K, int64]]{at: at, key: k})
 }
 
@@ -119,11 +113,12 @@ func (o *Reorder[K, V]) keep(tx *Tx, k KeyID[K, int64], r Record[K, V]) {
 		tx.drop(o.Node, Duplicate)
 		return
 	}
-	if _, ok := o.numbers.of(tx, k.Key); !ok {
+	list, ok := o.numbers.of(tx, k.Key)
+	if !ok {
 		return
 	}
 	o.wait.put(i, Parked[V]{Headers: r.Headers.own(), Value: r.Value}, r.Time)
-	o.index(k, r.Time)
+	o.index(k, list, r.Time)
 }
 
 // follow lets the records of a key go that wait and are next. Where it is not at hand which wait,
@@ -150,7 +145,7 @@ func (o *Reorder[K, V]) follow(tx *Tx, k K) {
 // missing before it.
 func (o *Reorder[K, V]) letGo(tx *Tx, k K, number int64, w int32) {
 	if list, _ := o.numbers.known(k); len(list) > 0 {
-		o.numbers.set(k, slices.Delete(list, 0, 1), -1)
+		o.numbers.remove(k, list, 0)
 	}
 	i := o.expected.find(tx, k)
 	if i < 0 {

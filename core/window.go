@@ -315,12 +315,8 @@ func (w *Windows[W, A]) created(k W, start, end Time) {
 	id := w.id(k)
 	w.spans.made(id, e.at)
 	list, _ := w.spans.known(id) // of its key, which a record has come for
-	if len(list) == 0 {
-		list = w.spans.newList()
-	}
-	i, found := findSpan(list, span{start, end})
-	if !found {
-		w.spans.set(id, slices.Insert(list, i, span{start, end}), 1)
+	if i, found := findSpan(list, span{start, end}); !found {
+		w.spans.insert(id, list, i, span{start, end})
 	}
 }
 
@@ -333,7 +329,7 @@ func (w *Windows[W, A]) removed(k W) {
 	list, _ := w.spans.known(id)
 	start, end := w.key.Span(k)
 	if i, ok := findSpan(list, span{start, end}); ok {
-		w.spans.set(id, slices.Delete(list, i, i+1), -1)
+		w.spans.remove(id, list, i)
 	}
 }
 
