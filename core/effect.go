@@ -207,10 +207,7 @@ func (a *arena) reset() {
 		clear(a.chunks[arenaKeep:])
 		a.chunks = a.chunks[:arenaKeep]
 	}
-	for i := range a.chunks {
-		a.chunks[i] = a.chunks[i][:0]
-	}
-	a.cur, a.size = 0, 0
+	a.free(arenaMark{})
 }
 
 // encode appends v to the arena. The caller says where it happened.
