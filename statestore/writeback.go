@@ -38,8 +38,7 @@ type table struct {
 	many  bool     // it had several slabs before it was reset
 	used  int      // bytes of all rows, dead ones too
 
-	dirtyRows int
-	dirty     int // bytes of the dirty rows
+	dirty int // bytes of the dirty rows
 
 	order *order         // of all rows by key; nil until somebody scans a part of the table
 	due   *core.DueOrder // nil, unless rows come due by what is in them
@@ -133,7 +132,6 @@ func (t *table) write(h uint32, found row, slot uint32, key, value []byte, at co
 	if found != nil {
 		tag |= found.tag() & (flagUnborn | flagBorn)
 		if found.tag()&flagDirty == 0 {
-			t.dirtyRows++
 			t.dirty += found.size()
 		}
 	}
@@ -181,7 +179,6 @@ func (t *table) set(h uint32, found row, slot uint32, key, value []byte, at core
 			_, slot = t.find(h, key)
 		}
 		if tag&flagDirty != 0 {
-			t.dirtyRows++
 			t.dirty += size
 		}
 	}
@@ -281,7 +278,7 @@ func (t *table) reset() {
 	}
 	t.slabs = t.slabs[:0]
 	t.many = t.used >= 4*slabSize
-	t.rows, t.cur, t.used, t.dirtyRows, t.dirty = 0, 0, 0, 0, 0
+	t.rows, t.cur, t.used, t.dirty = 0, 0, 0, 0
 	if t.order != nil {
 		t.order.reset()
 	}
@@ -314,7 +311,7 @@ func (t *table) each(f func(ref uint32, r row)) {
 
 // copyDirty adds t's dirty rows to the empty table u, as they are.
 func (t *table) copyDirty(seed maphash.Seed, u *table) {
-	if t.dirtyRows == 0 {
+	if t.dirty == 0 {
 		return
 	}
 	t.each(func(_ uint32, r row) {
