@@ -66,6 +66,41 @@ const (
 	windowGrace = 10
 )
 
+// windowResult is the result of a window that has closed.
+type windowResult = topology.Record[topology.Windowed[string], int64]
+
+func resultText(r windowResult) string {
+	return fmt.Sprintf("%s@%d=%d", r.Key.Key, r.Key.Start, r.Value)
+}
+
+func keyOfResult(text string) string { k, _, _ := strings.Cut(text, "@"); return k }
+
+// closedWindows are the results of those windows of a partition that have closed.
+func closedWindows(p *partition) (results []string) {
+	now, open := core.NoTime, map[core.Time]map[string]int{}
+	for i := range p.log {
+		e := &p.log[i]
+		if !e.committed() {
+			continue
+		}
+		now = max(now, e.rec.Time)
+		if start := e.rec.Time - e.rec.Time%windowSize; start+windowSize > now-windowGrace {
+			if open[start] == nil {
+				open[start] = map[string]int{}
+			}
+			open[start][string(e.rec.Key)]++
+		}
+	}
+	for start, keys := range open {
+		if start+windowSize <= now-windowGrace {
+			for k, n := range keys {
+				results = append(results, fmt.Sprintf("%s@%d=%d", k, start, n))
+			}
+		}
+	}
+	return results
+}
+
 // windows counts in tumbling windows with grace, and passes on what is final.
 var windows = scenario{
 	name: "windows",
@@ -73,11 +108,7 @@ var windows = scenario{
 		b := topology.New(app)
 		w := words.Stream(b).Window(topology.Tumbling(windowSize * time.Millisecond).Grace(windowGrace * time.Millisecond))
 		t := topology.Suppress(topology.Count(w, "per-window"), "final", topology.UntilClosed())
-		type result = topology.Record[topology.Windowed[string], int64]
-		s := topology.Map(topology.Records(t.ToStream()), func(r result) string {
-			return fmt.Sprintf("%s@%d=%d", r.Key.Key, r.Key.Start, r.Value)
-		})
-		topology.KeyBy(s, "by-key", func(v string) string { k, _, _ := strings.Cut(v, "@"); return k }).To(closed)
+		topology.KeyBy(topology.Map(topology.Records(t.ToStream()), resultText), "by-key", keyOfResult).To(closed)
 		return b
 	},
 	topics: func(w *world) { w.make("words", "closed") },
@@ -95,27 +126,7 @@ var windows = scenario{
 	model: func(w *world) error {
 		var want []string
 		for _, p := range w.kafka.topics["words"].parts {
-			now, open := core.NoTime, map[core.Time]map[string]int{}
-			for i := range p.log {
-				e := &p.log[i]
-				if !e.committed() {
-					continue
-				}
-				now = max(now, e.rec.Time)
-				if start := e.rec.Time - e.rec.Time%windowSize; start+windowSize > now-windowGrace {
-					if open[start] == nil {
-						open[start] = map[string]int{}
-					}
-					open[start][string(e.rec.Key)]++
-				}
-			}
-			for start, keys := range open {
-				if start+windowSize <= now-windowGrace {
-					for k, n := range keys {
-						want = append(want, fmt.Sprintf("%s@%d=%d", k, start, n))
-					}
-				}
-			}
+			want = append(want, closedWindows(p)...)
 		}
 		return sameValues(w.history("closed"), want)
 	},
@@ -128,10 +139,15 @@ func sameValues(got []core.RawRecord, want []string) error {
 	for _, r := range got {
 		vs = append(vs, string(r.Value))
 	}
-	slices.Sort(vs)
+	return sameTexts(vs, want)
+}
+
+// sameTexts is the same of what stands for records.
+func sameTexts(got, want []string) error {
+	slices.Sort(got)
 	slices.Sort(want)
-	if !slices.Equal(vs, want) {
-		return fmt.Errorf("there is\n%s\nand the model says\n%s", strings.Join(vs, " "), strings.Join(want, " "))
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("there is\n%s\nand the model says\n%s", strings.Join(got, " "), strings.Join(want, " "))
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,11 +29,7 @@ var held = scenario{
 	name: "held",
 	build: func(w *world) *topology.Builder {
 		b := topology.New(app)
-		policy := topology.Skip
-		if w.deadLetters = w.chance(2); w.deadLetters {
-			policy = topology.DeadLetter
-		}
-		in := words.Stream(b, topology.OnError(policy))
+		in := words.Stream(b, w.onError())
 		in.To(copies)
 		windows := in.Window(topology.Tumbling(windowSize * time.Millisecond).Grace(windowGrace * time.Millisecond))
 		var t topology.Table[topology.Windowed[string], int64]
@@ -43,15 +38,14 @@ var held = scenario{
 		} else {
 			t = topology.Suppress(topology.Count(windows, "per-window"), "closing", topology.UntilClosed())
 		}
-		type result = topology.Record[topology.Windowed[string], int64]
-		results := topology.Map(topology.Records(t.ToStream()), func(r result) string {
-			text := fmt.Sprintf("%s@%d=%d", r.Key.Key, r.Key.Start, r.Value)
+		results := topology.Map(topology.Records(t.ToStream()), func(r windowResult) string {
+			text := resultText(r)
 			if unlucky(text) {
 				panic(text)
 			}
 			return text
 		}, topology.Named("unlucky"))
-		topology.KeyBy(results, "by-key", func(v string) string { k, _, _ := strings.Cut(v, "@"); return k }).To(closed)
+		topology.KeyBy(results, "by-key", keyOfResult).To(closed)
 
 		p := topology.NewProcessor(in, "watch", func(_, v string, p *heldPorts) string {
 			p.Quiet.In(silence * time.Millisecond)
@@ -81,13 +75,6 @@ var held = scenario{
 	},
 	model: func(w *world) error {
 		var texts, want, quiet, bad []string
-		result := func(text string) {
-			if unlucky(text) {
-				bad = append(bad, text[:strings.LastIndex(text, "=")])
-			} else {
-				want = append(want, text)
-			}
-		}
 		alarm := func(key, last string, at core.Time) {
 			if unlucky(last) {
 				bad = append(bad, fmt.Sprintf("%s alarm %d", key, at))
@@ -96,7 +83,14 @@ var held = scenario{
 			}
 		}
 		for _, p := range w.kafka.topics["words"].parts {
-			now, open := core.NoTime, map[core.Time]map[string]int{}
+			for _, text := range closedWindows(p) {
+				if unlucky(text) {
+					bad = append(bad, text[:strings.LastIndex(text, "=")])
+				} else {
+					want = append(want, text)
+				}
+			}
+			now := core.NoTime
 			type last struct {
 				value string
 				alarm core.Time
@@ -110,24 +104,11 @@ var held = scenario{
 				key, value := string(e.rec.Key), string(e.rec.Value)
 				texts = append(texts, value)
 				now = max(now, e.rec.Time)
-				if start := e.rec.Time - e.rec.Time%windowSize; start+windowSize > now-windowGrace {
-					if open[start] == nil {
-						open[start] = map[string]int{}
-					}
-					open[start][key]++
-				}
 				keys[key] = last{value, e.rec.Time + silence}
 				for k, l := range keys { // behind the record's own step, which has set its key's alarm
 					if l.alarm <= now {
 						alarm(k, l.value, l.alarm)
 						delete(keys, k)
-					}
-				}
-			}
-			for start, ks := range open {
-				for k, n := range ks {
-					if start+windowSize <= now-windowGrace {
-						result(fmt.Sprintf("%s@%d=%d", k, start, n))
 					}
 				}
 			}
@@ -152,9 +133,8 @@ var held = scenario{
 			}
 			letters = append(letters, letter)
 		}
-		slices.Sort(bad)
-		if slices.Sort(letters); !slices.Equal(bad, letters) {
-			return fmt.Errorf("dead letters %q, the model says %q", letters, bad)
+		if err := sameTexts(letters, bad); err != nil {
+			return fmt.Errorf("dead letters: %w", err)
 		}
 		return nil
 	},
