@@ -32,6 +32,7 @@ var timeMutants = []mutant{
 	{"Throttle lets go as many as it may", "dedup.go", "if count < most {", "if count <= most {", inTopology},
 	{"Reorder gives up when grace has passed", "reorder.go", "o.due.due(tx, o.Clock.at-o.Grace);", "o.due.due(tx, o.Clock.at-o.Grace-1);", inTopology},
 	{"Reorder counts each number that it gives up", "reorder.go", "missing := number - o.next(i);", "missing := min(number-o.next(i), 1);", inTopology},
+	{"gaps that a record has led to are taken back with it", "reorder.go", "tx.count(o.Node, Gap, missing)", "tx.t.nodes[o.Node].dropped[Gap] += missing", inTopology},
 	{"a number that has gone on is late", "reorder.go", "case number < next:", "case number < next-1:", inTopology},
 	{"time that passes with no record closes what is due", "clock.go", "\t\tif p.due(tx); tx.err != nil {\n\t\t\treturn\n\t\t}\n", "\t\t_ = p.due\n", inTopology},
 }
