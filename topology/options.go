@@ -210,8 +210,8 @@ func Partitions(n int) PartitionsOption {
 }
 
 // Compacted declares that a topic is compacted: it keeps the last record of each key for
-// ever. A table that reads it needs no changelog of its own, unless a
-// policy may skip its records or it has a TTL.
+// ever. A table that reads it needs no changelog of its own, unless a policy may skip its
+// records or it has a TTL.
 func Compacted() TopicOption { return topicOption(func(s *settings) { s.compacted = true }) }
 
 // Forever declares that a topic is neither compacted nor expires, as an event store must.
