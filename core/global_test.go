@@ -109,10 +109,7 @@ func TestGlobalReplay(t *testing.T) {
 		var commits []*Commit
 		var texts []string
 		commit := func() {
-			c, err := w.task.Ready()
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := w.ready(t)
 			commits = append(commits, &Commit{Decisions: slices.Clone(c.Decisions)})
 			texts = append(texts, c.String())
 			w.settle(c)
@@ -224,10 +221,7 @@ func TestGlobalDecisions(t *testing.T) {
 		}
 	}
 	decisions := func() string {
-		c, err := w.task.Ready()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := w.ready(t)
 		if len(c.Outputs) == 0 && !c.Empty() {
 			t.Error("a commit of positions only is not empty")
 		}

@@ -72,24 +72,16 @@ func TestRunsAgainLeaveNothing(t *testing.T) {
 		Source(t, "in", str{}, str{}, ToTable(t.Node("table", ""), rows, nil, SuppressChanges(t.Node("held", ""), held, NewClock(t, "held"), Suppress[string]{Wait: 10}, let)))
 	})
 	send := func(key string, at Time) {
-		next := w.task.sources[0].tail
-		if err := w.task.Step(&Batch{Next: next + 1, Records: []RawRecord{{Key: []byte(key), Value: []byte("v"), Offset: next, Time: at}}}); err != nil {
+		if err := w.task.Step(w.one(key, "v", at)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	ready := func() *Commit {
-		c, err := w.task.Ready()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
 	}
 	for i := range n {
 		send(fmt.Sprintf("%c%d", "fg"[i%2], i), 1000)
 	}
-	w.settle(ready())
+	w.settle(w.ready(t))
 	send("h", 2000)
-	c := ready()
+	c := w.ready(t)
 	if len(c.Outputs) != n/2 || c.Skipped != n/2 {
 		t.Errorf("%d outputs and %d skipped, want %d of each", len(c.Outputs), c.Skipped, n/2)
 	}

@@ -35,14 +35,6 @@ func batchOf(from Offset, keys ...string) *Batch {
 // Each generation passes on what was changed in it; an Abort drops both.
 func TestPerCommitTwoGenerations(t *testing.T) {
 	w := perCommitTask()
-	ready := func() *Commit {
-		t.Helper()
-		c, err := w.task.Ready()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
 	step := func(b *Batch) {
 		t.Helper()
 		if err := w.task.Step(b); err != nil {
@@ -50,11 +42,11 @@ func TestPerCommitTwoGenerations(t *testing.T) {
 		}
 	}
 	step(batchOf(0, "a", "b", "a"))
-	c := ready()
+	c := w.ready(t)
 	step(batchOf(3, "a", "c"))
 	w.settle(c)
 	step(batchOf(5, "c", "c"))
-	if c = ready(); len(c.Outputs) != 2 {
+	if c = w.ready(t); len(c.Outputs) != 2 {
 		t.Errorf("%v", c)
 	}
 	step(batchOf(7, "b", "b"))
@@ -67,13 +59,13 @@ func TestPerCommitTwoGenerations(t *testing.T) {
 	}
 	w.task.Abort() // c is not committed, nor is what came behind it
 	step(batchOf(3, "a", "c", "c", "c"))
-	w.settle(ready())
+	w.settle(w.ready(t))
 	step(batchOf(7, "b"))
-	w.settle(ready())
+	w.settle(w.ready(t))
 	if got := strings.Join(w.outputs, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
-	if c = ready(); len(c.Outputs) > 0 || !c.Empty() {
+	if c = w.ready(t); len(c.Outputs) > 0 || !c.Empty() {
 		t.Errorf("nothing has changed: %v", c)
 	}
 }

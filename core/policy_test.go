@@ -40,14 +40,10 @@ func TestStateIsNotSkipped(t *testing.T) {
 		shapes["aggregate"](t)
 	})
 	w.views[0].rows["k"] = memRow{"bad row", 1}
-	one := func(key, value string) *Batch {
-		at := w.task.sources[0].tail
-		return &Batch{Next: at + 1, Records: []RawRecord{{Key: []byte(key), Value: []byte(value), Offset: at}}}
-	}
-	if err := w.task.Step(one("j", "bad value")); err != nil {
+	if err := w.task.Step(w.one("j", "bad value", 0)); err != nil {
 		t.Errorf("the record's own fault: %v", err)
 	}
-	if err := w.task.Step(one("k", "v")); !errors.Is(err, ErrDecode) {
+	if err := w.task.Step(w.one("k", "v", 0)); !errors.Is(err, ErrDecode) {
 		t.Errorf("got %v, want an ErrDecode", err)
 	}
 }
@@ -66,7 +62,7 @@ func TestReadBehindAFailureIsNotSkipped(t *testing.T) {
 			Source(t, "in", str{}, str{}, Fan(rejects, reads))
 		})
 		w.views[0].err = errors.New("disk on fire")
-		err := w.task.Step(&Batch{Next: 1, Records: []RawRecord{{Key: []byte("k"), Value: []byte("v")}}})
+		err := w.task.Step(w.one("k", "v", 0))
 		var e *RecordError
 		if !errors.Is(err, ErrState) || !errors.As(err, &e) || e.Node != "rows" {
 			t.Errorf("read first %v: got %v, want an ErrState of rows", first, err)

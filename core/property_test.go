@@ -62,11 +62,7 @@ func feedAll(t *rapid.T, w *world, all [][]RawRecord) {
 			t.Fatal(err)
 		}
 	}
-	c, err := w.task.Ready()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.settle(c)
+	w.settle(w.ready(t))
 }
 
 // feedRandomly feeds the same in another way: random batches, sources told to be caught
@@ -78,13 +74,6 @@ func feedRandomly(t *rapid.T, w *world, all [][]RawRecord) {
 	told := make([]bool, len(all)) // that its end has come; anew after each rewind
 	rewind := func() { copy(fed, w.next); clear(told); sealed = nil }
 	rewind()
-	ready := func() {
-		c, err := w.task.Ready()
-		if err != nil {
-			t.Fatal(err)
-		}
-		sealed = c
-	}
 	for steps := 0; ; steps++ {
 		action := rapid.SampledFrom([]string{"feed", "feed", "feed", "feed", "commit", "commit", "abort", "crash", "tick"}).Draw(t, "action")
 		if steps > 300 {
@@ -102,7 +91,7 @@ func feedRandomly(t *rapid.T, w *world, all [][]RawRecord) {
 				if sealed != nil {
 					w.settle(sealed)
 				}
-				ready()
+				sealed = w.ready(t)
 				w.settle(sealed)
 				return
 			}
@@ -121,7 +110,7 @@ func feedRandomly(t *rapid.T, w *world, all [][]RawRecord) {
 			}
 		case "commit":
 			if sealed == nil {
-				ready()
+				sealed = w.ready(t)
 			} else {
 				w.settle(sealed)
 				sealed = nil
@@ -299,10 +288,7 @@ func TestReplayFromDecisions(t *testing.T) {
 		var ends [][]Offset
 		fed := make([]Offset, len(all))
 		commit := func() {
-			c, err := w.task.Ready()
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := w.ready(t)
 			recorded, decisions, ends = append(recorded, c.String()), append(decisions, slices.Clone(c.Decisions)), append(ends, slices.Clone(c.Next))
 			w.settle(c)
 		}

@@ -98,11 +98,7 @@ func TestCacheStaysWithinItsBound(t *testing.T) {
 		if err := w.task.Step(b); err != nil {
 			t.Fatal(err)
 		}
-		c, err := w.task.Ready()
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.settle(c)
+		w.settle(w.ready(t))
 		tb := w.task.tables[0].(*Table[string, string])
 		live := 0
 		for i := range tb.cells {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"pgregory.net/rapid"
 )
 
 // str is the codec of strings; a value that begins with "bad" does not decode, one that
@@ -199,6 +201,22 @@ func (w *world) open() {
 	if w.next == nil {
 		w.next = make([]Offset, len(w.task.sources))
 	}
+}
+
+// one is a batch of the next record of the first source.
+func (w *world) one(key, value string, at Time) *Batch {
+	next := w.task.sources[0].tail
+	return &Batch{Next: next + 1, CaughtUp: true, Records: []RawRecord{{Key: []byte(key), Value: []byte(value), Offset: next, Time: at}}}
+}
+
+// ready is the commit of what the task has done since the last one.
+func (w *world) ready(t rapid.TB) *Commit {
+	t.Helper()
+	c, err := w.task.Ready()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // settle makes a commit durable.

@@ -102,36 +102,27 @@ func TestTimersForgetStale(t *testing.T) {
 // are kept: a wall timer that goes off then may set a timer of stream time.
 func TestWallTimerWithoutStreamTime(t *testing.T) {
 	w := newWorld(TaskConfig{}, timersShape)
-	commit := func() {
+	record := func(at Time, v string) {
 		t.Helper()
-		c, err := w.task.Ready()
-		if err != nil || c == nil {
-			t.Fatalf("commit %v, %v", c, err)
-		}
-		w.settle(c)
-	}
-	record := func(off int64, at Time, v string) {
-		t.Helper()
-		b := &Batch{CaughtUp: true, Next: Offset(off + 1), Records: []RawRecord{{Offset: Offset(off), Time: at, Key: []byte("k"), Value: []byte(v)}}}
-		if err := w.task.Step(b); err != nil {
+		if err := w.task.Step(w.one("k", v, at)); err != nil {
 			t.Fatal(err)
 		}
-		commit()
+		w.settle(w.ready(t))
 	}
 	tick := func(at Time) {
 		t.Helper()
 		if err := w.task.Tick(at); err != nil {
 			t.Fatal(err)
 		}
-		commit()
+		w.settle(w.ready(t))
 	}
 	tick(1000)
-	record(0, 5, "wall 20")
+	record(5, "wall 20")
 	w.next, w.cfg.Times, w.outputs = nil, nil, nil
 	w.open()
 	tick(1500)
-	record(0, 1019, "keep")
-	record(1, 1020, "keep")
+	record(1019, "keep")
+	record(1020, "keep")
 	want := []string{
 		`out 0 "k" -> "wall of wall 20 app/proc/(tick)/0@1500/0" @1020`,
 		`out 0 "k" -> "due of after wall app/proc/in/0@1/0" @1020`,

@@ -46,16 +46,11 @@ func TestWhatIsGoneHasNoValue(t *testing.T) {
 			))
 		})
 		for i, value := range []string{"a", "gone 1", "b", "gone 2", "gone 3", "c"} {
-			r := RawRecord{Key: []byte("k"), Value: []byte(value), Offset: Offset(i), Time: Time(5 + i)}
-			if err := w.task.Step(&Batch{CaughtUp: true, Next: Offset(i + 1), Records: []RawRecord{r}}); err != nil {
+			if err := w.task.Step(w.one("k", value, Time(5+i))); err != nil {
 				t.Fatal(err)
 			}
 			if i%2 == 1 { // so that it is seen in the commit where it was written, too
-				c, err := w.task.Ready()
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.settle(c)
+				w.settle(w.ready(t))
 			}
 		}
 		for _, who := range []string{"versions: old", "versions: new", "rows: old", "rows: new", "as of", "latest", "filter"} {
