@@ -31,7 +31,8 @@ Product and check read the same topic, so what it lacks is a matter of its own. 
 open any more: what lies behind one neither of the two would see. Then the orders in the topic must be those that were acknowledged, where
 they were acknowledged, but for those of transactions whose end was not answered. Those that are missing are told with what is in their place,
 the ends of their partitions and the transactions that are open there: the client that feeds is not the product's, and
-whether brokers, that client or the check are to blame shows in that. A reader of the check that may have passed something over ends it.
+whether brokers, that client or the check are to blame shows in that. The storm fails in each case, as what came out cannot be
+judged by a topic that is not whole. A reader of the check that may have passed something over ends it.
 
 The rows on disk are compared with the logs three times: in the directories of all processes, as
 they left them; in one that has taken over all tasks; in one that has restored all of them from
