@@ -33,6 +33,7 @@ type part struct {
 	commit *core.Commit
 	ends   []core.Offset // by table: next changelog offset, before and after the commit
 	topics []statestore.TopicMark
+	fill   *opening // whose tables' rows go into the changelogs; nil: none's
 }
 
 // outcome is what became of a request, and what the worker has to do.
@@ -153,6 +154,9 @@ func (c *committer) transact(ctx context.Context, r *request) error {
 			return err
 		}
 		return c.prod.Produce(ctx, c.used)
+	}
+	if err := c.fill(ctx, r); err != nil {
+		return err
 	}
 	if err := c.prod.Produce(ctx, c.used); err != nil {
 		return err

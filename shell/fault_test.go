@@ -229,6 +229,7 @@ type faultyBroker struct {
 	rng     *rand.Rand
 	per1000 int
 	kinds   []string // only these; nil: all
+	most    int      // so many; 0: any number
 	hit     map[string]int
 }
 
@@ -241,7 +242,7 @@ func (b *faultyBroker) off() {
 func (b *faultyBroker) fault(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.rng.IntN(1000) >= b.per1000 || b.kinds != nil && !slices.Contains(b.kinds, name) {
+	if b.rng.IntN(1000) >= b.per1000 || b.kinds != nil && !slices.Contains(b.kinds, name) || b.most > 0 && b.hit[name] == b.most {
 		return false
 	}
 	if b.hit == nil {

@@ -167,7 +167,7 @@ func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds, ids map[st
 	if err := remade(cp.Topics, ids); err != nil {
 		why = "the topic was deleted and made again"
 	}
-	t.marks = marks(map[string]TopicID{t.layout.topic: ids[t.layout.topic]})
+	t.marks = marks([]string{t.layout.topic}, ids)
 	t.since = looked
 	age := looked.Sub(time.UnixMilli(int64(cp.Wall)))
 	behind := false

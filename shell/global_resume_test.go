@@ -47,7 +47,7 @@ func TestGlobalResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.has != nil {
-				if err := store.Apply([]core.Write{{Key: []byte("k"), Value: []byte("v")}}, statestore.Checkpoint{Input: c.has, Wall: now - max(0, c.age), Topics: marks(map[string]TopicID{"g": {byte(1 - min(0, c.age))}})}); err != nil {
+				if err := store.Apply([]core.Write{{Key: []byte("k"), Value: []byte("v")}}, statestore.Checkpoint{Input: c.has, Wall: now - max(0, c.age), Topics: marks([]string{"g"}, map[string]TopicID{"g": {byte(1 - min(0, c.age))}})}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -105,11 +105,17 @@ type sourceLayout struct {
 // tableLayout says where a table is restored from. A table that reads a compacted topic
 // needs no changelog: the topic is one, up to the committed input offset. Any other has
 // a changelog of its own, and so has one whose rows may differ from the topic's (TableSpec.Source).
+// One that once had a changelog goes on with it: it has rows of its own.
 type tableLayout struct {
 	topic  string
 	source core.SourceID // the topic is this source's; -1: it is a changelog
 	// deleteRetention is how long the topic keeps tombstones.
 	deleteRetention time.Duration
+
+	// Of a table that has a changelog and is read from a topic; see fill.go.
+	read          core.SourceID // the source that it is read from; -1: it is not
+	compacted     bool          // that source's topic is
+	readRetention time.Duration // how long it keeps tombstones
 }
 
 // sourceTopics lists the source topics of each sub-topology, as GroupConfig wants them.
@@ -396,9 +402,10 @@ func (c *checker) sub(s *topology.Subtopology) *subLayout {
 		name := sink.TopicName(c.app)
 		l.sinks = append(l.sinks, topicLayout{name, c.counts[name]})
 	}
-	for _, t := range s.Tables {
-		tl := tableLayout{topic: t.ChangelogTopic(c.app), source: -1}
-		if t.Source >= 0 && isCompacted(c.have[l.sources[t.Source].topic]) {
+	for id, t := range s.Tables {
+		tl := tableLayout{topic: t.ChangelogTopic(c.app), source: -1, read: -1}
+		_, had := c.have[tl.topic]
+		if t.Source >= 0 && isCompacted(c.have[l.sources[t.Source].topic]) && !had {
 			tl.topic, tl.source = l.sources[t.Source].topic, t.Source
 		} else {
 			config := map[string]string{"cleanup.policy": "compact"}
@@ -406,6 +413,10 @@ func (c *checker) sub(s *topology.Subtopology) *subLayout {
 				config["min.compaction.lag.ms"] = strconv.FormatInt((t.History + 24*time.Hour).Milliseconds(), 10)
 			}
 			c.internal(Topic{Name: tl.topic, Partitions: l.partitions, Config: config})
+			if tl.read = core.SourceID(slices.IndexFunc(s.Sources, func(src topology.Source) bool { return src.Table == core.TableID(id) })); tl.read >= 0 {
+				topic := l.sources[tl.read].topic
+				tl.compacted, tl.readRetention = isCompacted(c.have[topic]), c.deleteRetention(topic)
+			}
 		}
 		tl.deleteRetention = c.deleteRetention(tl.topic)
 		l.tables = append(l.tables, tl)

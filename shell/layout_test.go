@@ -110,6 +110,19 @@ func TestLayoutOwnChangelog(t *testing.T) {
 	}
 }
 
+// TestLayoutKeepsChangelog: a table that has a changelog goes on with it, also where the topic could be one.
+func TestLayoutKeepsChangelog(t *testing.T) {
+	const log = "app-customers-changelog"
+	b := cluster(topic("customers", 4, "cleanup.policy=compact"), topic("orders", 4), topic("out", 2), topic(log, 4, "cleanup.policy=compact"))
+	l, err := newLayout(t.Context(), b, joined(t), "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tl := l.subs[1].tables[0]; tl.topic != log || tl.source != -1 || tl.read != 0 || !tl.compacted {
+		t.Errorf("%+v", tl)
+	}
+}
+
 func TestLayoutRefuses(t *testing.T) {
 	customers, orders, out := topic("customers", 4, "cleanup.policy=compact"), topic("orders", 4), topic("out", 2)
 	for name, c := range map[string]struct {

@@ -35,13 +35,7 @@ func (w *worker) dropAll() {
 	for _, t := range slices.Clone(w.tasks) {
 		switch t.state {
 		case taskOpening:
-			if t.opening != nil {
-				t.opening.cancel()
-			}
-			t.state = taskClosed
-			if t.opening == nil {
-				w.answer(t)
-			}
+			w.giveUp(t)
 		case taskRunning, taskClosing:
 			w.close(t)
 		}

@@ -65,6 +65,10 @@ func (w *worker) startOpening(t *task) {
 // opened takes an opened task, or why it could not be opened.
 func (w *worker) opened(o *opening) {
 	t := o.task
+	if t.state == taskOpening && o.err == nil && len(o.fill) > 0 {
+		w.fills, w.urgent = append(w.fills, o), true // and it comes back when that is done
+		return
+	}
 	if t.state != taskOpening { // revoked or lost meanwhile
 		invariant.Sometimes("shell: a task is opened that nobody wants any more")
 		o.discard()
@@ -124,13 +128,7 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 	t.done = done
 	switch t.state {
 	case taskOpening:
-		if t.opening != nil {
-			t.opening.cancel() // answered when the opening has ended
-		}
-		t.state = taskClosed
-		if t.opening == nil {
-			w.answer(t)
-		}
+		w.giveUp(t)
 	case taskRunning:
 		t.state = taskClosing
 		w.urgent = true
@@ -146,6 +144,21 @@ func (w *worker) revoked(id core.TaskID, done func()) {
 		}
 	}
 	w.closeFinished()
+}
+
+// giveUp ends a task that is not open yet. It is answered when the opening has ended.
+func (w *worker) giveUp(t *task) {
+	o := t.opening
+	t.state = taskClosed
+	if o == nil {
+		w.answer(t)
+		return
+	}
+	o.cancel()
+	if i := slices.Index(w.fills, o); i >= 0 {
+		w.fills = slices.Delete(w.fills, i, i+1)
+		w.opened(o)
+	}
 }
 
 // closeFinished closes the tasks whose last commit is done, and, when the worker has

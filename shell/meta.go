@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -50,6 +51,11 @@ func (m meta) end(topic string) core.Offset {
 		}
 	}
 	return -1
+}
+
+// tells reports whether the offsets are also of a topic.
+func (m meta) tells(topic string) bool {
+	return marked(m.topics, topic) || slices.ContainsFunc(m.ends, func(e logEnd) bool { return e.log == logHash(topic) })
 }
 
 // The metadata that Kafka Streams writes is base64 with a version in the first byte: ours must look

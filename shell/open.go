@@ -28,6 +28,7 @@ type opening struct {
 	cancel  func() // nobody wants the task any more
 
 	// What came of it.
+	fill     []core.TableID // tables whose rows must be written to their changelogs first: see fill.go
 	core     *core.Task
 	most     int // records in a piece
 	store    statestore.Store
@@ -107,6 +108,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 			all = append(all, logs[i])
 		}
 	}
+	o.restored, o.fill = 0, nil
 	offsets, err := op.cfg.Broker.Committed(ctx, op.cfg.AppID, present)
 	if err != nil {
 		return err
@@ -135,7 +137,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if was := at.meta.partitions; was > 0 && was != o.sub.count() && len(logs) > 0 {
 		return fmt.Errorf("%w %s: what is committed was made with %d partitions, and there are %d: %s", ErrTopic, o.sub.sources[0].topic, was, o.sub.count(), regrown(was, o.sub.count()))
 	}
-	o.point = statestore.Checkpoint{Changelog: make([]core.Offset, len(logs)), Input: at.next, Times: at.meta.times, Topics: marks(ids)}
+	o.point = statestore.Checkpoint{Changelog: make([]core.Offset, len(logs)), Input: at.next, Times: at.meta.times, Topics: marks(topicsOf(all), ids)}
 	if o.store, err = op.openStore(ctx, o); err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	}
 	spans := make([]span, len(logs))
 	for i := range logs {
-		s := span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End, stands: -1}
+		s := span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End, stands: -1, keeps: o.sub.tables[i].deleteRetention}
 		s.versions = o.sub.plan.Tables[i].History > 0 && !invariant.Bug("versions are restored as rows")
 		if src := o.sub.tables[i].source; src >= 0 {
 			s.to = o.point.Input[src] // what lies beyond was not stepped yet
@@ -162,6 +164,11 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		}
 		spans[i] = s
 	}
+	if err := op.unknown(o, spans, at, bounds); err != nil {
+		return err
+	}
+	known := o.point.Topics
+	o.point.Topics = without(known, spans)
 	since, err := op.resume(o, spans, looked)
 	if err != nil {
 		return err
@@ -174,12 +181,17 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 	if err := op.restore(ctx, o, spans, since); err != nil && (!invariant.Bug("a task that cannot be restored runs with what it has") || errors.Is(err, ErrMismatch)) {
 		return err
 	}
+	if err := op.origins(ctx, o, spans, at, bounds, looked); err != nil {
+		return err
+	}
 	for i := range spans {
 		o.point.Changelog[i] = spans[i].to
 	}
-	o.point.Wall = core.Time(looked.UnixMilli())
-	if err := o.store.Apply(nil, o.point); err != nil {
-		return err
+	o.point.Wall, o.point.Topics = core.Time(looked.UnixMilli()), known
+	if len(o.fill) == 0 { // else nothing is to begin from here before the changelogs are filled
+		if err := o.store.Apply(nil, o.point); err != nil {
+			return err
+		}
 	}
 	store := o.store
 	o.most = op.step
@@ -206,6 +218,9 @@ func resumed(ts []core.Time) []core.Time {
 type position struct {
 	next []core.Offset // by source
 	meta meta
+	// all is the metadata of all sources: there may be several, where sub-topologies of another
+	// version of the topology were others.
+	all []meta
 }
 
 // startPoint is where the committed offsets say that the task is. A source that has
@@ -232,14 +247,14 @@ func startPoint(offsets map[Partition]GroupOffset, bounds map[Partition]Bounds, 
 			return at, &OffsetError{p, o.Next, b}
 		}
 		at.next = append(at.next, o.Next)
-		if !first || o.Metadata == "" {
-			first = false
-			continue // set by a tool: there are no times to be had
-		}
-		first = false
-		if at.meta, err = decodeMeta(o.Metadata); err != nil {
+		m, err := decodeMeta(o.Metadata) // none is set by a tool: there are no times to be had
+		if err != nil {
 			return at, fmt.Errorf("%w of %v: does another application use this group?", err, p)
 		}
+		if first {
+			at.meta, first = m, false
+		}
+		at.all = append(at.all, m)
 	}
 	return at, nil
 }
@@ -284,6 +299,8 @@ func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Ti
 		switch {
 		case at < 0:
 			at = s.from
+		case at > 0 && !s.of(cp.Topics): // at 0 there are no rows
+			why = fmt.Sprintf("table %q was restored from another topic than %v", o.sub.plan.Tables[i].Name, s.Partition)
 		case at > s.to:
 			why = fmt.Sprintf("it is ahead of %v: at %d, where %d is committed", s.Partition, at, s.to)
 		case at < s.from:

@@ -86,6 +86,15 @@ func (e *AnewError) Error() string {
 		"stop all processes and reset the application", e.Partition, e.Has, e.Had)
 }
 
+// LeftError says that a changelog has records of which the group's offsets do not know: those of a version of
+// the topology that had it before, or of another application.
+type LeftError struct{ Partition }
+
+func (e *LeftError) Error() string {
+	return fmt.Sprintf("%v has records, and the group's offsets know of no such changelog: what is in it was left behind by an earlier "+
+		"version of the topology; stop all processes, delete the topic, and start again", e.Partition)
+}
+
 // RemadeError says that a topic was deleted and made again since the application had it: its offsets mean
 // other records now. It is an ErrTopic.
 type RemadeError struct{ Topic string }

@@ -3,6 +3,7 @@ package shell
 import (
 	"cmp"
 	"hash/fnv"
+	"maps"
 	"slices"
 
 	"github.com/seed-81380e12/limpet/internal/invariant"
@@ -14,19 +15,25 @@ import (
 // the offsets: in the committed offset's metadata, in the checkpoint of local state. Where either
 // has none, as an earlier version wrote it, only the ends are compared.
 
-// marks are the topics' marks, by name.
-func marks(ids map[string]TopicID) []statestore.TopicMark {
+// marks are the topics' marks, by name. The id is 0 where it is not known: the cluster has none.
+func marks(names []string, ids map[string]TopicID) []statestore.TopicMark {
 	var ms []statestore.TopicMark
-	for name, id := range ids {
-		if id == (TopicID{}) {
-			continue // the cluster has no ids
+	for _, name := range names {
+		m := statestore.TopicMark{Name: logHash(name)}
+		if id := ids[name]; id != (TopicID{}) {
+			h := fnv.New32a()
+			_, _ = h.Write(id[:])
+			m.ID = h.Sum32()
 		}
-		h := fnv.New32a()
-		_, _ = h.Write(id[:])
-		ms = append(ms, statestore.TopicMark{Name: logHash(name), ID: h.Sum32()})
+		ms = append(ms, m)
 	}
 	slices.SortFunc(ms, func(a, b statestore.TopicMark) int { return cmp.Compare(a.Name, b.Name) })
 	return ms
+}
+
+// marked reports whether a topic is among those that have marks.
+func marked(ms []statestore.TopicMark, topic string) bool {
+	return slices.ContainsFunc(ms, func(m statestore.TopicMark) bool { return m.Name == logHash(topic) })
 }
 
 // remade looks for a topic that is not the one that it was.
@@ -34,13 +41,14 @@ func remade(was []statestore.TopicMark, ids map[string]TopicID) error {
 	if invariant.Bug("topics are told apart by name") {
 		return nil
 	}
-	is := marks(ids)
+	names := slices.Sorted(maps.Keys(ids))
+	is := marks(names, ids)
 	for _, w := range was {
 		for _, m := range is {
-			if m.Name != w.Name || m.ID == w.ID {
+			if m.Name != w.Name || m.ID == w.ID || m.ID == 0 || w.ID == 0 {
 				continue
 			}
-			for name := range ids {
+			for _, name := range names {
 				if logHash(name) == w.Name {
 					return &RemadeError{name}
 				}

@@ -16,10 +16,15 @@ type span struct {
 	table    core.TableID
 	versions bool // the table keeps versions of its rows
 	from, to core.Offset
-	at       core.Offset // where the state on disk is
+	at       core.Offset // where the state on disk is, then what is restored
 	// stands is where the committed offsets say that the changelog ends: there is no
 	// committed record from there on. -1: they do not say.
 	stands core.Offset
+	keeps  time.Duration // how long the log keeps tombstones
+	// fresh says that the committed offsets know of no such changelog, though the table was read: see fill.go.
+	fresh bool
+	other string // the topic that the table would be restored from if not from this one, or ""
+	rows  int    // records that were restored
 }
 
 // restoreBatch is how many records go to the store at once: large batches make large
@@ -40,7 +45,10 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 	left := 0
 	for i := range spans {
 		s := &spans[i]
-		r.point.Changelog = append(r.point.Changelog, s.from)
+		s.at = s.from
+		if r.point.Changelog = append(r.point.Changelog, s.from); s.fresh {
+			r.point.Changelog[i] = 0 // it has nothing yet, of whichever log
+		}
 		if s.from < s.to {
 			r.byLog[s.Partition] = i
 			r.todo += int64(s.to - s.from)
@@ -87,7 +95,7 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 	if err := r.flush(); err != nil {
 		return err
 	}
-	o.restored = r.done
+	o.restored += r.done
 	return nil
 }
 
@@ -100,7 +108,7 @@ func (op *opener) intime(o *opening, spans []span, since time.Time) error {
 		if invariant.Bug("a restore may take as long as it likes") || invariant.Bug("local state is kept however old it is") {
 			break
 		}
-		if keeps := o.sub.tables[i].deleteRetention; spans[i].from < spans[i].to && took > keeps {
+		if keeps := spans[i].keeps; spans[i].from < spans[i].to && took > keeps {
 			invariant.Sometimes("shell: a restore took longer than tombstones are kept")
 			if err := o.store.Reset(); err != nil {
 				return err
@@ -142,6 +150,9 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 		if rec.Offset >= s.to || invariant.Bug("the last record of a changelog is not restored") && rec.Offset == s.to-2 {
 			break
 		}
+		if s.fresh && s.stands == 0 {
+			return false, fmt.Errorf("%w: %w", ErrMismatch, &LeftError{s.Partition})
+		}
 		if s.stands >= 0 && rec.Offset >= s.stands {
 			return false, fmt.Errorf("%w: %v has a committed record at %d, the group's offsets stand for those below %d",
 				ErrMismatch, s.Partition, rec.Offset, s.stands)
@@ -149,13 +160,16 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 		if rec.Key == nil || rec.Value == nil && invariant.Bug("a restore passes over tombstones") {
 			continue // a table has no such row
 		}
+		s.rows++
 		r.writes = append(r.writes, core.Restored(s.table, s.versions, rec))
 		r.bytes += int64(rec.Size())
 		r.gathered += rec.Size()
 	}
 	next := min(f.Batch.Next, s.to)
-	r.done += int64(next - r.point.Changelog[i])
-	r.point.Changelog[i] = next
+	r.done += int64(next - s.at)
+	if s.at = next; !s.fresh || s.rows > 0 { // else the table may yet be restored from another log
+		r.point.Changelog[i] = next
+	}
 	if done = next == s.to; done {
 		delete(r.byLog, f.Partition)
 	}

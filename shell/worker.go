@@ -57,6 +57,7 @@ type worker struct {
 	urgent bool          // commit at once: a task is to close
 	err    error         // why the worker stops
 	skips  skips         // for the log
+	fills  []*opening    // that wait for their changelogs to be filled
 	turn   int           // whose piece goOn has stepped last
 	next   []core.Offset // scratch
 }
@@ -319,7 +320,7 @@ func (w *worker) begin(now time.Time) {
 		return
 	}
 	w.every = w.pace(now.Sub(w.began))
-	w.began, w.dirty, w.urgent, w.size = now, false, false, 0
+	w.began, w.dirty, w.urgent, w.size = now, false, len(w.fills) > 1, 0
 	r := &request{began: now}
 	var idle []*task
 	for _, t := range w.tasks {
@@ -337,7 +338,7 @@ func (w *worker) begin(now time.Time) {
 			idle = append(idle, t)
 			continue
 		}
-		r.parts = append(r.parts, part{t, c, slices.Clone(t.point.Changelog), t.point.Topics})
+		r.parts = append(r.parts, part{task: t, commit: c, ends: slices.Clone(t.point.Changelog), topics: t.point.Topics})
 		for _, d := range c.Decisions {
 			if d.Source >= 0 { // no tick
 				r.records += d.N
@@ -351,6 +352,7 @@ func (w *worker) begin(now time.Time) {
 			w.close(t)
 		}
 	}
+	w.nextFill(r)
 	if len(r.parts) == 0 {
 		return
 	}
@@ -408,6 +410,7 @@ func (w *worker) settled(now time.Time, res result) {
 	case failed:
 		w.failure(res.err)
 	}
+	w.filled(res)
 	w.redo()
 	w.skips.tell(w.log, now)
 	w.closeFinished()

@@ -372,10 +372,10 @@ func TestPlanForTheShell(t *testing.T) {
 	if s := down.Sources[1]; !s.Repartition || s.TopicName("app") != up.Sinks[0].TopicName("app") {
 		t.Errorf("%+v", s)
 	}
-	if tb := down.Tables[0]; tb.Name != "customers" || tb.Source != 0 || tb.Schema != "string -> string" {
+	if tb := down.Tables[0]; tb.Name != "customers" || tb.Source != 0 || tb.Origin != 0 || tb.Schema != "string -> string" {
 		t.Errorf("%+v", tb)
 	}
-	if tb := down.Tables[1]; tb.Source != -1 || tb.ChangelogTopic("app") != "app-orders-per-customer-changelog" || tb.Schema != "string -> int64" {
+	if tb := down.Tables[1]; tb.Source != -1 || tb.Origin != -1 || tb.ChangelogTopic("app") != "app-orders-per-customer-changelog" || tb.Schema != "string -> int64" {
 		t.Errorf("%+v", tb)
 	}
 	if g := down.Copartitioned; len(g) != 1 || len(g[0]) != 2 {
@@ -395,7 +395,34 @@ func TestPlanForTheShell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tb := plan.Subtopologies()[0].Tables[0]; tb.Source != -1 || plan.Subtopologies()[0].Sources[0].Table != 0 {
+	if tb := plan.Subtopologies()[0].Tables[0]; tb.Source != -1 || tb.Origin != -1 || plan.Subtopologies()[0].Sources[0].Table != 0 {
 		t.Errorf("%+v", tb)
+	}
+}
+
+// What makes a topic no changelog of its table leaves it the origin of the rows, so that one can be filled from there.
+func TestOrigin(t *testing.T) {
+	rows := topology.NewTopic("rows", codec.String, codec.String, topology.Compacted())
+	for name, opt := range map[string]topology.SourceOption{
+		"a policy": topology.OnError(topology.Skip), "a TTL": topology.TTL(time.Hour), "other times": topology.WallTime(),
+	} {
+		b := topology.New("t")
+		rows.Table(b, opt)
+		plan, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tb := plan.Subtopologies()[0].Tables[0]; tb.Source != -1 || tb.Origin != 0 {
+			t.Errorf("%s: %+v", name, tb)
+		}
+	}
+	b := topology.New("t")
+	topology.VersionedTable(b, rows, time.Hour)
+	plan, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tb := plan.Subtopologies()[0].Tables[0]; tb.Source != -1 || tb.Origin != -1 {
+		t.Errorf("versions: %+v", tb)
 	}
 }

@@ -112,6 +112,7 @@ const (
 type stateInfo struct {
 	key, value codecInfo
 	canonical  bool // a key's bytes in a topic are those that the table writes
+	other      bool // the topic that it reads has other rows: of other times, or that have expired
 	make       func(*compiler) any
 	due        *core.DueOrder // of rows that are looked for by when they come due
 }

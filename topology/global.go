@@ -136,7 +136,7 @@ func (p *Plan) Globals() []*GlobalSpec { return p.globals }
 
 // TableSpec is the table as TableCodecs wants it.
 func (g *GlobalSpec) TableSpec() TableSpec {
-	return TableSpec{Name: g.Topic, Source: -1, Schema: g.Schema, keyCodec: g.keyCodec, valueCodec: g.valueCodec}
+	return TableSpec{Name: g.Topic, Source: -1, Origin: -1, Schema: g.Schema, keyCodec: g.keyCodec, valueCodec: g.valueCodec}
 }
 
 // addGlobals finds the global tables, and what reads them.

@@ -82,6 +82,10 @@ type TableSpec struct {
 	// from the topic would then not be found. Nor has one where a policy may skip records:
 	// the table does not have their rows, and the topic does.
 	Source core.SourceID
+	// Origin is the source whose topic has the table's rows by the same keys, though perhaps rows and times
+	// that the table has not, so that it is no changelog; -1: there is none. An application that had
+	// such a table restored from there, and gives it a changelog, has its rows there.
+	Origin core.SourceID
 	// Schema says what key and value bytes are, "string -> json(Customer)": a change of it
 	// makes the stored state unreadable.
 	Schema string
@@ -280,11 +284,13 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 	}
 	for _, n := range s.tableNodes {
 		t := TableSpec{
-			Name: n.name, Source: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema, History: n.history, DueOf: n.state.due,
+			Name: n.name, Source: -1, Origin: -1, Schema: n.state.key.schema + " -> " + n.state.value.schema, History: n.history, DueOf: n.state.due,
 			keyCodec: n.state.key.codec, valueCodec: n.state.value.codec,
 		}
-		if src, ok := at[n]; ok && n.state.canonical && !p.skips(n) {
-			t.Source = src
+		if src, ok := at[n]; ok && n.state.canonical {
+			if t.Origin = src; !n.state.other && !p.skips(n) {
+				t.Source = src
+			}
 		}
 		if n.ttl > 0 {
 			t.DueOf = core.DueByTime()

@@ -229,8 +229,8 @@ func (t Topic[K, V]) Table(b *Builder, opts ...SourceOption) Table[K, V] {
 	tb := newTable(b, n, t.kc, t.vc)
 	b.handled(n, tb)
 	times := timesOf[K, V](b, n, set)
-	// The topic does not have the rows' times where they are other ones.
-	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc) && set.ttl == nil && times.From == nil && !times.Arrival
+	n.state.canonical = t.kc != nil && codec.IsCanonical(t.kc)
+	n.state.other = set.ttl != nil || times.From != nil || times.Arrival
 	old := expiring(b, n, set, func(c *compiler) core.Next[K, core.Change[V]] { return changes[K, V](c, n) })
 	n.source = func(c *compiler) {
 		if old != nil {

@@ -51,6 +51,7 @@ var Bugs = []Bug{
 	{Name: "a global table is kept however old it is", Wants: checkGlobalEnd, Inside: true, Scenario: "rates"},
 	{Name: "changed rows of a global table stay decoded", Wants: checkOutputs, Inside: true, Scenario: "rates"},
 	{Name: "a global table that is cut off while it is read is given up", Wants: checkStop, Inside: true, Scenario: "rates"},
+	{Name: "a changelog that is new is taken for the whole table", Wants: checkOpenedRows, Inside: true, Scenario: "email"},
 	{Name: "versions are restored as rows", Wants: checkOpenedRows, Inside: true, Scenario: "prices"},
 	{Name: "a late version is the last word of the changelog", Wants: checkOpenedRows, Inside: true, Scenario: "prices"},
 	{Name: "what is deleted keeps its value", Wants: checkOutputs, Inside: true, Scenario: "random"},

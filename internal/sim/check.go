@@ -112,7 +112,7 @@ func (c *checker) committed(t *txn) {
 		next[o.Partition] = o.Next
 	}
 	for i := range t.commits {
-		if err := c.again(&t.commits[i], next, want); err != nil {
+		if err := c.again(t, &t.commits[i], next, want); err != nil {
 			c.w.failf(seenBy(err, checkAgain), "transaction %d of %s: task %v: %w", t.n, t.id.name, t.commits[i].task, err)
 			return
 		}
@@ -151,10 +151,11 @@ func (c *checker) writes(p *partition) Check {
 }
 
 // again runs a task's part of a transaction a second time.
-func (c *checker) again(sc *sealed, next map[shell.Partition]core.Offset, want map[*partition][]core.RawRecord) error {
+func (c *checker) again(t *txn, sc *sealed, next map[shell.Partition]core.Offset, want map[*partition][]core.RawRecord) error {
 	s := c.task(sc.task)
 	taken := len(s.order)
 	s.made = s.made[:0]
+	s.filled(c.w.kafka, t)
 	err := s.follow(sc, next)
 	if errors.Is(err, core.ErrTakeBack) {
 		// Once in its life, as the first record fails behind changes of rows, a task has to be fed

@@ -86,6 +86,8 @@ var States = []string{
 	"sim: a worker stops since a topic has another id",
 	"sim: a worker stops since a source was deleted",
 	"sim: a worker stops since a source was deleted, and its offsets with it",
+	"sim: a changelog is filled",
+	"sim: a worker stops since its table has a changelog by now",
 	"sim: a worker stops since a user function panics",
 	"sim: a worker stops since its disk fails",
 	"sim: a worker stops since its store is damaged",

@@ -80,12 +80,13 @@ func (s *slot) start() {
 	}
 	w.spawn(l, "start "+s.instance, func() {
 		l.held = w.globalEnds()
+		plan := w.release.runs(w)
 		cfg := shell.Config{
 			Broker: client{l}, Store: simDB{s.disk, l}, AppID: app,
 			CommitEvery: w.set.commitEvery, CommitBytes: w.set.commitBytes, BufferBytes: w.set.bufferBytes, CacheBytes: w.set.cacheBytes,
 			CheckMutation: w.set.mutation, Logger: slog.New(slog.DiscardHandler), Now: w.clock,
 		}
-		st, err := shell.NewStepper(l.ctx, w.check.plan, cfg, s.instance, shell.Background{
+		st, err := shell.NewStepper(l.ctx, plan, cfg, s.instance, shell.Background{
 			Commit: l.commit, Open: l.open, Follow: l.follow, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords, PurgeEvery: w.set.purgeEvery,
 		})
 		if l.dead {
@@ -120,7 +121,7 @@ func (l *life) open(id core.TaskID, run func()) {
 // failed takes why a process could not be started: where that is a fault's doing it is started again.
 func (l *life) failed(err error) {
 	w, s := l.w, l.slot
-	if !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) {
+	if !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) && !w.release.excuse(err) {
 		w.failf(checkStop, "start of %s: %w", s.instance, err)
 		return
 	}
@@ -186,7 +187,7 @@ func (l *life) leave() {
 	l.leaving = true
 	w, err := l.w, l.st.Err()
 	w.note("leave", l.slot.instance, int64(l.id), 0)
-	if err != nil && !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) {
+	if err != nil && !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) && !w.release.excuse(err) {
 		w.failf(checkStop, "worker of %s stops: %w", l.slot.instance, err)
 		return
 	}

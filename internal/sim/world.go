@@ -59,6 +59,7 @@ type world struct {
 	faults      faults
 	deletion    deletion
 	retention   retention
+	release     release
 	err         *CheckError
 	acts        []action
 	crashes     int
