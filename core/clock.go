@@ -7,6 +7,7 @@ type Clock struct {
 	t             *Task
 	hash          uint32
 	at, committed Time
+	clean         Time // as of Task.clean: later than committed behind a commit that is written nowhere
 	pass          []onPass
 }
 
@@ -22,7 +23,7 @@ func NewClock(t *Task, name string) *Clock {
 			c.at = t.cfg.Times[i+1]
 		}
 	}
-	c.committed = c.at
+	c.committed, c.clean = c.at, c.at
 	t.clocks = append(t.clocks, c)
 	return c
 }

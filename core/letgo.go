@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -39,8 +40,10 @@ type without struct {
 func (tx *Tx) letGo() (outer int32, ok bool) {
 	tx.t.writes++ // of an index, perhaps, and of no row
 	tx.t.hard = true
-	if tx.letGone++; tx.t.without.has(tx.letGone) {
-		return 0, false
+	if tx.letGone++; len(tx.t.without.list) > 0 {
+		if _, leftOut := tx.t.without.at(tx.letGone); leftOut {
+			return 0, false
+		}
 	}
 	outer, tx.within = tx.within, tx.letGone
 	return outer, true
@@ -63,20 +66,35 @@ func (w *without) clear() {
 	w.list = w.list[:0]
 }
 
-func (w *without) has(number int32) bool {
-	return len(w.list) > 0 && slices.ContainsFunc(w.list, func(l leftOut) bool { return l.number == number })
+func (w *without) at(number int32) (i int, found bool) {
+	return slices.BinarySearchFunc(w.list, number, func(l leftOut, n int32) int { return cmp.Compare(l.number, n) })
 }
 
 // leaveOut leaves out what letGo has said. The operator is n, and what it has held is a row of tb.
 // It may fail, for the record in hand or what it is a part of: where the row does not encode.
 func leaveOut[K comparable, V any](tx *Tx, n NodeID, tb *Table[K, V], k K, v V, at Time, h Headers) {
-	t := tx.t
-	i := slices.IndexFunc(t.without.list, func(l leftOut) bool { return l.number == tx.letGone })
-	l := &t.without.list[i]
-	raw := tx.inHand()
-	if l.to.Action != DeadLetter || raw == nil || planted("what is left out is no dead letter") {
+	i, _ := tx.t.without.at(tx.letGone)
+	l := &tx.t.without.list[i]
+	if l.to.Action == DeadLetter && !planted("what is left out is no dead letter") {
+		heldLetter(tx, l.to.Sink, l.node, l.why, l.err, n, tb, k, v, at, h)
+	}
+}
+
+// dropHeld is drop for what the operator n has held as a row of tb, and lets go: it is that which goes no
+// further there, not the record in hand.
+func dropHeld[K comparable, V any](tx *Tx, n NodeID, why Reason, tb *Table[K, V], k K, v V, at Time, h Headers) {
+	tx.count(n, why, 1)
+	if tx.inHand() == nil {
 		return
 	}
+	if o := tx.t.onDrop(n); o.Action == DeadLetter {
+		heldLetter(tx, o.Sink, n, why, nil, n, tb, k, v, at, h)
+	}
+}
+
+// heldLetter appends what the operator n has held to a sink of dead letters: it went no further at node at.
+func heldLetter[K comparable, V any](tx *Tx, sink SinkID, node NodeID, why Reason, e *RecordError, n NodeID, tb *Table[K, V], k K, v V, at Time, h Headers) {
+	raw := tx.inHand()
 	held := RawRecord{Offset: raw.Offset, Time: at, Headers: h.Raw()}
 	var err error
 	tx.node = tb.node
@@ -87,7 +105,7 @@ func leaveOut[K comparable, V any](tx *Tx, n NodeID, tb *Table[K, V], k K, v V, 
 		tx.fail(tb.node, fmt.Errorf("%w: row %v: %w", ErrEncode, k, err))
 		return
 	}
-	tx.deadLetter(l.to.Sink, &held, l.node, l.why, l.err, t.nodes[n].name)
+	tx.deadLetter(sink, &held, node, why, e, tx.t.nodes[n].name)
 }
 
 // leftOut ends a record of which something was left out.

@@ -71,7 +71,7 @@ func (t *Task) enqueue(b *Batch) error {
 	}
 	s.tail, s.caughtUp = b.Next, b.CaughtUp
 	s.bytes += b.Size()
-	if t.alone.set && t.alone.source == b.Source {
+	if len(t.alone) > 0 {
 		s.queue = append(s.queue, t.alone.part(b)...)
 	} else {
 		s.queue = append(s.queue, b)

@@ -287,11 +287,8 @@ func (j *WaitingJoin[K, V, T, R]) first(tx *Tx) {
 	if !ok {
 		return
 	}
-	if outer, ok := tx.letGo(); ok {
-		j.now(tx, r)
-		tx.within = outer
-	} else {
-		j.leaveOut(tx, k, r)
+	if row, ok := j.row(tx, r.Key, r.Time); ok {
+		j.goOn(tx, k, r, row)
 	}
 }
 
@@ -388,18 +385,23 @@ func (j *WaitingJoin[K, V, T, R]) giveUp(tx *Tx) {
 
 // leave lets a record go that waits, with a row or none. It may have left already.
 func (j *WaitingJoin[K, V, T, R]) leave(tx *Tx, k Timed[K], row Opt[T]) {
-	r, ok := j.wait.take(tx, k)
-	if !ok {
-		return
-	}
-	if outer, ok := tx.letGo(); ok {
-		j.emit(tx, r, row)
-		tx.within = outer
-	} else {
-		j.leaveOut(tx, k, r)
+	if r, ok := j.wait.take(tx, k); ok {
+		j.goOn(tx, k, r, row)
 	}
 }
 
-func (j *WaitingJoin[K, V, T, R]) leaveOut(tx *Tx, k Timed[K], r Record[K, V]) {
-	leaveOut(tx, j.Node, j.wait.tb, k, Parked[V]{r.Headers, r.Value, r.Time}, r.Time, r.Headers)
+// goOn lets a record go that has waited, and was taken out.
+func (j *WaitingJoin[K, V, T, R]) goOn(tx *Tx, k Timed[K], r Record[K, V], row Opt[T]) {
+	waited := Parked[V]{r.Headers, r.Value, r.Time}
+	outer, ok := tx.letGo()
+	if !ok {
+		leaveOut(tx, j.Node, j.wait.tb, k, waited, r.Time, r.Headers)
+		return
+	}
+	if j.Inner && !row.OK {
+		dropHeld(tx, j.Node, Unmatched, j.wait.tb, k, waited, r.Time, r.Headers)
+	} else {
+		j.emit(tx, r, row)
+	}
+	tx.within = outer
 }

@@ -134,6 +134,19 @@ const (
 	thenAgain             // it takes the record once more, without what has failed
 )
 
+// fate is what becomes of the record in hand where it fails at n with err. skips = false: the task stops.
+func (t *Task) fate(n NodeID, err error) (o Outcome, why Reason, skips bool) {
+	why, ok := t.blame(n, err)
+	if !ok || t.tx.inHand() == nil {
+		return o, why, false
+	}
+	o = t.onError(n)
+	if d := t.onDrop(n); why == InvalidTime && o.Action == Inherit && d.Action != Inherit {
+		o = d
+	}
+	return o, why, o.Action == Skip || o.Action == DeadLetter
+}
+
 // forgive decides what becomes of the record in hand, which has failed. Nothing that it did is
 // left. Where it was skipped, it is counted and, if the policy says so, a dead letter. Where what
 // failed was let go by an operator, see letGo, the record is taken once more.
@@ -146,20 +159,12 @@ const (
 // that is committed: at most once a record.
 func (t *Task) forgive() then {
 	tx := &t.tx
-	raw := tx.inHand()
 	var e *RecordError
-	if raw == nil || !errors.As(tx.err, &e) {
+	if !errors.As(tx.err, &e) {
 		return thenStop
 	}
-	why, ok := t.blame(tx.where, e.Err)
-	if !ok {
-		return thenStop
-	}
-	o := t.onError(tx.where)
-	if d := t.onDrop(tx.where); why == InvalidTime && o.Action == Inherit && d.Action != Inherit {
-		o = d
-	}
-	if o.Action != Skip && o.Action != DeadLetter {
+	o, why, skips := t.fate(tx.where, e.Err)
+	if !skips {
 		return thenStop
 	}
 	switch {
@@ -178,10 +183,10 @@ func (t *Task) forgive() then {
 		if tx.failed > 0 {
 			t.sometimes("core: what was let go fails behind changes, and runs again alone")
 		}
-		if t.careful {
-			t.alone = lone{source: tx.source, offset: tx.offset, set: true}
+		if t.careful || tx.failed > 0 { // else it may do to have its rows noted
+			t.alone.add(lone{tx.source, tx.offset})
 		}
-		t.careful = true // it may do to have its rows noted
+		t.careful = true
 		tx.err = fmt.Errorf("%w: %w", ErrTakeBack, e)
 		return thenStop
 	}
@@ -208,7 +213,7 @@ func (t *Task) forgive() then {
 	t.without.clear()
 	t.skipped(tx.where, why, e)
 	if o.Action == DeadLetter {
-		tx.deadLetter(o.Sink, raw, tx.where, why, e, "")
+		tx.deadLetter(o.Sink, tx.inHand(), tx.where, why, e, "")
 	}
 	return thenSkip
 }
@@ -227,7 +232,8 @@ func (t *Task) begin() {
 	}
 }
 
-// dropRows drops all rows that are not committed, and sets the times of operators back.
+// dropRows drops all rows that are not committed, and sets the times of operators back to what they
+// were when there were none.
 func (t *Task) dropRows() {
 	for _, tb := range t.tables {
 		tb.abort()
@@ -236,7 +242,7 @@ func (t *Task) dropRows() {
 		b.abort()
 	}
 	for _, clock := range t.clocks {
-		clock.at = clock.committed
+		clock.at = clock.clean
 	}
 	t.clean = t.writes
 }
@@ -245,44 +251,63 @@ func (t *Task) dropRows() {
 type lone struct {
 	source SourceID
 	offset Offset
-	set    bool
 }
 
-// part cuts a batch so that the lone record, if it is there, is a batch of its own: it is
-// looked for at the beginning of batches only.
-func (l *lone) part(b *Batch) []*Batch {
-	i, found := slices.BinarySearchFunc(b.Records, l.offset, func(r RawRecord, at Offset) int { return cmp.Compare(r.Offset, at) })
-	if !found {
-		return []*Batch{b}
+// loners are the lone records that are not committed, in the order of sources and offsets. There may be many,
+// each found by another try: if one of them were forgotten for the next, two of them could take turns, each found where
+// the other one, or a tick, has left changes, and none would ever be committed.
+type loners []lone
+
+func (l lone) compare(m lone) int {
+	return cmp.Or(cmp.Compare(l.source, m.source), cmp.Compare(l.offset, m.offset))
+}
+
+func (ls *loners) add(l lone) {
+	if i, found := slices.BinarySearchFunc(*ls, l, lone.compare); !found {
+		*ls = slices.Insert(*ls, i, l)
 	}
+}
+
+// of are those of a source from an offset on.
+func (ls loners) of(id SourceID, from Offset) loners {
+	i, _ := slices.BinarySearchFunc(ls, lone{id, from}, lone.compare)
+	j, _ := slices.BinarySearchFunc(ls, lone{id + 1, 0}, lone.compare)
+	return ls[i:max(i, j)]
+}
+
+// part cuts a batch so that each lone record in it is the first of a batch of its own: they are
+// looked for at the beginning of batches only.
+func (ls loners) part(b *Batch) []*Batch {
 	var parts []*Batch
-	from := 0
-	for _, to := range [...]int{i, i + 1, len(b.Records)} {
-		if to == from {
+	rest := *b
+	for _, l := range ls.of(b.Source, 0) {
+		i, found := slices.BinarySearchFunc(rest.Records, l.offset, func(r RawRecord, at Offset) int { return cmp.Compare(r.Offset, at) })
+		if !found || i == 0 {
 			continue
 		}
-		p := *b
-		p.Records, from = b.Records[from:to], to
-		if to < len(b.Records) {
-			p.Next = b.Records[to].Offset
-		}
+		p := rest
+		p.Records, p.Next = rest.Records[:i], l.offset
 		parts = append(parts, &p)
+		rest.Records = rest.Records[i:]
 	}
-	return parts
+	return append(parts, &rest)
 }
 
-// holds reports whether the next record of a source is the lone one, and has to wait.
+// committed forgets those that are before the next offsets.
+func (ls *loners) committed(next []Offset) {
+	*ls = slices.DeleteFunc(*ls, func(l lone) bool { return l.offset < next[l.source] })
+}
+
+// holds reports whether the next record of a source is a lone one, and has to wait.
 func (t *Task) holds(id SourceID, r *RawRecord) bool {
-	if !t.alone.set || t.alone.source != id || r.Offset < t.alone.offset {
+	if len(t.alone) == 0 || t.writes == t.clean {
 		return false
 	}
-	if r.Offset > t.alone.offset {
-		t.alone.set = false // it is behind us
-		return false
-	}
-	return t.writes != t.clean
+	_, found := slices.BinarySearchFunc(t.alone, lone{id, r.Offset}, lone.compare)
+	return found
 }
 
-// Holds reports whether the task waits with the next record until what it did so far is
-// committed: the caller makes a commit at once, and goes on with a Step behind Advance.
+// Holds reports whether the last Step has stopped before a record that waits until what the task did so
+// far is committed: the caller makes a commit at once, and goes on with a Step behind Advance. Until then
+// it leaves ticks out.
 func (t *Task) Holds() bool { return t.held }

@@ -56,8 +56,8 @@ type Task struct {
 	// careful: rows are noted before they change. hard: the record in hand has changed what
 	// cannot be taken back by itself.
 	careful, hard bool
-	alone         lone    // the record that must be stepped in a clean state
-	held          bool    // it waits for that
+	alone         loners  // the records that must be stepped in a clean state
+	held          bool    // one of them waits for that
 	sealed        *Commit // the generation being committed, or nil
 	spare         *Commit
 	failed        error
@@ -183,7 +183,7 @@ func (t *Task) attempt() (done bool) {
 // More reports whether a record waits that could run now.
 func (t *Task) More() bool {
 	_, _, ok := t.choose()
-	return ok && t.failed == nil && !t.held
+	return ok && t.failed == nil && (!t.held || t.writes == t.clean)
 }
 
 // panicked notes a panic. Where the task had failed before it, it is as with fail.
@@ -309,8 +309,12 @@ func (t *Task) Advance() {
 		t.nodes[i].settled = t.nodes[i].sealed
 	}
 	if t.writes == t.sealedW {
-		t.clean, t.held = t.writes, false
+		t.clean = t.writes
+		for _, clock := range t.clocks {
+			clock.clean = clock.at
+		}
 	}
+	t.alone.committed(t.committed)
 	c.reset()
 	t.spare, t.sealed = c, nil
 }
@@ -338,6 +342,7 @@ func (t *Task) Abort() {
 		if !planted("an abort keeps the operators' times") {
 			clock.at = clock.committed
 		}
+		clock.clean = clock.at
 	}
 	for i := range t.sources {
 		t.sources[i].reset(t.committed[i])

@@ -51,10 +51,10 @@ func (tx *Tx) fail(n NodeID, err error) {
 	}
 }
 
-// graver reports whether a failure at n is one that no policy skips, and the one before could be.
+// graver reports whether a failure at n is one that no policy skips, and the one before is skipped.
 func (tx *Tx) graver(n NodeID, err error) bool {
-	_, was := tx.t.blame(tx.where, tx.err)
-	_, is := tx.t.blame(n, err)
+	_, _, was := tx.t.fate(tx.where, tx.err)
+	_, _, is := tx.t.fate(n, err)
 	return was && !is
 }
 

@@ -293,37 +293,46 @@ func (f *Flow) reads(topic string) bool {
 	return source || f.globals[topic] != nil
 }
 
-// step is one commit: the message in, its results out.
-func (t *flowTask) step(s core.SourceID, m *Message) ([]Message, error) {
-	at := t.point.Input[s]
+// step takes a message in, and gives its results. What a tick leads to is a commit of its own: a record that fails
+// has nothing before it then that is not committed, and can be taken back by itself.
+func (t *flowTask) step(s core.SourceID, m *Message) (made []Message, err error) {
 	if t.core.Ticks() {
 		if err := t.core.Tick(core.Time(t.now().UnixMilli())); err != nil {
 			return nil, err
 		}
+		if made, err = t.commit(nil); err != nil {
+			return nil, err
+		}
 	}
-	err := t.core.Step(&core.Batch{
+	at := t.point.Input[s]
+	if err := t.core.Step(&core.Batch{
 		Source: s, Next: at + 1, CaughtUp: true,
 		Records: []core.RawRecord{{Key: m.Key, Value: m.Value, Headers: m.Headers.Raw(), Time: m.Time, Offset: at}},
 		Arrived: core.Time(t.now().UnixMilli()),
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
+	return t.commit(made)
+}
+
+// commit puts what was done into the store, and its results behind made.
+func (t *flowTask) commit(made []Message) ([]Message, error) {
 	c, err := t.core.Ready()
 	if err != nil {
 		return nil, err
 	}
-	made := make([]Message, len(c.Outputs))
-	for i, o := range c.Outputs { // the commit's memory ends with Advance
-		made[i] = Message{
+	for _, o := range c.Outputs { // the commit's memory ends with Advance
+		made = append(made, Message{
 			Topic: t.sub.Sinks[o.Sink].TopicName(t.app), Time: o.Time,
 			Key: clone(o.Key), Value: clone(o.Value), Headers: core.HeadersOf(clone(o.Headers)),
-		}
+		})
 	}
 	t.point.Input = append(t.point.Input[:0], c.Next...)
 	t.point.Times = append(t.point.Times[:0], c.Times...)
-	if err := t.store.Apply(c.Writes, t.point); err != nil {
-		return nil, err
+	if !c.Empty() {
+		if err := t.store.Apply(c.Writes, t.point); err != nil {
+			return nil, err
+		}
 	}
 	t.core.Advance()
 	return made, nil

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/reugn/go-streams/extension"
 	"github.com/reugn/go-streams/flow"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/statestore"
+	"github.com/seed-81380e12/limpet/topology"
+	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
 // TestFlow runs a topology with a repartition topic, a join and a count between plain
@@ -72,5 +75,55 @@ func TestFlowError(t *testing.T) {
 	}
 	if !errors.Is(f.Err(), ErrConfig) {
 		t.Errorf("got %v", f.Err())
+	}
+}
+
+// A record that fails in a flow is skipped, as its policy says, also where a tick has changed rows just before it.
+func TestFlowSkips(t *testing.T) {
+	type ports struct{ Wall topology.WallTimer }
+	words, out := topology.NewTopic("words", codec.String, codec.String), topology.NewTopic("out", codec.String, codec.String)
+	b := topology.New("skips")
+	in := words.Stream(b, topology.OnError(topology.Skip))
+	p := topology.NewProcessor(in, "ticks", func(s, _ string, p *ports) string {
+		p.Wall.In(time.Second)
+		return s + "."
+	})
+	p.OnTimer(&p.Ports.Wall, func(s string, p *ports) string {
+		p.Wall.In(time.Second)
+		return s + "'"
+	})
+	p.State().To(out)
+	topology.FlatMap(in, func(w string, refused *topology.Out[string]) {
+		if w == "bad" {
+			refused.Reject(nil)
+		}
+	}, topology.Named("fails")).To(out)
+	plan, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.UnixMilli(1e12)
+	f, err := NewFlow(plan, FlowConfig{Now: func() time.Time {
+		now = now.Add(time.Minute)
+		return now
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for i, w := range []string{"good", "bad", "bad", "good"} {
+			f.In() <- Message{Topic: "words", Key: []byte("k"), Value: []byte(w), Time: core.Time(i)}
+		}
+		close(f.In())
+	}()
+	var got []string
+	for e := range f.Out() {
+		got = append(got, string(e.(Message).Value))
+	}
+	if err := f.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{".", ".'", ".''", ".'''", ".'''."}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

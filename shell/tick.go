@@ -27,7 +27,9 @@ func (w *worker) tickDue() (at time.Time, ok bool) {
 func (w *worker) tick(now time.Time) {
 	w.ticked = now
 	for _, t := range w.tasks {
-		if t.state == taskRunning && !t.redo && w.err == nil {
+		// One that holds before a record is stepped first: if each tick changed its state, the record would be
+		// held for ever where commits take as long as it is between ticks.
+		if t.state == taskRunning && !t.redo && !t.core.Holds() && w.err == nil {
 			w.tell(t)
 		}
 	}

@@ -119,3 +119,63 @@ func TestAdvanceIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Records that let go what fails, while each tick changes rows and commits take as long as it is between
+// ticks: the task comes to the end of them.
+func TestTicksLeaveHeldRecords(t *testing.T) {
+	type ports struct{ Wall topology.WallTimer }
+	const n = 12
+	addrs := newCluster(t)
+	b := topology.New("held")
+	in := words.Stream(b, topology.OnError(topology.Skip))
+	late := topology.Suppress(in.ToTable("t"), "late", topology.UntilTimeLimit(10*time.Millisecond)).ToStream()
+	topology.FlatMap(late, func(w string, out *topology.Out[string]) {
+		if w == "bad" {
+			out.Reject(nil)
+		}
+		out.Emit(w)
+	}).To(words2)
+	p := topology.NewProcessor(in, "ticks", func(s, _ string, p *ports) string {
+		p.Wall.In(time.Millisecond)
+		return s + "."
+	})
+	p.OnTimer(&p.Ports.Wall, func(s string, p *ports) string {
+		p.Wall.In(time.Millisecond)
+		return s + "'"
+	})
+	var rs []*kgo.Record
+	for i := range n {
+		rs = append(rs, &kgo.Record{Topic: "words", Key: fmt.Append(nil, i), Value: []byte("bad"), Timestamp: time.UnixMilli(1000 * int64(1+i))})
+	}
+	rs[0].Value = []byte("good")
+	for _, r := range rs {
+		r.Partition = 0
+	}
+	send(t, addrs, rs...)
+	const every = 10 * time.Millisecond
+	slow := &slowBroker{Broker: openBroker(t, addrs)}
+	var wait func()
+	wait = func() {
+		time.Sleep(3 * every)
+		slow.mu.Lock()
+		slow.before = wait
+		slow.mu.Unlock()
+	}
+	slow.before = wait
+	var skipped atomic.Int64
+	stop := start(t, shell.Config{
+		Broker: slow, CommitEvery: every,
+		Events: shell.Events{Committed: func(i shell.CommitInfo) {
+			for _, d := range i.Drops {
+				skipped.Add(d.N)
+			}
+		}},
+	}, build(t, b))
+	const want = n - 2 // the first is good, nothing is behind the last
+	if waitUntil(20*time.Second, func() bool { return skipped.Load() == want }); skipped.Load() != want {
+		t.Errorf("%d were skipped, want %d", skipped.Load(), want)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}

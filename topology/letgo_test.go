@@ -325,6 +325,30 @@ func TestWhatWaitsForARowIsLeftOut(t *testing.T) {
 	}, b)
 }
 
+// A record that has waited in vain for its row, or until a table has caught up, and is dropped: it is the dead letter,
+// not the record that let it go.
+func TestWhatWaitedInVainIsDropped(t *testing.T) {
+	for name, option := range map[string]topology.JoinOption{"wait": topology.Wait(10 * time.Millisecond), "grace": topology.Grace(10 * time.Millisecond)} {
+		b := topology.New("let")
+		topology.Join(letIn.Stream(b, topology.OnDrop(topology.DeadLetter)), letRows.Table(b), "j", plus, option).To(letOut)
+		topologytest.EveryWay(t, func(d *driver) {
+			in := topologytest.Topic(d, letIn)
+			topologytest.Topic(d, letRows).SendAt(999, "m", "row")
+			in.SendAt(1000, "k", "a")
+			in.SendAt(1100, "m", "b")
+			in.SendAt(1200, "m", "c")
+			ls := d.DeadLetters("let-dead-letter")
+			if len(ls) != 1 || ls[0].HeldBy != "j" || ls[0].Reason != topology.Unmatched.String() || ls[0].Offset != 1 ||
+				!bytes.Contains(ls[0].Key, []byte("k")) || !bytes.Contains(ls[0].Value, []byte("a")) {
+				d.T().Errorf("%s: dead letters %+v", name, ls)
+			}
+			if n := d.Dropped("j", topology.Unmatched); n != 1 {
+				d.T().Errorf("%s: %d are counted, want 1", name, n)
+			}
+		}, b)
+	}
+}
+
 // The policy of the operator where it fails counts: with Stop the topology stops at the record that
 // let it go. And what no record lets go stops it, whatever the policy.
 func TestWhatIsLetGoStops(t *testing.T) {
