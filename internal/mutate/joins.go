@@ -10,7 +10,7 @@ var joinMutants = []mutant{
 	{"a record that waits for a time has the time of its key", "parked.go", "\t\tr.Time = k.At\n", "", inCore},
 	{"grace ends when time is past a record by it", "parked.go", "j.wait.due.due(tx, j.Clock.at-j.Grace)", "j.wait.due.due(tx, j.Clock.at-j.Grace-1)", inConformance},
 	{"a record that is later than grace is joined all the same", "parked.go", "\t\tj.now(tx, r)\n\t\treturn\n\t}\n\tj.wait.put", "\t\treturn\n\t}\n\tj.wait.put", inConformance},
-	{"with grace a record meets the version of its time", "parked.go", "if row, ok := j.row(tx, r.Key, r.Time); ok {", "if row, ok := j.row(tx, r.Key, j.Clock.at); ok {", inConformance},
+	{"with grace a record meets the version of its time", "parked.go", "if row, ok := j.row(tx, r.Key, r.Time); ok {\n\t\tj.goOn(", "if row, ok := j.row(tx, r.Key, j.Clock.at); ok {\n\t\tj.goOn(", inConformance},
 	{"a wait ends behind its last millisecond", "parked.go", "j.wait.due.due(tx, j.Clock.at-1)", "j.wait.due.due(tx, j.Clock.at)", inTopology},
 	{"a record whose wait is over leaves at once", "parked.go", "case row.OK || last < j.Clock.at:", "case row.OK || last <= j.Clock.at:", inTopology},
 	{"a record waits behind older ones of its key", "parked.go", "last = max(last, list[len(list)-1].at)", "last = list[len(list)-1].at", inTopology},

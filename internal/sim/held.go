@@ -19,6 +19,11 @@ type heldPorts struct {
 	Quiet topology.Timer
 }
 
+type restlessPorts struct{ Wall topology.WallTimer }
+
+// restless is for how many ticks behind each record something changes a row.
+const restless = 20
+
 // unlucky says which results fail: those of windows with so many records, and alarms behind such
 // records.
 func unlucky(text string) bool { return strings.HasSuffix(text, "3") || strings.HasSuffix(text, "6") }
@@ -59,6 +64,18 @@ var held = scenario{
 			return last
 		})
 		topology.Output(p, &p.Ports.Out).To(alarms)
+
+		// What fails behind changes runs again where nothing is changed: ticks, which write, come between.
+		ticks := topology.NewProcessor(in, "restless", func(_ int64, _ string, p *restlessPorts) int64 {
+			p.Wall.In(time.Millisecond)
+			return restless
+		})
+		ticks.OnTimer(&ticks.Ports.Wall, func(left int64, p *restlessPorts) int64 {
+			if left > 1 {
+				p.Wall.In(time.Millisecond)
+			}
+			return left - 1
+		})
 		return b
 	},
 	topics: func(w *world) { w.make("words", "copies", "closed", "alarms") },

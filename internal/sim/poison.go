@@ -165,5 +165,7 @@ func sameHeaders(topic string, a, b []byte) bool {
 			return false
 		}
 	}
-	return true
+	x, ok := core.HeadersOf(a).Get(core.HeaderHeldBy) // of what an operator has held
+	y, also := core.HeadersOf(b).Get(core.HeaderHeldBy)
+	return ok == also && x == y
 }
