@@ -101,6 +101,7 @@ func (b *Broker) Join(ctx context.Context, cfg shell.GroupConfig) (shell.Group, 
 	g.wg.Go(g.run)
 	g.watch()
 	g.wg.Go(g.findCoordinator)
+	g.wg.Go(g.watchParts)
 	go g.pump()
 	return g, nil
 }
@@ -219,6 +220,39 @@ func (g *group) learn(a assignment) {
 	for t, n := range a.Parts {
 		g.parts[t] = n
 	}
+}
+
+// watchParts looks for partitions that nobody was assigned. The leader does so by itself, but it may not know that
+// it is: a static member that comes back in time gets its old assignment and no rebalance, and if it was the leader it
+// stays it, but is told that its former member id is (KIP-814: before version 9 of JoinGroup).
+func (g *group) watchParts() {
+	for sleep(g.ctx, partsEvery) == nil {
+		if err := g.lookForParts(); err != nil {
+			g.b.cfg.Logger.Debug("kafka group: no look for new partitions", "group", g.cfg.Group, "err", err)
+		}
+	}
+}
+
+// partsEvery is how soon new partitions are seen.
+const partsEvery = time.Minute
+
+// lookForParts joins again where a topic has more partitions than the last assignment knows: if that is the leader, all do.
+func (g *group) lookForParts() error {
+	m, err := g.b.cluster.refresh(g.ctx, g.topics...)
+	if err != nil {
+		return err
+	}
+	for _, t := range m.Topics {
+		g.mu.Lock()
+		was, known := g.parts[t.Name]
+		g.mu.Unlock()
+		if n := int32(len(t.Partitions)); known && n > was {
+			g.b.cfg.Logger.Info("kafka group: joining again, a topic has grown", "group", g.cfg.Group, "topic", t.Name, "from", was, "to", n)
+			g.rejoin(fmt.Errorf("kafka: %s has grown from %d to %d partitions", t.Name, was, n))
+			break
+		}
+	}
+	return nil
 }
 
 // Setup begins a session.

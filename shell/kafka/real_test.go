@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/kafkatest"
 	"github.com/seed-81380e12/limpet/shell"
@@ -39,6 +42,7 @@ func TestRealKafka(t *testing.T) {
 		{"Takeover", realTakeover},
 		{"AllDied", realAllDied},
 		{"Rebalances", realRebalances},
+		{"Grown", realGrown},
 	} {
 		t.Run(x.name, func(t *testing.T) { x.run(t, c) })
 	}
@@ -512,4 +516,27 @@ func realRestart(t *testing.T, nodes int) {
 		equal(t, fmt.Sprint("reader of ", i), read[i], exp)
 	}
 	must(t, g.Close(limit(t, 20*time.Second)))
+}
+
+// A leader that came back under its instance id, and does not know that it leads, has new partitions assigned.
+func realGrown(t *testing.T, c *kafkatest.Cluster) {
+	b := open(t, testConfig(c.Brokers()))
+	groupTopics(t, b)
+	balanced(t, 7, join(t, b, "grown"))
+	m := join(t, open(t, testConfig(c.Brokers())), "grown") // fences the first
+	balanced(t, 7, m)
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	rt := kmsg.NewCreatePartitionsRequestTopic()
+	rt.Topic, rt.Count = "orders", 4
+	req.Topics, req.TimeoutMillis = append(req.Topics, rt), 10_000
+	resp, err := req.RequestWith(t.Context(), c.Client(t))
+	must(t, err)
+	must(t, kerr.ErrorForCode(resp.Topics[0].ErrorCode))
+	for range 20 { // as it does each minute; the broker's metadata may lag behind the controller's
+		if must(t, m.Group.(*group).lookForParts()); len(m.has()) == 8 {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	balanced(t, 8, m)
 }
