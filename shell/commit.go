@@ -207,7 +207,7 @@ func (c *committer) recover(ctx context.Context, r *request, err error) result {
 		out = reopen // the tasks know the limit then, and go by the policy for the record
 	case errors.Is(err, ErrFenced):
 		if c.fences++; c.fences > fencesMax {
-			return result{r, failed, fmt.Errorf("%w, %d times in a row: is the same instance running twice? %w", ErrInstanceFenced, c.fences, err)}
+			return result{r, failed, fmt.Errorf("%w, %d times in a row: is the same instance running twice%s? %w", ErrInstanceFenced, c.fences, r.slow(), err)}
 		}
 		invariant.Sometimes("shell: fenced")
 		out = reopen

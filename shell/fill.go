@@ -146,6 +146,15 @@ func (w *worker) filled(res result) {
 	}
 }
 
+// slow asks what else may be the reason where a request is fenced each time: who is too late for the
+// transaction timeout is told the same as who is pushed aside.
+func (r *request) slow() string {
+	if slices.ContainsFunc(r.parts, func(p part) bool { return p.fill != nil }) {
+		return ", or does it take longer than Kafka's transaction timeout (TransactionTimeout) to write the rows of a table to its new changelog"
+	}
+	return ""
+}
+
 // fillBytes is about how much of a table is sent to its changelog at once.
 const fillBytes = 4 << 20
 

@@ -154,15 +154,17 @@ func TestFillFails(t *testing.T) {
 			w.release(shell.Config{}, skip)
 		})
 	}
-	t.Run("for ever", func(t *testing.T) {
-		t.Parallel()
-		w := newPriceWorld(t, "compact")
-		w.price("k0", 1)
-		w.release(shell.Config{})
-		fb := &faultyBroker{Broker: w.broker, rng: rand.New(rand.NewPCG(1, 1)), per1000: 1000, kinds: []string{"aborted"}}
-		err := stopsWith(t, shell.Config{Broker: fb, CommitEvery: 10 * time.Millisecond}, prices(t, skip))
-		if !errors.Is(err, shell.ErrAborted) || !strings.Contains(err.Error(), "new changelog") {
-			t.Errorf("got %v", err)
-		}
-	})
+	for kind, want := range map[string]error{"aborted": shell.ErrAborted, "fenced": shell.ErrInstanceFenced} { // too late is fenced, too
+		t.Run(kind+" for ever", func(t *testing.T) {
+			t.Parallel()
+			w := newPriceWorld(t, "compact")
+			w.price("k0", 1)
+			w.release(shell.Config{})
+			fb := &faultyBroker{Broker: w.broker, rng: rand.New(rand.NewPCG(1, 1)), per1000: 1000, kinds: []string{kind}}
+			err := stopsWith(t, shell.Config{Broker: fb, CommitEvery: 10 * time.Millisecond}, prices(t, skip))
+			if !errors.Is(err, want) || !strings.Contains(err.Error(), "new changelog") || !strings.Contains(err.Error(), "transaction timeout") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }

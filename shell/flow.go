@@ -270,10 +270,7 @@ func (f *Flow) take(ms []Message) error {
 		if !ok {
 			return fmt.Errorf("%w: the topology does not read topic %q", ErrConfig, ms[i].Topic)
 		}
-		made, err := r.task.step(r.source, &ms[i])
-		if err != nil {
-			return err
-		}
+		made, failed := r.task.step(r.source, &ms[i])
 		for _, o := range made {
 			if f.reads(o.Topic) {
 				if err := f.take([]Message{o}); err != nil {
@@ -282,6 +279,9 @@ func (f *Flow) take(ms []Message) error {
 				continue
 			}
 			f.out <- o
+		}
+		if failed != nil {
+			return failed
 		}
 	}
 	return nil
@@ -294,7 +294,8 @@ func (f *Flow) reads(topic string) bool {
 }
 
 // step takes a message in, and gives its results. What a tick leads to is a commit of its own: a record that fails
-// has nothing before it then that is not committed, and can be taken back by itself.
+// has nothing before it then that is not committed, and can be taken back by itself. Where it stops the flow, the
+// tick's results come out all the same: the store has what led to them.
 func (t *flowTask) step(s core.SourceID, m *Message) (made []Message, err error) {
 	if t.core.Ticks() {
 		if err := t.core.Tick(core.Time(t.now().UnixMilli())); err != nil {
@@ -310,16 +311,17 @@ func (t *flowTask) step(s core.SourceID, m *Message) (made []Message, err error)
 		Records: []core.RawRecord{{Key: m.Key, Value: m.Value, Headers: m.Headers.Raw(), Time: m.Time, Offset: at}},
 		Arrived: core.Time(t.now().UnixMilli()),
 	}); err != nil {
-		return nil, err
+		return made, err
 	}
 	return t.commit(made)
 }
 
 // commit puts what was done into the store, and its results behind made.
 func (t *flowTask) commit(made []Message) ([]Message, error) {
+	before := made
 	c, err := t.core.Ready()
 	if err != nil {
-		return nil, err
+		return before, err
 	}
 	for _, o := range c.Outputs { // the commit's memory ends with Advance
 		made = append(made, Message{
@@ -331,7 +333,7 @@ func (t *flowTask) commit(made []Message) ([]Message, error) {
 	t.point.Times = append(t.point.Times[:0], c.Times...)
 	if !c.Empty() {
 		if err := t.store.Apply(c.Writes, t.point); err != nil {
-			return nil, err
+			return before, err
 		}
 	}
 	t.core.Advance()
