@@ -18,6 +18,28 @@ import (
 // changelog, in a transaction with the offsets where the task is, before it runs. Until that is
 // committed each opening does so. Metadata of the offsets, and marks of the checkpoint, tell of which logs they are.
 
+// At least once there is no transaction, so a changelog may have rows of a filling that was cut off. They are
+// written anew, behind tombstones for those that the table does not have any more.
+
+// filling is a table whose rows must be written to its changelog.
+type filling struct {
+	table core.TableID
+	gone  [][]byte // keys that the changelog has, and the table has not
+}
+
+// gone notes the key of a row of a changelog, if the table has none.
+func (r *restorer) gone(s *span, key []byte) error {
+	if key == nil {
+		return nil
+	}
+	_, _, ok, err := r.o.store.View(s.table).Get(key, nil)
+	if err == nil && !ok {
+		f := &r.o.fill[slices.IndexFunc(r.o.fill, func(f filling) bool { return f.table == s.table })]
+		f.gone = append(f.gone, slices.Clone(key))
+	}
+	return err
+}
+
 // unknown finds the tables of whose changelogs the committed offsets do not tell, though they were read.
 func (op *opener) unknown(o *opening, spans []span, at position, bounds map[Partition]Bounds) error {
 	says := slices.ContainsFunc(at.all, func(m meta) bool { return len(m.ends) > 0 || len(m.topics) > 0 })
@@ -86,10 +108,21 @@ func (op *opener) origins(ctx context.Context, o *opening, spans []span, at posi
 		op.cfg.Logger.Info("a table has a changelog from now on, and is restored from the topic that it is read from",
 			"task", o.id.String(), "table", o.sub.plan.Tables[i].Name, "topic", from.Topic)
 		again[i] = span{Partition: from, table: s.table, from: bounds[from].Start, to: at.next[t.read], stands: -1, keeps: t.readRetention}
-		o.fill = append(o.fill, s.table)
+		o.fill = append(o.fill, filling{table: s.table})
 	}
 	if len(o.fill) == 0 {
 		return nil
+	}
+	if err := op.restore(ctx, o, again, looked); err != nil {
+		return err
+	}
+	for i := range spans {
+		if s := &again[i]; spans[i].left {
+			*s = spans[i]
+			s.stands = -1
+		} else {
+			s.from = s.to
+		}
 	}
 	return op.restore(ctx, o, again, looked)
 }
@@ -165,7 +198,8 @@ func (c *committer) fill(ctx context.Context, r *request) (err error) {
 			continue
 		}
 		id := p.commit.Task
-		for _, t := range p.fill.fill {
+		for _, f := range p.fill.fill {
+			t := f.table
 			like := &c.batches[id.Sub].logs[t][id.Partition]
 			b := &ProduceBatch{Partition: like.Partition, MaxBytes: like.MaxBytes}
 			size := 0
@@ -176,10 +210,18 @@ func (c *committer) fill(ctx context.Context, r *request) (err error) {
 				b.Records, size = b.Records[:0], 0
 				return err == nil
 			}
-			scan := p.fill.store.Scan(t, nil, nil, func(key, value []byte, at core.Time) bool {
-				b.Records = append(b.Records, core.RawRecord{Key: slices.Clone(key), Value: append([]byte{}, value...), Time: at})
-				size += len(key) + len(value)
+			add := func(rec core.RawRecord) bool {
+				b.Records = append(b.Records, rec)
+				size += len(rec.Key) + len(rec.Value)
 				return size < fillBytes || send()
+			}
+			for _, key := range f.gone {
+				if !add(core.RawRecord{Key: key, Time: p.fill.point.Wall}) {
+					return err
+				}
+			}
+			scan := p.fill.store.Scan(t, nil, nil, func(key, value []byte, at core.Time) bool {
+				return add(core.RawRecord{Key: slices.Clone(key), Value: append([]byte{}, value...), Time: at})
 			})
 			if scan != nil {
 				return scan

@@ -1,11 +1,13 @@
 package shell_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,4 +169,50 @@ func TestFillFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// offsetsBroker fails the first SendOffsets of each producer.
+type offsetsBroker struct {
+	shell.Broker
+	failed  *atomic.Int64
+	between func()
+}
+
+func (b offsetsBroker) NewProducer(cfg shell.ProducerConfig) shell.Producer {
+	return &offsetsProducer{b.Broker.NewProducer(cfg), b}
+}
+
+type offsetsProducer struct {
+	shell.Producer
+	b offsetsBroker
+}
+
+func (p *offsetsProducer) SendOffsets(ctx context.Context, g shell.Group, offsets []shell.GroupOffset) error {
+	if p.b.failed.Add(1) == 1 {
+		p.b.between()
+		return shell.ErrAborted
+	}
+	return p.Producer.SendOffsets(ctx, g, offsets)
+}
+
+// At least once a changelog that is filled has no transaction. Where that is cut off it is filled anew, and has no
+// row of before that the table has not.
+func TestFillIsCutOffAtLeastOnce(t *testing.T) {
+	skip := topology.OnError(topology.Skip)
+	w := newPriceWorld(t, "compact")
+	for i := range int64(5) {
+		w.price(fmt.Sprint("k", i), i)
+	}
+	w.release(shell.Config{AtLeastOnce: true})
+	good, failed := w.broker, new(atomic.Int64)
+	w.broker = offsetsBroker{good, failed, func() {
+		v, _ := codec.Int64.Append(nil, 77)
+		send(t, w.addrs, &kgo.Record{Topic: "fill-prices-changelog", Partition: 1, Key: []byte("k7"), Value: v})
+	}}
+	w.release(shell.Config{AtLeastOnce: true}, skip)
+	if failed.Load() < 2 {
+		t.Errorf("%d times offsets were sent", failed.Load())
+	}
+	w.broker = good
+	w.release(shell.Config{AtLeastOnce: true}, skip) // restored from the changelog
 }

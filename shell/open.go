@@ -28,7 +28,7 @@ type opening struct {
 	cancel  func() // nobody wants the task any more
 
 	// What came of it.
-	fill     []core.TableID // tables whose rows must be written to their changelogs first: see fill.go
+	fill     []filling // tables whose rows must be written to their changelogs first: see fill.go
 	core     *core.Task
 	most     int // records in a piece
 	store    statestore.Store

@@ -190,7 +190,7 @@ func TestFillInPieces(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends := []core.Offset{0}
-	r := &request{parts: []part{{commit: &core.Commit{}, ends: ends, fill: &opening{store: st, fill: []core.TableID{0}}}}}
+	r := &request{parts: []part{{commit: &core.Commit{}, ends: ends, fill: &opening{store: st, fill: []filling{{table: 0}}}}}}
 	if err := c.fill(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -25,6 +26,8 @@ type span struct {
 	fresh bool
 	other string // the topic that the table would be restored from if not from this one, or ""
 	rows  int    // records that were restored
+	// left says that the log has records of which the committed offsets do not know, at least once: no rows are made of them.
+	left bool
 }
 
 // restoreBatch is how many records go to the store at once: large batches make large
@@ -43,6 +46,7 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 	r := &restorer{op: op, o: o, spans: spans, byLog: map[Partition]int{}, since: since, began: time.Now()}
 	r.point.Wall, r.point.Topics = core.Time(since.UnixMilli()), o.point.Topics
 	left := 0
+	looks := slices.ContainsFunc(spans, func(s span) bool { return s.left }) // and restores nothing
 	for i := range spans {
 		s := &spans[i]
 		s.at = s.from
@@ -91,6 +95,9 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 			}
 			f.Release(got[i].Partition, got[i].Tag, got[i].Bytes)
 		}
+	}
+	if looks {
+		return nil
 	}
 	if err := r.flush(); err != nil {
 		return err
@@ -151,7 +158,17 @@ func (r *restorer) take(f *Fetched) (done bool, err error) {
 			break
 		}
 		if s.fresh && s.stands == 0 {
-			return false, fmt.Errorf("%w: %w", ErrMismatch, &LeftError{s.Partition})
+			if !r.op.cfg.AtLeastOnce {
+				return false, fmt.Errorf("%w: %w", ErrMismatch, &LeftError{s.Partition})
+			}
+			s.left = true // to be filled anew: see origins
+			continue
+		}
+		if s.left {
+			if err := r.gone(s, rec.Key); err != nil {
+				return false, err
+			}
+			continue
 		}
 		if s.stands >= 0 && rec.Offset >= s.stands {
 			return false, fmt.Errorf("%w: %v has a committed record at %d, the group's offsets stand for those below %d",

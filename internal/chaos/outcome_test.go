@@ -65,8 +65,11 @@ func (o *outcome) stop(took time.Duration) {
 func (o *outcome) write(t *testing.T, file string) {
 	t.Helper()
 	text := o.String()
+	if t.Failed() {
+		text = strings.Replace(text, "\n\n", "\n\n**The test failed**: its output says why.\n\n", 1)
+	}
 	t.Log(text)
-	if file != "" && !t.Failed() {
+	if file != "" {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Error(err)
 		}
