@@ -120,6 +120,61 @@ func TestSlowRestore(t *testing.T) {
 	}
 }
 
+// What is restored on top of local state is as old as that until all of it is restored: a row that was read before may
+// have been deleted farther behind, by a tombstone that is kept for a time that began then.
+func TestRestoreGoesOn(t *testing.T) {
+	b := cluster(topic("customers", 1, "cleanup.policy=compact"), topic("orders", 1), topic("out", 1))
+	l, err := newLayout(t.Context(), b, joined(t), "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changelog := Partition{"app-count-changelog", 0}
+	lb := &logBroker{start: map[Partition]core.Offset{}, logs: map[Partition][]core.RawRecord{}, offsets: map[Partition]GroupOffset{}}
+	for i := range 10 {
+		lb.logs[changelog] = append(lb.logs[changelog], core.RawRecord{Key: fmt.Append(nil, "k", i%4), Value: make([]byte, 8), Offset: core.Offset(i)})
+	}
+	now := time.UnixMilli(1_800_000_000_000)
+	var walls []core.Time
+	cfg := Config{Broker: lb, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)}.withDefaults("app")
+	db := watchedDB{statestore.NewMemory(), func(cp statestore.Checkpoint) { walls = append(walls, cp.Wall) }}
+	run := func() *opening {
+		walls = nil
+		o := &opening{id: core.TaskID{Sub: 1}, sub: l.subs[1]}
+		op := newOpener(&cfg, l, db)
+		op.batch = 3
+		if op.run(t.Context(), o); o.err != nil {
+			t.Fatal(o.err)
+		}
+		if len(walls) < 2 {
+			t.Fatalf("%d checkpoints, want some on the way", len(walls))
+		}
+		return o
+	}
+	o := run()
+	began := now
+	cp, ok := o.store.Checkpoint()
+	if cp.Changelog[len(cp.Changelog)-1] = 4; !ok { // as if it had been interrupted there
+		t.Fatal("no checkpoint")
+	}
+	if err := o.store.Apply(nil, cp); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	run()
+	for i, wall := range walls {
+		want := began
+		if i+1 == len(walls) {
+			want = now
+		}
+		if wall != core.Time(want.UnixMilli()) {
+			t.Errorf("checkpoint %d of %d is of %v, want %v", i+1, len(walls), time.UnixMilli(int64(wall)), want)
+		}
+	}
+}
+
 // anewBroker has a changelog that is deleted and made again, empty, before it is first read.
 type anewBroker struct {
 	*logBroker

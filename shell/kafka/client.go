@@ -28,6 +28,8 @@ type Broker struct {
 	tls     *tls.Config // nil: none
 	cluster *cluster
 
+	partsEvery time.Duration // how soon a group sees new partitions
+
 	mu     sync.Mutex
 	groups map[string]*coordinator // for committed offsets
 }
@@ -42,7 +44,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg.withDefaults(), tls: t, groups: map[string]*coordinator{}}
+	b := &Broker{cfg: cfg.withDefaults(), tls: t, groups: map[string]*coordinator{}, partsEvery: time.Minute}
 	b.cluster = newCluster(b)
 	// Kafka may be starting beside us. But who mistyped an address should know soon.
 	o := newOutage(min(b.cfg.RetryFor, 3*b.cfg.DialTimeout))

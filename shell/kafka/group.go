@@ -226,15 +226,12 @@ func (g *group) learn(a assignment) {
 // it is: a static member that comes back in time gets its old assignment and no rebalance, and if it was the leader it
 // stays it, but is told that its former member id is (KIP-814: before version 9 of JoinGroup).
 func (g *group) watchParts() {
-	for sleep(g.ctx, partsEvery) == nil {
+	for sleep(g.ctx, g.b.partsEvery) == nil {
 		if err := g.lookForParts(); err != nil {
 			g.b.cfg.Logger.Debug("kafka group: no look for new partitions", "group", g.cfg.Group, "err", err)
 		}
 	}
 }
-
-// partsEvery is how soon new partitions are seen.
-const partsEvery = time.Minute
 
 // lookForParts joins again where a topic has more partitions than the last assignment knows: if that is the leader, all do.
 func (g *group) lookForParts() error {

@@ -46,7 +46,7 @@ func (g *group) config() *sarama.Config {
 	c.Metadata.Retry.Max = int(cfg.RetryFor / dialPause)
 	c.Metadata.Retry.Backoff = 50 * time.Millisecond
 	c.Metadata.Timeout = 5 * time.Second
-	c.Metadata.RefreshFrequency = partsEvery // by the leader; the others: watchParts
+	c.Metadata.RefreshFrequency = g.b.partsEvery // by the leader; the others: watchParts
 	c.ChannelBufferSize = 1
 	// ReadCommitted would ask for stable offsets when a claim begins, and one transaction
 	// that a dead member left open would end the session, with all tasks, over and over.

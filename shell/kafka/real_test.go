@@ -523,7 +523,9 @@ func realGrown(t *testing.T, c *kafkatest.Cluster) {
 	b := open(t, testConfig(c.Brokers()))
 	groupTopics(t, b)
 	balanced(t, 7, join(t, b, "grown"))
-	m := join(t, open(t, testConfig(c.Brokers())), "grown") // fences the first
+	back := open(t, testConfig(c.Brokers()))
+	back.partsEvery = 500 * time.Millisecond
+	m := join(t, back, "grown") // fences the first
 	balanced(t, 7, m)
 	req := kmsg.NewPtrCreatePartitionsRequest()
 	rt := kmsg.NewCreatePartitionsRequestTopic()
@@ -532,11 +534,5 @@ func realGrown(t *testing.T, c *kafkatest.Cluster) {
 	resp, err := req.RequestWith(t.Context(), c.Client(t))
 	must(t, err)
 	must(t, kerr.ErrorForCode(resp.Topics[0].ErrorCode))
-	for range 20 { // as it does each minute; the broker's metadata may lag behind the controller's
-		if must(t, m.Group.(*group).lookForParts()); len(m.has()) == 8 {
-			break
-		}
-		time.Sleep(500 * time.Millisecond)
-	}
 	balanced(t, 8, m)
 }
