@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 )
 
 // Whatever bytes a changelog or a store holds as the state of operators: each codec reads them or
@@ -59,9 +60,7 @@ func reads[T any](t *testing.T, c Codec[T], src []byte) {
 	var err error
 	allocated.Within(t, fmt.Sprintf("%T", c), allocated.For(len(src)), func() { v, err = c.Decode(src) })
 	if err != nil {
-		if err.Error() == "" {
-			t.Fatalf("%T: %q: the error says nothing", c, src)
-		}
+		placed.Error(t, err, len(src))
 		return
 	}
 	b, err := c.Append([]byte{}, v)

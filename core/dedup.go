@@ -2,7 +2,6 @@ package core
 
 import (
 	"encoding/binary"
-	"fmt"
 )
 
 // KeyID is a key and an id that tells its records apart.
@@ -36,12 +35,14 @@ func (c KeyIDCodec[K, I]) Append(dst []byte, k KeyID[K, I]) ([]byte, error) {
 func (c KeyIDCodec[K, I]) Decode(src []byte) (k KeyID[K, I], err error) {
 	n, size := binary.Uvarint(src)
 	if size <= 0 || n > uint64(len(src)-size) {
-		return k, fmt.Errorf("key and id: %q", src)
+		return k, Malformed(0, "key and id: the key is cut short: %q", src)
 	}
-	if k.Key, err = c.Key.Decode(src[size : size+int(n)]); err == nil {
-		k.ID, err = c.ID.Decode(src[size+int(n):])
+	end := size + int(n)
+	if k.Key, err = c.Key.Decode(src[size:end]); err != nil {
+		return k, MalformedPart(size, "key and id", err)
 	}
-	return k, err
+	k.ID, err = c.ID.Decode(src[end:])
+	return k, MalformedPart(end, "id", err)
 }
 
 // Seen is the row of an id that was seen; its time is when.

@@ -31,6 +31,37 @@ var (
 	ErrInput = errors.New("core: invalid input")
 )
 
+// DecodeError says where in the bytes that a codec was given it met what it does not accept. Codecs of this project
+// return it for all that they refuse, so that a damaged row or record can be looked at; those of users may.
+type DecodeError struct {
+	At  int // bytes in front of it
+	Err error
+}
+
+func (e *DecodeError) Error() string { return fmt.Sprintf("byte %d: %v", e.At, e.Err) }
+
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// Malformed makes a DecodeError.
+func Malformed(at int, format string, args ...any) error {
+	return &DecodeError{at, fmt.Errorf(format, args...)}
+}
+
+// MalformedPart makes a DecodeError of what a codec has said of a part of the bytes that begins at byte at. What is
+// none itself is in the part as a whole. A nil err stays nil.
+func MalformedPart(at int, part string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *DecodeError
+	if errors.As(err, &e) {
+		if at += e.At; err.Error() == e.Error() { // it says so itself
+			err = e.Err
+		}
+	}
+	return &DecodeError{at, fmt.Errorf("%s: %w", part, err)}
+}
+
 // RecordError says on which record and in which node a task failed. It wraps one of
 // the errors of this package, so errors.Is tells what happened. What becomes of such a
 // record is up to the Policy of the node.

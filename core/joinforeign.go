@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"slices"
 )
 
@@ -165,14 +164,14 @@ func (c SubscriberCodec[F, K]) Append(dst []byte, s Subscriber[F, K]) ([]byte, e
 // Decode implements Codec.
 func (c SubscriberCodec[F, K]) Decode(src []byte) (s Subscriber[F, K], err error) {
 	if len(src) < 4 || uint64(binary.BigEndian.Uint32(src)) > uint64(len(src)-4) {
-		return s, fmt.Errorf("key of a subscription: %q", src)
+		return s, Malformed(0, "key of a subscription: the foreign key is cut short: %q", src)
 	}
 	n := 4 + int(binary.BigEndian.Uint32(src))
 	if s.Foreign, err = c.Foreign.Decode(src[4:n:n]); err != nil {
-		return s, err
+		return s, MalformedPart(4, "key of a subscription: foreign key", err)
 	}
 	s.Key, err = c.Key.Decode(src[n:])
-	return s, err
+	return s, MalformedPart(n, "key of a subscription", err)
 }
 
 // AppendPrefix implements PrefixCodec: what the subscriptions to one right row begin with.

@@ -36,11 +36,11 @@ func (c TimedCodec[K]) Append(dst []byte, k Timed[K]) ([]byte, error) {
 func (c TimedCodec[K]) Decode(src []byte) (k Timed[K], err error) {
 	n := len(src) - 12
 	if n < 0 {
-		return k, fmt.Errorf("key of a joined record: %d bytes", len(src))
+		return k, Malformed(len(src), "key of a joined record: %d bytes where 12 or more were expected", len(src))
 	}
 	k.Key, err = c.Key.Decode(src[:n:n])
 	k.At, k.Seq = Time(binary.BigEndian.Uint64(src[n:])), binary.BigEndian.Uint32(src[n+8:])
-	return k, err
+	return k, MalformedPart(0, "key of a joined record", err)
 }
 
 // DueOf implements DueCodec.
@@ -68,11 +68,11 @@ func (c LonelyCodec[K]) Append(dst []byte, k Lonely[K]) ([]byte, error) {
 // Decode implements Codec.
 func (c LonelyCodec[K]) Decode(src []byte) (k Lonely[K], err error) {
 	if len(src) < 9 || src[8] > 1 {
-		return k, fmt.Errorf("key of an unmatched record: %q", src)
+		return k, Malformed(min(8, len(src)), "key of an unmatched record: no side: %q", src)
 	}
 	k.At, k.Left = Time(binary.BigEndian.Uint64(src)), src[8] == 1
 	k.Key, err = c.Key.Decode(src[9:])
-	return k, err
+	return k, MalformedPart(9, "key of an unmatched record", err)
 }
 
 // Loners are the values of a Lonely: of its one side, in the order in which they came.
@@ -131,42 +131,43 @@ func (c lonersCodec[A, B]) Append(dst []byte, l lonersOf[A, B]) (_ []byte, err e
 // Decode implements Codec.
 func (c lonersCodec[A, B]) Decode(src []byte) (l lonersOf[A, B], err error) {
 	if len(src) < 5 || src[0] != 1 {
-		return l, fmt.Errorf("unmatched records: %q", src)
+		return l, Malformed(0, "unmatched records: no count: %q", src)
 	}
-	count, src := binary.BigEndian.Uint32(src[1:]), src[5:]
+	count, at := binary.BigEndian.Uint32(src[1:]), 5
 	if count == 0 {
-		return l, fmt.Errorf("unmatched records: none")
+		return l, Malformed(1, "unmatched records: none")
 	}
 	for i := range count {
-		if len(src) < 5 || src[4] > 1 {
-			return l, fmt.Errorf("unmatched records: cut short at the one at %d", i)
+		rest := src[at:]
+		if len(rest) < 5 || rest[4] > 1 {
+			return l, Malformed(at, "unmatched records: the one at %d is cut short", i)
 		}
-		size := binary.BigEndian.Uint32(src) // with the byte of the side
-		if size < 1 || uint64(size) > uint64(len(src)-4) {
-			return l, fmt.Errorf("unmatched records: the one at %d has %d bytes of %d", i, size, len(src)-4)
+		size := binary.BigEndian.Uint32(rest) // with the byte of the side
+		if size < 1 || uint64(size) > uint64(len(rest)-4) {
+			return l, Malformed(at, "unmatched records: the one at %d has %d bytes of %d", i, size, len(rest)-4)
 		}
 		end := 4 + int(size)
 		var one Loners[A, B]
-		left := src[4] == 1
+		left := rest[4] == 1
 		if i > 0 && left != l.left {
-			return l, fmt.Errorf("unmatched records: the one at %d is of the other side", i)
+			return l, Malformed(at+4, "unmatched records: the one at %d is of the other side", i)
 		}
 		if l.left = left; left {
-			one.Left, err = c.Left.Decode(src[5:end:end])
+			one.Left, err = c.Left.Decode(rest[5:end:end])
 		} else {
-			one.Right, err = c.Right.Decode(src[5:end:end])
+			one.Right, err = c.Right.Decode(rest[5:end:end])
 		}
 		if err != nil {
-			return l, err
+			return l, MalformedPart(at+5, "unmatched record", err)
 		}
-		if src = src[end:]; i == 0 {
+		if at += end; i == 0 {
 			l.Loners = one
 		} else {
 			l.More = append(l.More, one)
 		}
 	}
-	if len(src) > 0 {
-		return l, fmt.Errorf("unmatched records: %d bytes behind the last of %d", len(src), count)
+	if at < len(src) {
+		return l, Malformed(at, "unmatched records: %d bytes behind the last of %d", len(src)-at, count)
 	}
 	return l, nil
 }

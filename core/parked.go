@@ -32,11 +32,11 @@ func (c ParkedCodec[K]) Decode(src []byte) (k Timed[K], err error) {
 	const head = len(parkedLead) + 8
 	n := len(src) - 4
 	if n < head || string(src[:len(parkedLead)]) != parkedLead {
-		return k, fmt.Errorf("key of a waiting record: % x", src[:min(len(src), head)])
+		return k, Malformed(0, "key of a waiting record: % x", src[:min(len(src), head)])
 	}
 	k.At, k.Seq = Time(binary.BigEndian.Uint64(src[len(parkedLead):])), binary.BigEndian.Uint32(src[n:])
 	k.Key, err = c.Key.Decode(src[head:n:n])
-	return k, err
+	return k, MalformedPart(head, "key of a waiting record", err)
 }
 
 // WaitingCodec writes a key of records that wait for their row, as TimedCodec does: so those of

@@ -125,16 +125,16 @@ func (c TimerKeyCodec[K]) Append(dst []byte, k TimerKey[K]) ([]byte, error) {
 func (c TimerKeyCodec[K]) Decode(src []byte) (k TimerKey[K], err error) {
 	n, size := binary.Uvarint(src)
 	if size <= 0 || n > uint64(len(src)-size) {
-		return k, fmt.Errorf("key of a timer: %q", src)
+		return k, Malformed(0, "key of a timer: its name is cut short: %q", src)
 	}
 	name, key := string(src[size:size+int(n)]), src[size+int(n):]
 	i, ok := slices.BinarySearch(c.Names, name)
 	if !ok {
-		return k, fmt.Errorf("timer %q is set, and the processor has only: %s. A timer may be taken out of the ports when none is set", name, strings.Join(c.Names, ", "))
+		return k, Malformed(size, "timer %q is set, and the processor has only: %s. A timer may be taken out of the ports when none is set", name, strings.Join(c.Names, ", "))
 	}
 	k.Timer = int32(i)
 	k.Key, err = c.Key.Decode(key)
-	return k, err
+	return k, MalformedPart(size+int(n), "key of a timer", err)
 }
 
 // Alarm is when a timer goes off, and the headers of the record that set it: what comes of
@@ -155,7 +155,7 @@ func (AlarmCodec) Append(dst []byte, a Alarm) ([]byte, error) {
 // Decode implements Codec.
 func (AlarmCodec) Decode(src []byte) (a Alarm, err error) {
 	if len(src) < 8 {
-		return a, fmt.Errorf("alarm: %d bytes", len(src))
+		return a, Malformed(len(src), "alarm: %d bytes where 8 or more were expected", len(src))
 	}
 	a.At = Time(binary.BigEndian.Uint64(src))
 	if len(src) > 8 {

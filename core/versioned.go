@@ -35,6 +35,7 @@ func (c VersionCodec[K]) Decode(src []byte) (v Version[K], err error) {
 	if err == nil {
 		v.At = at
 		v.Key, err = c.Key.Decode(key)
+		err = MalformedPart(0, "key of a version", err)
 	}
 	return v, err
 }
@@ -43,7 +44,7 @@ func (c VersionCodec[K]) Decode(src []byte) (v Version[K], err error) {
 func CutVersion(src []byte) (key []byte, at Time, err error) {
 	n := len(src) - versionTail
 	if n < 0 {
-		return nil, 0, fmt.Errorf("key of a version: %d bytes", len(src))
+		return nil, 0, Malformed(len(src), "key of a version: %d bytes where %d or more were expected", len(src), versionTail)
 	}
 	return src[:n:n], Time(binary.BigEndian.Uint64(src[n:])), nil
 }
@@ -66,12 +67,12 @@ func (c versionValue[V]) Append(dst []byte, v Opt[V]) ([]byte, error) {
 
 func (c versionValue[V]) Decode(src []byte) (v Opt[V], err error) {
 	if len(src) == 0 || src[0] > 1 {
-		return v, fmt.Errorf("version of a row: %q", src)
+		return v, Malformed(0, "version of a row: neither there nor deleted: %q", src)
 	}
 	if v.OK = src[0] == 1; v.OK {
 		v.Value, err = c.c.Decode(src[1:len(src):len(src)])
 	}
-	return v, err
+	return v, MalformedPart(1, "version of a row", err)
 }
 
 // VersionWrite says what a Write is to a table that keeps versions.

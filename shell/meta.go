@@ -88,23 +88,27 @@ func decodeMeta(s string) (m meta, err error) {
 	}
 	version, text, ok := strings.Cut(s[len(metaName):], ":")
 	if !ok || version != metaVersion {
-		return m, fmt.Errorf("%w: version %q, this program knows %s", errMeta, version, metaVersion)
+		return m, fmt.Errorf("%w: version %q at byte %d, this program knows %s", errMeta, version, len(metaName), metaVersion)
 	}
 	b, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
-		return m, fmt.Errorf("%w: %q", errMeta, s)
+		return m, fmt.Errorf("%w: %w, behind the colon: %q", errMeta, err, s)
+	}
+	size := len(b)
+	damaged := func() error {
+		return fmt.Errorf("%w: at byte %d of the %d that it is base64 of: %q", errMeta, size-len(b), size, s)
 	}
 	list := func(each int) (vs []int64) {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)) {
-			err = fmt.Errorf("%w: %q", errMeta, s)
+			err = damaged()
 			return nil
 		}
 		b = b[k:]
 		for range int(n) * each {
 			v, k := binary.Varint(b)
 			if k <= 0 {
-				err = fmt.Errorf("%w: %q", errMeta, s)
+				err = damaged()
 				return nil
 			}
 			vs, b = append(vs, v), b[k:]
@@ -127,7 +131,7 @@ func decodeMeta(s string) (m meta, err error) {
 			return m, nil // nor topics
 		}
 		if n, k = binary.Uvarint(b); k <= 0 || n > uint64(len(b)) || len(b[k:]) < int(n)*8 {
-			return m, fmt.Errorf("%w: %q", errMeta, s)
+			return m, damaged()
 		}
 		for b = b[k:]; n > 0; n, b = n-1, b[8:] {
 			m.topics = append(m.topics, statestore.TopicMark{Name: binary.BigEndian.Uint32(b), ID: binary.BigEndian.Uint32(b[4:])})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 	"github.com/seed-81380e12/limpet/statestore"
 )
 
@@ -57,7 +58,7 @@ func FuzzMeta(f *testing.F) {
 		var err error
 		allocated.Within(t, "decodeMeta", allocated.For(len(s)), func() { m, err = decodeMeta(s) })
 		if err != nil {
-			if !errors.Is(err, errMeta) {
+			if placed.Error(t, err, len(s)); !errors.Is(err, errMeta) {
 				t.Errorf("%q: %v", s, err)
 			}
 			return

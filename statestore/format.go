@@ -3,6 +3,7 @@ package statestore
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,10 +27,23 @@ type meta struct {
 }
 
 func parseMeta(where string, b []byte) (m meta, err error) {
-	if json.Unmarshal(b, &m) != nil {
-		return m, fmt.Errorf("%w: %s: meta record %q", ErrCorrupt, where, b)
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("%w: %s: meta record %q: %w", ErrCorrupt, where, b, atByte(err))
 	}
 	return m, nil
+}
+
+// atByte is an error of encoding/json that says how far it came.
+func atByte(err error) error {
+	var syntax *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("byte %d: %w", syntax.Offset, err)
+	case errors.As(err, &typ):
+		return fmt.Errorf("byte %d: %w", typ.Offset, err)
+	}
+	return err
 }
 
 // check compares the meta record on disk with what the process is.
@@ -72,8 +86,11 @@ func (r *registry) add(e tableEntry) {
 
 func (r *registry) load(name string, value []byte) error {
 	e := tableEntry{name: name}
-	if err := json.Unmarshal(value, &e); err != nil || e.ID == 0 || e.ID >= 1<<31-1 { // the highest bit marks another order
-		return fmt.Errorf("%w: registry entry of table %q: %q", ErrCorrupt, name, value)
+	if err := json.Unmarshal(value, &e); err != nil {
+		return fmt.Errorf("%w: registry entry of table %q: %q: %w", ErrCorrupt, name, value, atByte(err))
+	}
+	if e.ID == 0 || e.ID >= 1<<31-1 { // the highest bit marks another order
+		return fmt.Errorf("%w: registry entry of table %q: byte 0: no number that a table has: %q", ErrCorrupt, name, value)
 	}
 	r.add(e)
 	return nil
@@ -189,7 +206,7 @@ func appendCheckpoint(b []byte, cp *Checkpoint, ids []uint32) []byte {
 // parseCheckpoint is the reverse. Any b that appendCheckpoint did not make is ErrCorrupt.
 func parseCheckpoint(b []byte) (*storedCheckpoint, error) {
 	if len(b) > 0 && b[0] > checkpointVersion {
-		return nil, fmt.Errorf("%w: checkpoint of version %d", ErrVersion, b[0])
+		return nil, fmt.Errorf("%w: checkpoint: byte 0: version %d", ErrVersion, b[0])
 	}
 	r := varints{b: b, ok: len(b) > 0 && b[0] > 0}
 	if r.ok {
@@ -218,7 +235,7 @@ func parseCheckpoint(b []byte) (*storedCheckpoint, error) {
 		}
 	}
 	if !r.ok || len(r.b) > 0 {
-		return nil, fmt.Errorf("%w: checkpoint %x", ErrCorrupt, b)
+		return nil, fmt.Errorf("%w: checkpoint: byte %d of %x", ErrCorrupt, len(b)-len(r.b), b)
 	}
 	return s, nil
 }

@@ -61,15 +61,18 @@ func checkpointKey(id core.TaskID) []byte { return tablePrefix(id, 0) }
 
 // parseTask reads the task of a key behind kindTask.
 func parseTask(key []byte) (core.TaskID, error) {
-	if len(key) < rowPrefixLen || key[0] != kindTask {
-		return core.TaskID{}, fmt.Errorf("%w: key %x is none of a task", ErrCorrupt, key)
+	switch {
+	case len(key) < rowPrefixLen:
+		return core.TaskID{}, fmt.Errorf("%w: key %x is none of a task: cut short at byte %d", ErrCorrupt, key, len(key))
+	case key[0] != kindTask:
+		return core.TaskID{}, fmt.Errorf("%w: key %x is none of a task: byte 0", ErrCorrupt, key)
 	}
 	id := core.TaskID{
 		Sub:       int32(binary.BigEndian.Uint32(key[1:])),
 		Partition: int32(binary.BigEndian.Uint32(key[5:])),
 	}
 	if id.Sub < 0 || id.Partition < 0 {
-		return core.TaskID{}, fmt.Errorf("%w: key %x is none of a task", ErrCorrupt, key)
+		return core.TaskID{}, fmt.Errorf("%w: key %x is none of a task: byte 1 and on are no sub-topology and partition", ErrCorrupt, key)
 	}
 	return id, nil
 }
@@ -90,7 +93,7 @@ const stampLen = 8
 
 func parseRow(b []byte) (value []byte, at core.Time, err error) {
 	if len(b) < stampLen {
-		return nil, 0, fmt.Errorf("%w: row of %d bytes has no timestamp", ErrCorrupt, len(b))
+		return nil, 0, fmt.Errorf("%w: row has no timestamp: it ends at byte %d", ErrCorrupt, len(b))
 	}
 	return b[stampLen:], core.Time(binary.BigEndian.Uint64(b)), nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 )
 
 // The table against a map: writes, fills, growth, moved rows, order, sweeps and resets.
@@ -262,7 +263,10 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var err error
 		allocated.Within(t, "parseCheckpoint", allocated.For(len(b)), func() { _, err = parseCheckpoint(b) })
-		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+		if err == nil {
+			return
+		}
+		if placed.Error(t, err, len(b)); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 			t.Fatal(err)
 		}
 	})
@@ -288,7 +292,7 @@ func FuzzFormat(f *testing.F) {
 			if err := m.check("here", m.App, ""); (err == nil) != (m.Format >= 1 && m.Format <= formatVersion) || err != nil && !errors.Is(err, ErrVersion) {
 				t.Fatalf("%q: %v", a, err)
 			}
-		} else if !errors.Is(err, ErrCorrupt) {
+		} else if placed.Error(t, err, len(a)); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("%q: %v", a, err)
 		}
 		r := newRegistry()
@@ -296,14 +300,22 @@ func FuzzFormat(f *testing.F) {
 			if ids, _, err := r.resolve([]TableSpec{{Name: "rows", Schema: r.byName["rows"].Schema}, {Name: "new"}}, "here"); err == nil && (ids[0] == 0 || ids[1] == 0 || ids[0] == ids[1]) {
 				t.Fatalf("%q: tables are %v", b, ids)
 			}
-		} else if !errors.Is(err, ErrCorrupt) {
+		} else if placed.Error(t, err, len(b)); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("%q: %v", b, err)
 		}
-		if id, err := parseTask(a); err == nil && !bytes.HasPrefix(a, taskPrefix(id)) || err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Fatalf("%x is of task %v, %v", a, id, err)
+		if id, err := parseTask(a); err == nil {
+			if !bytes.HasPrefix(a, taskPrefix(id)) {
+				t.Fatalf("%x is of task %v", a, id)
+			}
+		} else if placed.Error(t, err, len(a)); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%x: %v", a, err)
 		}
-		if value, at, err := parseRow(b); err == nil && !bytes.Equal(append(binary.BigEndian.AppendUint64(nil, uint64(at)), value...), b) || err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Fatalf("%x: %x at %d, %v", b, value, at, err)
+		if value, at, err := parseRow(b); err == nil {
+			if !bytes.Equal(append(binary.BigEndian.AppendUint64(nil, uint64(at)), value...), b) {
+				t.Fatalf("%x: %x at %d", b, value, at)
+			}
+		} else if placed.Error(t, err, len(b)); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%x: %v", b, err)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -81,20 +80,18 @@ func (c pacedCodec[V]) Append(dst []byte, p core.Paced[V]) ([]byte, error) {
 }
 
 func (c pacedCodec[V]) Decode(src []byte) (p core.Paced[V], err error) {
-	since, n := binary.Varint(src)
-	if n <= 0 {
-		return p, fmt.Errorf("paced row: %w", errCut)
-	}
-	if p.Since, src = core.Time(since), src[n:]; len(src) == 0 {
+	in := cutter{src: src}
+	p.Since = core.Time(in.varint())
+	if !in.cut && len(in.rest()) == 0 {
 		return p, nil
 	}
-	headers, rest, ok := cutSized(src)
-	if !ok {
-		return p, fmt.Errorf("paced row: %w", errCut)
+	headers, _ := in.sized()
+	if err := in.err("paced row"); err != nil {
+		return p, err
 	}
 	p.Waits, p.Headers = true, core.HeadersOf(append([]byte(nil), headers...))
-	p.Change, err = c.c.Decode(rest)
-	return p, err
+	p.Change, err = c.c.Decode(in.rest())
+	return p, core.MalformedPart(in.at, "paced row", err)
 }
 
 func (c pacedCodec[V]) Schema() string { return "paced(" + codec.SchemaOf(c.c.vc) + ")" }

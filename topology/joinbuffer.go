@@ -3,7 +3,6 @@ package topology
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -54,7 +53,7 @@ func (c bufferCodec[V]) Append(dst []byte, p core.Parked[V]) ([]byte, error) {
 }
 
 func (c bufferCodec[V]) Decode(src []byte) (p core.Parked[V], err error) {
-	in := bufferReader{src}
+	in := bufferReader{rest: src}
 	p.At = core.Time(in.uint64())
 	in.uint64() // offset
 	in.sized()  // topic
@@ -68,23 +67,29 @@ func (c bufferCodec[V]) Decode(src []byte) (p core.Parked[V], err error) {
 	in.sized() // the value before
 	in.sized() // the old one
 	value := in.sized()
+	valueAt := len(src) - len(in.rest) - len(value)
 	in.uint64()
-	if in.rest == nil || len(in.rest) > 0 {
-		return p, fmt.Errorf("record in a buffer: %w", errCut)
+	switch {
+	case in.cut:
+		return p, core.Malformed(len(src)-len(in.rest), "record in a buffer: cut short")
+	case len(in.rest) > 0:
+		return p, core.Malformed(len(src)-len(in.rest), "record in a buffer: %d bytes too many", len(in.rest))
 	}
 	p.Value, err = decodeNullable(c.vc, value)
-	return p, err
+	return p, core.MalformedPart(valueAt, "record in a buffer", err)
 }
 
 func (c bufferCodec[V]) Schema() string { return "buffered(" + codec.SchemaOf(c.vc) + ")" }
 func (c bufferCodec[V]) Check() error   { return codec.Check(c.vc) }
 
-// bufferReader reads what Java's ByteBuffer has written. rest is nil once something is missing.
-type bufferReader struct{ rest []byte }
+// bufferReader reads what Java's ByteBuffer has written. It stays where something is missing.
+type bufferReader struct {
+	rest []byte
+	cut  bool
+}
 
 func (r *bufferReader) take(n int) (b []byte) {
-	if n > len(r.rest) || r.rest == nil {
-		r.rest = nil
+	if r.cut = r.cut || n > len(r.rest); r.cut {
 		return nil
 	}
 	b, r.rest = r.rest[:n:n], r.rest[n:]
@@ -117,8 +122,7 @@ func (r *bufferReader) sized() []byte {
 // count reads how many headers follow, of 8 bytes at least. Old ones say -1 for none.
 func (r *bufferReader) count() int {
 	n := int(int32(r.uint32()))
-	if n > len(r.rest)/8 {
-		r.rest = nil
+	if r.cut = r.cut || n > len(r.rest)/8; r.cut {
 		return 0
 	}
 	return max(0, n)

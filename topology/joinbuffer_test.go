@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
@@ -83,6 +84,7 @@ func FuzzBufferRows(f *testing.F) {
 		var err error
 		allocated.Within(t, "Decode", allocated.For(len(src)), func() { p, err = c.Decode(src) })
 		if err != nil {
+			placed.Error(t, err, len(src))
 			return
 		}
 		b, err := c.Append(nil, p)

@@ -3,7 +3,6 @@ package topology
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/topology/codec"
@@ -129,15 +128,16 @@ func (c subscriptionCodec[K]) Append(dst []byte, s core.Subscription[K]) ([]byte
 
 func (c subscriptionCodec[K]) Decode(src []byte) (s core.Subscription[K], err error) {
 	if len(src) < 2 || src[0] > byte(core.Leave) {
-		return s, fmt.Errorf("subscription: %q", src)
+		return s, core.Malformed(0, "subscription: %q", src)
 	}
 	s.Do = core.SubscriptionKind(src[0])
-	var n int
-	if s.Version, n = binary.Varint(src[1:]); n <= 0 {
-		return s, fmt.Errorf("subscription: %w", errCut)
+	in := cutter{src: src, at: 1}
+	s.Version = in.varint()
+	if err := in.err("subscription"); err != nil {
+		return s, err
 	}
-	s.Key, err = c.kc.Decode(src[1+n:])
-	return s, err
+	s.Key, err = c.kc.Decode(in.rest())
+	return s, core.MalformedPart(in.at, "subscription", err)
 }
 
 func (c subscriptionCodec[K]) Schema() string { return "subscription(" + codec.SchemaOf(c.kc) + ")" }
@@ -170,17 +170,18 @@ func (c answerCodec[B]) Append(dst []byte, a core.Answer[B]) ([]byte, error) {
 
 func (c answerCodec[B]) Decode(src []byte) (a core.Answer[B], err error) {
 	if len(src) < 2 || src[0] > 7 {
-		return a, fmt.Errorf("answer: %q", src)
+		return a, core.Malformed(0, "answer: %q", src)
 	}
 	a.Quiet, a.Right.OK, a.Gone = src[0]&1 != 0, src[0]&2 != 0, src[0]&4 != 0
-	var n int
-	if a.Version, n = binary.Varint(src[1:]); n <= 0 {
-		return a, fmt.Errorf("answer: %w", errCut)
+	in := cutter{src: src, at: 1}
+	a.Version = in.varint()
+	if err := in.err("answer"); err != nil {
+		return a, err
 	}
 	if a.Right.OK {
-		a.Right.Value, err = c.vc.Decode(src[1+n:])
+		a.Right.Value, err = c.vc.Decode(in.rest())
 	}
-	return a, err
+	return a, core.MalformedPart(in.at, "answer", err)
 }
 
 func (c answerCodec[B]) Schema() string { return "answer(" + codec.SchemaOf(c.vc) + ")" }

@@ -101,14 +101,15 @@ func (c parkedCodec[V]) Append(dst []byte, p core.Parked[V]) ([]byte, error) {
 }
 
 func (c parkedCodec[V]) Decode(src []byte) (p core.Parked[V], err error) {
-	headers, src, ok := cutSized(src)
-	value, src, ok2 := cutOpt(src)
-	if !ok || !ok2 || len(src) > 0 {
-		return p, fmt.Errorf("waiting record: %w", errCut)
+	in := cutter{src: src}
+	headers, _ := in.sized()
+	value, at := in.opt()
+	if err := in.end("waiting record"); err != nil {
+		return p, err
 	}
 	p.Headers = core.HeadersOf(append([]byte(nil), headers...))
 	p.Value, err = decodeNullable(c.vc, value)
-	return p, err
+	return p, core.MalformedPart(at, "waiting record", err)
 }
 
 func (c parkedCodec[V]) Schema() string { return "waiting(" + codec.SchemaOf(c.vc) + ")" }

@@ -309,7 +309,7 @@ func (p *Plan) sub(b *Builder, id int32, part []int) *Subtopology {
 // skips reports whether a record that the source n takes may be skipped for an error, there or at
 // any node behind it in its sub-topology.
 func (p *Plan) skips(n *node) bool {
-	if of := p.sourcePolicies[n.id]; of.onError.skips() || of.onDrop.skips() { // OnDrop: for a time that is none, there and behind
+	if of := p.sourcePolicies[n.id]; of.skip() {
 		return true
 	}
 	seen := make([]bool, len(p.nodes))
@@ -321,7 +321,7 @@ func (p *Plan) skips(n *node) bool {
 			}
 			seen[sub.id] = true
 			of := policiesOf(sub)
-			return of.onError.skips() || of.onDrop.skips() || !p.cut[sub.id] && behind(sub)
+			return of.skip() || !p.cut[sub.id] && behind(sub)
 		})
 	}
 	return behind(n)

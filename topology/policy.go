@@ -71,6 +71,9 @@ func (p *Policy) skips() bool {
 // policies are those of a node; nil is not said.
 type policies struct{ onError, onDrop *Policy }
 
+// skip reports whether records may be skipped by one of them: OnDrop, too, which holds for times that are none.
+func (p policies) skip() bool { return p.onError.skips() || p.onDrop.skips() }
+
 // or is p, and what it does not say of other.
 func (p policies) or(other policies) policies {
 	if p.onError == nil {

@@ -16,8 +16,6 @@ type recordCodec[K comparable, V any] struct {
 	vc core.Codec[V]
 }
 
-var errCut = errors.New("cut short")
-
 func (c recordCodec[K, V]) Append(dst []byte, r core.Record[K, V]) ([]byte, error) {
 	dst = binary.AppendVarint(dst, int64(r.Time))
 	dst, _, err := appendWith(dst, c.kc, r.Key, 0)
@@ -32,22 +30,20 @@ func (c recordCodec[K, V]) Append(dst []byte, r core.Record[K, V]) ([]byte, erro
 }
 
 func (c recordCodec[K, V]) Decode(src []byte) (r core.Record[K, V], err error) {
-	t, n := binary.Varint(src)
-	if n <= 0 {
-		return r, fmt.Errorf("record: %w", errCut)
-	}
-	key, src, ok := cutSized(src[n:])
-	headers, src, ok2 := cutSized(src)
-	value, src, ok3 := cutOpt(src)
-	if !ok || !ok2 || !ok3 || len(src) > 0 {
-		return r, fmt.Errorf("record: %w", errCut)
+	in := cutter{src: src}
+	t := in.varint()
+	key, keyAt := in.sized()
+	headers, _ := in.sized()
+	value, valueAt := in.opt()
+	if err := in.end("record"); err != nil {
+		return r, err
 	}
 	r.Time = core.Time(t)
 	if r.Key, err = c.kc.Decode(key); err != nil {
-		return r, fmt.Errorf("record: key: %w", err)
+		return r, core.MalformedPart(keyAt, "record: key", err)
 	}
 	if r.Value, err = decodeNullable(c.vc, value); err != nil {
-		return r, fmt.Errorf("record: value: %w", err)
+		return r, core.MalformedPart(valueAt, "record: value", err)
 	}
 	r.Headers = core.HeadersOf(append([]byte(nil), headers...))
 	return r, nil
@@ -86,20 +82,18 @@ func (c changeCodec[V]) Append(dst []byte, ch core.Change[V]) ([]byte, error) {
 }
 
 func (c changeCodec[V]) Decode(src []byte) (ch core.Change[V], err error) {
+	in := cutter{src: src}
 	for _, o := range [2]*core.Opt[V]{&ch.Old, &ch.New} {
-		b, rest, ok := cutOpt(src)
-		if !ok {
-			return core.Change[V]{}, fmt.Errorf("change: %w", errCut)
-		}
-		if src = rest; b != nil {
+		b, at := in.opt()
+		if b != nil {
 			if o.Value, err = c.vc.Decode(b); err != nil {
-				return core.Change[V]{}, fmt.Errorf("change: %w", err)
+				return core.Change[V]{}, core.MalformedPart(at, "change", err)
 			}
 			o.OK = true
 		}
 	}
-	if len(src) > 0 {
-		return core.Change[V]{}, errors.New("change: too long")
+	if err := in.end("change"); err != nil {
+		return core.Change[V]{}, err
 	}
 	return ch, nil
 }
@@ -133,24 +127,80 @@ func appendWith[T any](dst []byte, c core.Codec[T], v T, more int) (_ []byte, nu
 	return b, false, nil
 }
 
-func cutSized(src []byte) (b, rest []byte, ok bool) {
-	n, k := binary.Uvarint(src)
-	if k <= 0 || n > uint64(len(src)-k) {
-		return nil, nil, false
-	}
-	return src[k : k+int(n)], src[k+int(n):], true
+// cutter cuts what was written into its parts, one behind the other. At the first that is cut short it stays: that one
+// and all behind it are empty.
+type cutter struct {
+	src []byte
+	at  int
+	cut bool
 }
 
-// cutOpt takes bytes or that there are none: the length plus one, 0 for nil.
-func cutOpt(src []byte) (b, rest []byte, ok bool) {
-	n, k := binary.Uvarint(src)
-	switch {
-	case k <= 0 || n > 0 && n-1 > uint64(len(src)-k):
-		return nil, nil, false
-	case n == 0:
-		return nil, src[k:], true
+// step goes behind a varint of n bytes; 0 or less: there is none.
+func (c *cutter) step(n int) bool {
+	if c.cut = c.cut || n <= 0; c.cut {
+		return false
 	}
-	return src[k : k+int(n-1)], src[k+int(n-1):], true
+	c.at += n
+	return true
+}
+
+func (c *cutter) varint() int64 {
+	v, n := binary.Varint(c.src[c.at:])
+	if !c.step(n) {
+		return 0
+	}
+	return v
+}
+
+// take takes n bytes behind their length, which is k long.
+func (c *cutter) take(n uint64, k int) (b []byte, at int) {
+	if k > 0 && n > uint64(len(c.src)-c.at-k) {
+		k = 0
+	}
+	if !c.step(k) {
+		return nil, c.at
+	}
+	at = c.at
+	c.at += int(n)
+	return c.src[at:c.at:c.at], at
+}
+
+// sized takes bytes with their length in front, and says where they begin.
+func (c *cutter) sized() (b []byte, at int) {
+	n, k := binary.Uvarint(c.src[c.at:])
+	return c.take(n, k)
+}
+
+// opt takes bytes or that there are none: the length plus one, 0 for nil.
+func (c *cutter) opt() (b []byte, at int) {
+	n, k := binary.Uvarint(c.src[c.at:])
+	if k > 0 && n == 0 {
+		c.step(k)
+		return nil, c.at
+	}
+	return c.take(n-1, k)
+}
+
+// rest is what is left.
+func (c *cutter) rest() []byte { return c.src[c.at:] }
+
+// err says where it is cut short.
+func (c *cutter) err(what string) error {
+	if c.cut {
+		return core.Malformed(c.at, "%s: cut short", what)
+	}
+	return nil
+}
+
+// end wants that nothing is left.
+func (c *cutter) end(what string) error {
+	if err := c.err(what); err != nil {
+		return err
+	}
+	if c.at < len(c.src) {
+		return core.Malformed(c.at, "%s: %d bytes too many", what, len(c.src)-c.at)
+	}
+	return nil
 }
 
 func decodeNullable[V any](c core.Codec[V], b []byte) (v V, err error) {

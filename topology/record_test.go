@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
 
@@ -46,11 +47,15 @@ func FuzzRecordCodec(f *testing.F) {
 			if again, err2 := c.Decode(b); err != nil || err2 != nil || !reflect.DeepEqual(r, again) {
 				t.Fatalf("%v becomes %v, %v, %v", r, again, err, err2)
 			}
+		} else {
+			placed.Error(t, err, len(raw))
 		}
 		if ch, err := cc.Decode(raw); err == nil {
 			if b, err := cc.Append(nil, ch); err != nil || len(b) > len(raw) && !bytes.Equal(b, raw) {
 				t.Fatalf("%q becomes %q, %v", raw, b, err)
 			}
+		} else {
+			placed.Error(t, err, len(raw))
 		}
 		// A codec that has no null refuses one.
 		plain := recordCodec[string, string]{codec.String, codec.String}
@@ -83,6 +88,7 @@ func reads[T any](t *testing.T, c core.Codec[T], src []byte) {
 	var err error
 	allocated.Within(t, fmt.Sprintf("%T", c), allocated.For(len(src)), func() { v, err = c.Decode(src) })
 	if err != nil {
+		placed.Error(t, err, len(src))
 		return
 	}
 	b, err := c.Append([]byte{}, v)

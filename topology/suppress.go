@@ -2,7 +2,6 @@ package topology
 
 import (
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -147,17 +146,15 @@ func (c heldCodec[V]) Append(dst []byte, h core.Held[V]) ([]byte, error) {
 }
 
 func (c heldCodec[V]) Decode(src []byte) (h core.Held[V], err error) {
-	since, n := binary.Varint(src)
-	if n <= 0 {
-		return h, fmt.Errorf("held change: %w", errCut)
-	}
-	headers, rest, ok := cutSized(src[n:])
-	if !ok {
-		return h, fmt.Errorf("held change: %w", errCut)
+	in := cutter{src: src}
+	since := in.varint()
+	headers, _ := in.sized()
+	if err := in.err("held change"); err != nil {
+		return h, err
 	}
 	h.Since, h.Headers = core.Time(since), core.HeadersOf(append([]byte(nil), headers...))
-	h.Change, err = c.c.Decode(rest)
-	return h, err
+	h.Change, err = c.c.Decode(in.rest())
+	return h, core.MalformedPart(in.at, "held change", err)
 }
 
 func (c heldCodec[V]) Schema() string { return "held(" + codec.SchemaOf(c.c.vc) + ")" }

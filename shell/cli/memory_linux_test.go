@@ -25,11 +25,12 @@ const (
 	memoryLimit = 160 << 20
 	bigKey      = 16 << 10
 	bigKeys     = 10*memoryLimit/bigKey + 1
-	bigValue    = 1 << 10
-	rowsMany    = 200_000               // of bigValue: three times what of the limit is not the program's own
+	bigValue    = 8 << 10
+	rowsMany    = 10*memoryLimit/bigValue + 1
+	rowsLater   = 20_000                // small ones, behind them
 	rowEvery    = 10 * time.Millisecond // of the records' time
 	rowsOpen    = 100_000 * rowEvery    // how long windows take late records, and changes are held back
-	rowsClosed  = rowsMany - 110_000    // how many have come out then, at least
+	rowsClosed  = rowsMany - 110_000    // how many of rowsMany have come out then, at least
 )
 
 var (
@@ -60,9 +61,9 @@ func small[K comparable](s topology.Stream[K, int64]) {
 	topology.KeyBy(s, "small", func(n int64) int64 { return n }).To(memoryOut)
 }
 
-// A process whose rows are much more than --memory allows stays below it: of a count with keys of ten times the
-// limit, while it counts, with most rows on disk only, and when it has lost its disk and restores all rows from the changelog; of a
-// join of streams in the same way; and of windows and of Suppress, while rows come due that disk alone has.
+// A process whose rows are ten times what --memory allows stays below it: of a count, whose keys are large,
+// while it counts, with most rows on disk only, and when it has lost its disk and restores all rows from the changelog; of a
+// join of streams in the same way; and of windows and of Suppress, while rows come due that disk alone has, before and after.
 func TestMemoryIsBounded(t *testing.T) {
 	if args := os.Getenv(memoryChild); args != "" {
 		os.Exit(Run(context.Background(), strings.Fields(args), nil, os.Stdout, os.Stderr, memoryTopologies()...))
@@ -89,21 +90,25 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Run("join", func(t *testing.T) {
 		m := newMemoryRun(t, "join")
 		m.start()
-		m.sendRows("in", 1, bigValue)
-		m.sendRows("other", 1, 1) // each finds its partner on disk
+		m.sendRows("in", 0, rowsMany, 1, bigValue)
+		m.sendRows("other", 0, rowsMany, 1, 1) // each finds its partner on disk
 		m.wants(rowsMany)
 		m.stop()
 		m.start()
-		m.sendRows("other", 100, 1)
-		m.wants(rowsMany + rowsMany/100)
+		m.sendRows("other", 0, rowsMany, 100, 1)
+		m.wants(rowsMany + (rowsMany+99)/100)
 		m.stop()
 	})
 	for _, name := range []string{"windows", "suppress"} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemoryRun(t, name)
 			m.start()
-			m.sendRows("in", 1, bigValue)
+			m.sendRows("in", 0, rowsMany, 1, bigValue)
 			m.results.atLeast(t, m.process, rowsClosed)
+			m.stop()
+			m.start()
+			m.sendRows("in", rowsMany, rowsMany+rowsLater, 1, 1)
+			m.results.atLeast(t, m.process, rowsClosed+rowsLater)
 			m.stop()
 		})
 	}
@@ -174,13 +179,13 @@ func (m *memoryRun) sendKeys(step int) {
 	})
 }
 
-// sendRows sends rowsMany records with values of so many bytes, or every so manieth of them: each of a key of
+// sendRows sends records with values of so many bytes, or every so manieth of them: each of a key of
 // its own, and rowEvery behind the one before.
-func (m *memoryRun) sendRows(topic string, step, size int) {
+func (m *memoryRun) sendRows(topic string, from, to, step, size int) {
 	m.t.Helper()
-	base := time.Now().Add(-rowsMany * rowEvery)
+	base := m.began.Add(-(rowsMany + rowsLater) * rowEvery)
 	m.send(topic, func(send func(*kgo.Record)) {
-		for i := 0; i < rowsMany; i += step {
+		for i := from; i < to; i += step {
 			key := fmt.Appendf(nil, "%016x", uint64(i)*0x9E3779B97F4A7C15)
 			value := bytes.Repeat(key, size/len(key)+1)[:size]
 			send(&kgo.Record{Key: key, Value: value, Timestamp: base.Add(time.Duration(i) * rowEvery)})

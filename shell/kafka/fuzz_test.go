@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 	"github.com/seed-81380e12/limpet/shell"
 )
 
@@ -108,15 +110,23 @@ func FuzzAnswers(f *testing.F) {
 		allocated.Within(t, "fetch", 4*inflatedMax, func() {
 			n := &fetchNode{f: &fetcher{b: b, cfg: shell.FetchConfig{PartitionBytes: 1 << 20, BufferBytes: 1 << 20}}, conn: answer()}
 			n.asked = []asked{{fetchPart: &fetchPart{Partition: one}, max: 1 << 20}}
-			_ = n.poll(0)
+			saysWhere(t, n.poll(0), len(body))
 			n.dec.inflater.close()
 		})
 		allocated.Within(t, "produce", allocated.For(len(body)), func() {
 			op := &outPart{Partition: one, batch: &shell.ProduceBatch{Partition: one, Records: make([]core.RawRecord, 2)}, chunks: make([]chunk, 1)}
 			n := &outNode{p: &producer{b: b}, conn: answer(), inflight: [][]sentChunk{{{op, 0}}}}
-			_ = n.receive()
+			saysWhere(t, n.receive(), len(body))
 		})
 	})
+}
+
+// saysWhere wants the position of what is no answer, behind the five bytes of its head.
+func saysWhere(t *testing.T, err error, n int) {
+	t.Helper()
+	if errors.Is(err, errFrame) {
+		placed.Error(t, err, 5+n)
+	}
 }
 
 // What members of a group say of themselves, and what the leader tells them.

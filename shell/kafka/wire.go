@@ -151,7 +151,8 @@ func (c *conn) receive(f *frame, wait time.Duration) error {
 		return err
 	}
 	*f = frame{r: c.r, left: 4}
-	f.left = int(f.int32())
+	f.size = int(f.int32())
+	f.left = f.size
 	if f.err == nil && (f.left < 5 || f.left > 1<<30) {
 		return fmt.Errorf("kafka: response of %d bytes", f.left)
 	}
@@ -171,14 +172,22 @@ var errFrame = errors.New("kafka: malformed response")
 // frame reads one response, field by field. After an error all fields are zero.
 type frame struct {
 	r    *bufio.Reader
-	left int // bytes of the response
+	size int // of the response, in bytes, behind its length
+	left int // of these
 	err  error
+}
+
+// malformed notes that the response cannot be what comes next.
+func (f *frame) malformed() {
+	if f.err == nil {
+		f.err = fmt.Errorf("%w at byte %d of %d", errFrame, f.size-f.left, f.size)
+	}
 }
 
 // take gives the next n bytes, n small; they are valid until the next call.
 func (f *frame) take(n int) []byte {
-	if f.err == nil && n > f.left {
-		f.err = errFrame
+	if n > f.left {
+		f.malformed()
 	}
 	if f.err != nil {
 		return zeros[:n]
@@ -219,9 +228,7 @@ func (f *frame) uvarint() int {
 			return int(u)
 		}
 	}
-	if f.err == nil {
-		f.err = errFrame
-	}
+	f.malformed()
 	return 0
 }
 
@@ -238,8 +245,8 @@ func (f *frame) bytes(n int) []byte {
 
 // has reports whether there are n bytes more, and at least one.
 func (f *frame) has(n int) bool {
-	if n > f.left && f.err == nil {
-		f.err = errFrame
+	if n > f.left {
+		f.malformed()
 	}
 	return n > 0 && f.err == nil
 }
@@ -257,8 +264,8 @@ func (f *frame) into(b []byte) []byte {
 // text reads a string into buf.
 func (f *frame) text(buf []byte) []byte {
 	n := f.length()
-	if f.err == nil && n > f.left {
-		f.err = errFrame
+	if n > f.left {
+		f.malformed()
 	}
 	if n <= 0 || f.err != nil {
 		return buf[:0]
@@ -276,8 +283,8 @@ func (f *frame) text(buf []byte) []byte {
 }
 
 func (f *frame) skip(n int) {
-	if f.err == nil && n > f.left {
-		f.err = errFrame
+	if n > f.left {
+		f.malformed()
 	}
 	if n <= 0 || f.err != nil {
 		return

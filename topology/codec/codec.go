@@ -3,7 +3,6 @@ package codec
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"reflect"
 	"regexp"
@@ -132,7 +131,7 @@ func (float) Decode(src []byte) (float64, error) {
 func (float) Schema() string { return "float64" }
 
 func wrongSize(what string, want int, src []byte) error {
-	return fmt.Errorf("%s: %d bytes where %d were expected", what, len(src), want)
+	return core.Malformed(min(len(src), want), "%s: %d bytes where %d were expected", what, len(src), want)
 }
 
 type function[T any] struct {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	"github.com/seed-81380e12/limpet/internal/placed"
 )
 
 type (
@@ -129,18 +130,18 @@ func TestDecodeErrors(t *testing.T) {
 		return err.Error()
 	}
 	for got, want := range map[string]string{
-		text(Int64.Decode([]byte{1, 2})):                                      "int64: 2 bytes where 8 were expected",
-		text(Float64.Decode(nil)):                                             "float64: 0 bytes where 8 were expected",
-		text(JSON[order]().Decode([]byte(" null "))):                          "json: null is no order",
-		text(JSON[int]().Decode([]byte("null"))):                              "json: null is no int",
-		text(JSON[order]().Decode([]byte(`{"id":1}`))):                        "json: cannot unmarshal number into Go struct field order.id of type string",
-		text(JSON[order]().Decode([]byte(`{"id":"a"`))):                       "json: unexpected end of JSON input, at byte 9",
-		text(JSON[order]().Decode(nil)):                                       "json: unexpected end of JSON input, at byte 0",
-		text(List(String).Decode([]byte{5, 'a'})):                             "list: element 0 is cut short",
-		text(List(Int64).Decode([]byte{1, 'a'})):                              "list: element 0: int64: 1 bytes where 8 were expected",
-		text(List(JSON[int]()).Decode([]byte(`[1,"x"]`))):                     "list: element 1: json: cannot unmarshal string into Go value of type int",
-		text(List(JSON[int]()).Decode([]byte(`{}`))):                          "json: cannot unmarshal object into Go value of type []json.RawMessage",
-		text(Optional(Int64).Decode([]byte{})):                                "int64: 0 bytes where 8 were expected",
+		text(Int64.Decode([]byte{1, 2})):                                      "byte 2: int64: 2 bytes where 8 were expected",
+		text(Float64.Decode(nil)):                                             "byte 0: float64: 0 bytes where 8 were expected",
+		text(JSON[order]().Decode([]byte(" null "))):                          "byte 0: json: null is no order",
+		text(JSON[int]().Decode([]byte("null"))):                              "byte 0: json: null is no int",
+		text(JSON[order]().Decode([]byte(`{"id":1}`))):                        "byte 7: json: cannot unmarshal number into Go struct field order.id of type string",
+		text(JSON[order]().Decode([]byte(`{"id":"a"`))):                       "byte 9: json: unexpected end of JSON input",
+		text(JSON[order]().Decode(nil)):                                       "byte 0: json: unexpected end of JSON input",
+		text(List(String).Decode([]byte{5, 'a'})):                             "byte 0: list: element 0 is cut short",
+		text(List(Int64).Decode([]byte{1, 'a'})):                              "byte 2: list: element 0: int64: 1 bytes where 8 were expected",
+		text(List(JSON[int]()).Decode([]byte(`[1,"x"]`))):                     "byte 6: list: element 1: json: cannot unmarshal string into Go value of type int",
+		text(List(JSON[int]()).Decode([]byte(`{}`))):                          "byte 1: json: cannot unmarshal object into Go value of type []json.RawMessage",
+		text(Optional(Int64).Decode([]byte{})):                                "byte 0: int64: 0 bytes where 8 were expected",
 		text(List(Optional(String)).Append(nil, make([]core.Opt[string], 1))): errNullElement.Error(),
 		text(JSON[float64]().Append(nil, math.NaN())):                         "json: unsupported value: NaN",
 	} {
@@ -271,6 +272,7 @@ func fuzz[T any](t *testing.T, c core.Codec[T], src []byte) {
 		if len(err.Error()) > 300 && len(src) < 200 {
 			t.Errorf("%T: a long error: %v", c, err)
 		}
+		placed.Error(t, err, len(src))
 		return
 	}
 	b, err := c.Append([]byte{}, v)

@@ -73,7 +73,7 @@ func (c *jsonCodec[T]) Append(dst []byte, v T) ([]byte, error) {
 	e.dst, e.v = nil, zero
 	c.pool.Put(e)
 	if err != nil {
-		return nil, plain(err)
+		return nil, err
 	}
 	return dst, nil
 }
@@ -94,11 +94,11 @@ func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
 	}
 	var v T
 	if !c.null && string(bytes.TrimSpace(src)) == "null" {
-		return v, fmt.Errorf("json: null is no %s", c.name)
+		return v, core.Malformed(0, "json: null is no %s", c.name)
 	}
 	if err := json.Unmarshal(src, &v); err != nil {
 		var zero T
-		return zero, plain(err)
+		return zero, undecodable(err)
 	}
 	return v, nil
 }
@@ -114,13 +114,18 @@ func (c *jsonCodec[T]) decode(src []byte) (T, bool) {
 	return v, ok
 }
 
-// plain makes an error of encoding/json short, and says where a syntax error is.
-func plain(err error) error {
-	var se *json.SyntaxError
-	if errors.As(err, &se) {
-		return fmt.Errorf("json: %w, at byte %d", err, se.Offset)
+// undecodable says where what encoding/json does not take is. Of what methods of the type refuse it says no more than that
+// it is in the value.
+func undecodable(err error) error {
+	var syntax *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	switch { // both count what was read, with the mistake
+	case errors.As(err, &syntax):
+		return core.Malformed(int(syntax.Offset), "json: %w", err)
+	case errors.As(err, &typ):
+		return core.Malformed(int(typ.Offset), "%w", err)
 	}
-	return err
+	return core.Malformed(0, "%w", err)
 }
 
 func (c *jsonCodec[T]) Schema() string { return "json(" + c.name + ")" }

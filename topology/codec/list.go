@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -48,16 +49,17 @@ func (l list[T]) Append(dst []byte, vs []T) ([]byte, error) {
 }
 
 func (l list[T]) Decode(src []byte) (vs []T, err error) {
-	for len(src) > 0 {
-		n, k := binary.Uvarint(src)
-		if k <= 0 || n > uint64(len(src)-k) {
-			return nil, fmt.Errorf("list: element %d is cut short", len(vs))
+	for at := 0; at < len(src); {
+		n, k := binary.Uvarint(src[at:])
+		if k <= 0 || n > uint64(len(src)-at-k) {
+			return nil, core.Malformed(at, "list: element %d is cut short", len(vs))
 		}
-		v, err := l.e.Decode(src[k : k+int(n)])
+		at += k
+		v, err := l.e.Decode(src[at : at+int(n)])
 		if err != nil {
-			return nil, fmt.Errorf("list: element %d: %w", len(vs), err)
+			return nil, core.MalformedPart(at, fmt.Sprintf("list: element %d", len(vs)), err)
 		}
-		vs, src = append(vs, v), src[k+int(n):]
+		vs, at = append(vs, v), at+int(n)
 	}
 	return vs, nil
 }
@@ -87,17 +89,28 @@ func (l jsonList[T]) Append(dst []byte, vs []T) ([]byte, error) {
 func (l jsonList[T]) Decode(src []byte) ([]T, error) {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(src, &parts); err != nil {
-		return nil, plain(err)
+		return nil, undecodable(err)
 	}
 	var vs []T
 	for i, p := range parts {
 		v, err := l.e.Decode(p)
 		if err != nil {
-			return nil, fmt.Errorf("list: element %d: %w", i, err)
+			return nil, core.MalformedPart(elementAt(src, i), fmt.Sprintf("list: element %d", i), err)
 		}
 		vs = append(vs, v)
 	}
 	return vs, nil
+}
+
+// elementAt is where an element of a JSON array, which is in order, begins.
+func elementAt(src []byte, i int) int {
+	d := json.NewDecoder(bytes.NewReader(src))
+	_, _ = d.Token()
+	var element json.RawMessage
+	for range i + 1 {
+		_ = d.Decode(&element)
+	}
+	return int(d.InputOffset()) - len(element)
 }
 
 func (l jsonList[T]) Schema() string { return "list(" + SchemaOf(l.e) + ")" }

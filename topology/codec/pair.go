@@ -159,10 +159,10 @@ func (c pair[A, B]) Decode(src []byte) (p Pair[A, B], err error) {
 		return p, err
 	}
 	if p.First, err = c.a.Decode(first); err != nil {
-		return p, fmt.Errorf("first part of a pair: %w", err)
+		return p, core.MalformedPart(0, "first part of a pair", err)
 	}
 	if p.Second, err = c.b.Decode(rest); err != nil {
-		return p, fmt.Errorf("second part of a pair: %w", err)
+		return p, core.MalformedPart(len(src)-len(rest), "second part of a pair", err)
 	}
 	return p, nil
 }
@@ -192,10 +192,10 @@ func (c pair[A, B]) split(src []byte) (first, rest []byte, err error) {
 			i++
 			from = i + 1
 		default:
-			return nil, nil, fmt.Errorf("pair: byte %x behind a 0", src[i+1])
+			return nil, nil, core.Malformed(i+1, "pair: %x behind a 0", src[i+1])
 		}
 	}
-	return nil, nil, fmt.Errorf("pair of %d bytes: its first part has no end", len(src))
+	return nil, nil, core.Malformed(len(src), "pair of %d bytes: its first part has no end", len(src))
 }
 
 func (c pair[A, B]) Schema() string {

@@ -74,7 +74,7 @@ func (u *union[E]) Append(dst []byte, v E) ([]byte, error) {
 	}
 	object, err := json.Marshal(v)
 	if err != nil {
-		return nil, plain(err)
+		return nil, err
 	}
 	return appendMember(dst, m.head, object), nil
 }
@@ -84,18 +84,18 @@ func (u *union[E]) Decode(src []byte) (e E, err error) {
 		Type *string `json:"type"`
 	}
 	if err := json.Unmarshal(src, &head); err != nil {
-		return e, plain(err)
+		return e, undecodable(err)
 	}
 	if head.Type == nil {
-		return e, errors.New("union: there is no member \"type\"")
+		return e, core.Malformed(0, "union: there is no member \"type\"")
 	}
 	m := u.byName[*head.Type]
 	if m == nil {
-		return e, fmt.Errorf("union: type %q is none of %s", *head.Type, strings.Join(u.names, ", "))
+		return e, core.Malformed(0, "union: type %q is none of %s", *head.Type, strings.Join(u.names, ", "))
 	}
 	v := reflect.New(m.t)
 	if err := json.Unmarshal(src, v.Interface()); err != nil {
-		return e, plain(err)
+		return e, undecodable(err)
 	}
 	return v.Elem().Interface().(E), nil
 }
@@ -153,7 +153,7 @@ func (u *upcast[Old, New]) Decode(src []byte) (v New, err error) {
 		Version *int `json:"version"`
 	}
 	if err := json.Unmarshal(src, &head); err != nil {
-		return v, plain(err)
+		return v, undecodable(err)
 	}
 	is := 1
 	if head.Version != nil {
@@ -167,7 +167,7 @@ func (u *upcast[Old, New]) decode(src []byte, is int) (v New, err error) {
 	case is == u.version:
 		return u.next.Decode(src)
 	case is < 1 || is > u.version:
-		return v, fmt.Errorf("upcast: version %d is none of 1 to %d", is, u.version)
+		return v, core.Malformed(0, "upcast: version %d is none of 1 to %d", is, u.version)
 	}
 	var old Old
 	if below, ok := u.old.(interface {

@@ -49,7 +49,7 @@ func TestUnion(t *testing.T) {
 		`{"cents":5}`:                      `there is no member "type"`,
 		`{"type":"deposited","cents":"x"}`: "cannot unmarshal",
 		`[]`:                               "cannot unmarshal",
-		`{`:                                "at byte",
+		`{`:                                "byte 1: json: unexpected end",
 	} {
 		if _, err := c.Decode([]byte(src)); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: got %v, want %s", src, err, why)

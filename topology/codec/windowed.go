@@ -68,10 +68,10 @@ func (c windowed[K]) Append(dst []byte, w core.Windowed[K]) ([]byte, error) {
 func (c windowed[K]) Decode(src []byte) (w core.Windowed[K], err error) {
 	n := len(src) - c.tail
 	if n < 0 {
-		return w, fmt.Errorf("windowed key: %d bytes where %d or more were expected", len(src), c.tail)
+		return w, core.Malformed(len(src), "windowed key: %d bytes where %d or more were expected", len(src), c.tail)
 	}
 	if w.Key, err = c.key.Decode(src[:n:n]); err != nil {
-		return w, err
+		return w, core.MalformedPart(0, "windowed key", err)
 	}
 	w.Start = core.Time(binary.BigEndian.Uint64(src[n:]))
 	if w.End = w.Start + c.size; w.End < w.Start {
@@ -140,10 +140,10 @@ func (c session[K]) AppendPartition(dst []byte, w core.Windowed[K]) ([]byte, err
 func (c session[K]) Decode(src []byte) (w core.Windowed[K], err error) {
 	n := len(src) - 16
 	if n < 0 {
-		return w, fmt.Errorf("session key: %d bytes where 16 or more were expected", len(src))
+		return w, core.Malformed(len(src), "session key: %d bytes where 16 or more were expected", len(src))
 	}
 	if w.Key, err = c.key.Decode(src[:n:n]); err != nil {
-		return w, err
+		return w, core.MalformedPart(0, "session key", err)
 	}
 	w.End, w.Start = core.Time(binary.BigEndian.Uint64(src[n:])), core.Time(binary.BigEndian.Uint64(src[n+8:]))
 	return w, nil

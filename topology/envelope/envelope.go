@@ -1,11 +1,12 @@
 package envelope
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -153,6 +154,8 @@ type wire struct {
 	Data          json.RawMessage `json:"data"`
 }
 
+var wireCodec = codec.JSON[wire]()
+
 func (c object[T]) Append(dst []byte, e Event[T]) ([]byte, error) {
 	data, err := c.data.Append([]byte{}, e.Data)
 	if err != nil {
@@ -166,21 +169,38 @@ func (c object[T]) Append(dst []byte, e Event[T]) ([]byte, error) {
 }
 
 func (c object[T]) Decode(src []byte) (e Event[T], err error) {
-	var w wire
-	if err := json.Unmarshal(src, &w); err != nil {
-		return e, fmt.Errorf("envelope: %w", err)
+	w, err := wireCodec.Decode(src)
+	if err != nil {
+		return e, core.MalformedPart(0, "envelope", err)
 	}
 	if w.ID == "" || w.Data == nil {
-		return e, errors.New("envelope: an event has an eventId and data")
+		return e, core.Malformed(0, "envelope: an event has an eventId and data")
 	}
 	e.Meta = Meta{ID: w.ID, Type: w.Type, Version: w.Version, CorrelationID: w.CorrelationID, CausationID: w.CausationID, Producer: w.Producer}
 	if e.Time, err = parseTime(w.Timestamp); err != nil {
-		return Event[T]{}, fmt.Errorf("envelope: timestamp: %w", err)
+		return Event[T]{}, core.MalformedPart(memberAt(src, "timestamp"), "envelope: timestamp", err)
 	}
 	if e.Data, err = c.data.Decode(w.Data); err != nil {
-		return Event[T]{}, fmt.Errorf("envelope: data: %w", err)
+		return Event[T]{}, core.MalformedPart(memberAt(src, "data"), "envelope: data", err)
 	}
 	return e, nil
+}
+
+// memberAt is where the value of a member of an object begins; of several with the name, the last one's, which counts.
+func memberAt(src []byte, name string) (at int) {
+	d := json.NewDecoder(bytes.NewReader(src))
+	_, _ = d.Token()
+	for d.More() {
+		member, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			break
+		}
+		if s, ok := member.(string); ok && strings.EqualFold(s, name) {
+			at = int(d.InputOffset()) - len(value)
+		}
+	}
+	return at
 }
 
 func (c object[T]) Schema() string { return "event(" + codec.SchemaOf(c.data) + ")" }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
+	at "github.com/seed-81380e12/limpet/internal/placed"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 	"github.com/seed-81380e12/limpet/topology/envelope"
@@ -249,6 +250,7 @@ func FuzzJSON(f *testing.F) {
 		var err error
 		allocated.Within(t, "Decode", allocated.For(len(src)), func() { e, err = c.Decode(src) })
 		if err != nil {
+			at.Error(t, err, len(src))
 			return
 		}
 		b, err := c.Append(nil, e)
