@@ -64,7 +64,7 @@ func run(t *testing.T, c topologytest.Config, b *topology.Builder, tables []stri
 // Any topology gives the same, every way.
 func TestRandomTopologiesEveryWay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b, tables := randomtopo.Config{}.Draw(func(n int, what string) int { return rapid.IntRange(0, n-1).Draw(rt, what) })
+		b, tables, _ := randomtopo.Config{}.Draw(func(n int, what string) int { return rapid.IntRange(0, n-1).Draw(rt, what) })
 		if plan, err := b.Build(); err != nil {
 			rt.Fatal(err)
 		} else {

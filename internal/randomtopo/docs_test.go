@@ -73,7 +73,7 @@ func TestDraw(t *testing.T) {
 	for seed := range uint64(500) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		for _, c := range []Config{{}, {InOrder: true, Drawn: func(n string) { drawn[n] = true }}} {
-			b, tables := c.Draw(func(n int, _ string) int { return rng.IntN(n) })
+			b, tables, _ := c.Draw(func(n int, _ string) int { return rng.IntN(n) })
 			if _, err := b.Build(); err != nil {
 				t.Fatalf("seed %d, %+v: %v", seed, c.InOrder, err)
 			}

@@ -13,7 +13,7 @@ import (
 // So a topology that has them has none of these.
 var failing = []operator{
 	{"reject", []string{"OnError"}, func(d *drawing, _ string) {
-		d.add(topology.FlatMap(d.pick(), func(s string, out *topology.Out[string]) {
+		d.todo(topology.FlatMap(d.in(), func(s string, out *topology.Out[string]) {
 			if unlucky(s) {
 				out.Reject(errors.New(s))
 			}
@@ -21,7 +21,7 @@ var failing = []operator{
 		}, d.policy()))
 	}},
 	{"panic", []string{"OnError"}, func(d *drawing, _ string) {
-		d.add(topology.Map(d.pick(), func(s string) string {
+		d.todo(topology.Map(d.in(), func(s string) string {
 			if unlucky(s) {
 				panic(s)
 			}
@@ -29,7 +29,8 @@ var failing = []operator{
 		}, d.policy()))
 	}},
 	{"astray", []string{"OnError", "PartitionBy"}, func(d *drawing, _ string) {
-		d.pick().To(Out2, d.policy(), topology.PartitionBy(func(s string, n int) int {
+		d.plain.Unknown()
+		d.in().To(Out2, d.policy(), topology.PartitionBy(func(s string, n int) int {
 			if unlucky(s) {
 				return n
 			}
@@ -75,7 +76,7 @@ type refusals struct {
 }
 
 func streamTimers(d *drawing, n string) {
-	p := topology.NewProcessor(d.pick(), n, func(s, v string, p *refusals) string {
+	p := topology.NewProcessor(d.in(), n, func(s, v string, p *refusals) string {
 		p.Soon.In(time.Duration(len(v)) * 2 * time.Millisecond)
 		return cut(s + v)
 	}, d.policy())
@@ -86,5 +87,5 @@ func streamTimers(d *drawing, n string) {
 		p.Out.Emit(cut(s + "s"))
 		return s
 	})
-	d.add(topology.Output(p, &p.Ports.Out))
+	d.todo(topology.Output(p, &p.Ports.Out))
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-81380e12/limpet/internal/plain"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 	"github.com/seed-81380e12/limpet/topology/envelope"
@@ -56,13 +57,26 @@ type drawing struct {
 	b      *topology.Builder
 	choose func(n int, what string) int
 
-	streams []topology.Stream[string, string]
+	plain   *plain.Topology
+	streams []stream
 	used    map[int]bool // of streams
-	rows    []topology.Table[string, string]
-	ranges  []topology.Table[string, string] // those with rows of their own, in the order of their keys
+	rows    []table
+	ranges  []table                          // those with rows of their own, in the order of their keys
 	tables  []string                         // the names of those that can be read as string to string
 	moving  []topology.Table[string, string] // those that keep versions
 }
+
+// stream and table are what was made, and what package plain has for it.
+type (
+	stream struct {
+		topology.Stream[string, string]
+		plain plain.Stream
+	}
+	table struct {
+		topology.Table[string, string]
+		plain plain.Table
+	}
+)
 
 func (d *drawing) has(names ...string) {
 	if d.Drawn != nil {
@@ -75,34 +89,51 @@ func (d *drawing) has(names ...string) {
 // once is true once in n times.
 func (d *drawing) once(n int, what string) bool { return d.choose(n, what) == 0 }
 
-func (d *drawing) pick() topology.Stream[string, string] {
+func (d *drawing) pick() stream {
 	i := d.choose(len(d.streams), "stream")
 	d.used[i] = true
 	return d.streams[i]
 }
 
-func (d *drawing) table() topology.Table[string, string] {
-	return d.rows[d.choose(len(d.rows), "table")]
+func (d *drawing) table() table { return d.rows[d.choose(len(d.rows), "table")] }
+
+func (d *drawing) add(s topology.Stream[string, string], p plain.Stream) {
+	d.streams = append(d.streams, stream{s, p})
 }
 
-func (d *drawing) add(ss ...topology.Stream[string, string]) { d.streams = append(d.streams, ss...) }
-
 // computed adds a table, and its changes.
-func (d *drawing) computed(tb topology.Table[string, string]) {
+func (d *drawing) computed(tb table) {
 	d.rows = append(d.rows, tb)
-	d.add(tb.ToStream())
+	d.add(tb.ToStream(), d.plain.ToStream(tb.plain))
 }
 
 // kept adds a table with rows of its own.
-func (d *drawing) kept(tb topology.Table[string, string], name string) {
+func (d *drawing) kept(tb table, name string) {
 	d.ranges, d.tables = append(d.ranges, tb), append(d.tables, name)
 	d.computed(tb)
+}
+
+// What follows is for operators that package plain does not have.
+func (d *drawing) in() topology.Stream[string, string] { return d.pick().Stream }
+func (d *drawing) tb() topology.Table[string, string]  { return d.table().Table }
+func (d *drawing) todo(ss ...topology.Stream[string, string]) {
+	for _, s := range ss {
+		d.add(s, d.plain.Unknown())
+	}
+}
+
+func (d *drawing) todoComputed(tb topology.Table[string, string]) {
+	d.computed(table{tb, plain.Table(d.plain.Unknown())})
+}
+
+func (d *drawing) todoKept(tb topology.Table[string, string], name string) {
+	d.kept(table{tb, plain.Table(d.plain.Unknown())}, name)
 }
 
 // versions adds a table that keeps versions.
 func (d *drawing) versions(tb topology.Table[string, string]) {
 	d.moving = append(d.moving, tb)
-	d.computed(tb)
+	d.todoComputed(tb)
 }
 
 // version is a table that keeps versions, and joins as well.
@@ -120,17 +151,18 @@ func (d *drawing) global() topology.GlobalTable[string, string] {
 }
 
 // values adds what is in a table of windows, under the keys that the windows are of.
-func (d *drawing) values(t topology.Table[topology.Windowed[string], string], n string) {
+func (d *drawing) todoValues(t topology.Table[topology.Windowed[string], string], n string) {
 	d.has("Records", "Values")
-	d.add(topology.Values(topology.KeyBy(topology.Records(t.ToStream()), n+"-key", windowKey)))
+	d.todo(topology.Values(topology.KeyBy(topology.Records(t.ToStream()), n+"-key", windowKey)))
 }
 
 // Draw draws a topology: streams and tables that are made of each other by random
 // operators, and all of which lead somewhere. choose returns a number below n; what says
-// for what. tables are the names of those that can be read as string to string.
-func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, tables []string) {
-	d := &drawing{Config: c, choose: choose, used: map[int]bool{}, tables: []string{"rows"}}
+// for what. tables are the names of those that can be read as string to string. model says what must come of it.
+func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, tables []string, model *plain.Topology) {
+	d := &drawing{Config: c, choose: choose, used: map[int]bool{}, plain: plain.New(), tables: []string{"rows"}}
 	operators, others, fails := anyOrder, []topology.SourceOption(nil), false
+	var times plain.Times // of others
 	var options []topology.BuilderOption
 	if c.InOrder {
 		operators = slices.Concat(anyOrder, inOrder, windowed)
@@ -143,13 +175,16 @@ func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, 
 		}
 		if d.once(4, "stamp") {
 			options = append(options, envelope.Headers())
+			d.plain.Stamp()
 			d.has("Stamp")
 		}
 		if d.once(6, "time from") {
-			others = append(others, topology.TimeFrom(func(r topology.Record[string, string]) topology.Time { return r.Time + topology.Time(len(r.Value)) }))
+			times.From = func(r topology.Record[string, string]) topology.Time { return r.Time + topology.Time(len(r.Value)) }
+			others = append(others, topology.TimeFrom(times.From))
 			d.has("TimeFrom")
 		} else if d.once(12, "wall time") {
 			others = append(others, topology.WallTime())
+			times.Arrival = true
 			d.has("WallTime")
 		}
 	}
@@ -157,12 +192,14 @@ func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, 
 		d.has(op.has...)
 	}
 	d.b = topology.New("random", options...)
-	d.add(Words.Stream(d.b), Others.Stream(d.b, others...))
+	d.add(Words.Stream(d.b), d.plain.Source(Words.Name(), plain.Times{}))
+	d.add(Others.Stream(d.b, others...), d.plain.Source(Others.Name(), times))
 	if fails { // a table that is restored from its source has rows that were skipped, too
-		d.rows = []topology.Table[string, string]{d.streams[1].ToTable("rows")}
+		from := d.streams[1]
+		d.rows = []table{{from.ToTable("rows"), d.plain.ToTable(from.plain, "rows")}}
 	} else {
 		d.has("Topic.Table")
-		d.rows = []topology.Table[string, string]{Rows.Table(d.b)}
+		d.rows = []table{{Rows.Table(d.b), d.plain.TableSource(Rows.Name())}}
 	}
 	d.ranges = slices.Clone(d.rows)
 	for range 1 + choose(8, "operators") {
@@ -175,24 +212,29 @@ func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, 
 			d.to(s)
 		}
 	}
-	return d.b, d.tables
+	return d.b, d.tables, d.plain
 }
 
 // to writes a stream to one of the outputs.
-func (d *drawing) to(s topology.Stream[string, string]) {
+func (d *drawing) to(s stream) {
 	outs := []topology.Topic[string, string]{Out, Out2}
 	to := outs[d.choose(2, "to")]
 	if d.InOrder && d.once(8, "topic from") {
 		d.has("TopicFrom")
-		s.To(Out, topology.TopicFrom(func(v string) topology.Topic[string, string] { return outs[len(v)%2] }, Out2))
+		which := func(v string) topology.Topic[string, string] { return outs[len(v)%2] }
+		s.To(Out, topology.TopicFrom(which, Out2))
+		d.plain.To(s.plain, Out.Name(), plain.Route{Topic: func(v string) string { return which(v).Name() }})
 		return
 	}
 	if d.InOrder && d.once(8, "partition by") {
 		d.has("PartitionBy")
-		s.To(to, topology.PartitionBy(func(v string, n int) int { return len(v) % n }))
+		by := func(v string, n int) int { return len(v) % n }
+		s.To(to, topology.PartitionBy(by))
+		d.plain.To(s.plain, to.Name(), plain.Route{Partition: by})
 		return
 	}
 	s.To(to)
+	d.plain.To(s.plain, to.Name(), plain.Route{})
 }
 
 // history is how long versions are kept.

@@ -25,7 +25,8 @@ type checker struct {
 	w     *world
 	plan  *topology.Plan
 	tasks map[core.TaskID]*shadow
-	count int // transactions
+	plain *plainRun // of random topologies; nil: there is none
+	count int       // transactions
 	ratchet
 }
 
@@ -55,7 +56,11 @@ type consumed struct {
 }
 
 func newChecker(w *world, plan *topology.Plan) *checker {
-	return &checker{w: w, plan: plan, tasks: map[core.TaskID]*shadow{}}
+	c := &checker{w: w, plan: plan, tasks: map[core.TaskID]*shadow{}}
+	if w.model != nil && w.model.Whole() {
+		c.plain = newPlainRun(w.model, plan)
+	}
+	return c
 }
 
 // task makes a task's second run, when it is first needed: its topics are there then.
@@ -121,12 +126,7 @@ func (c *checker) committed(t *txn) {
 		c.w.failf(checkOffsets, "transaction %d of %s: offset %d of %v, of which no task knows", t.n, t.id.name, next[p], p)
 	}
 	for _, p := range t.wrote {
-		var got []core.RawRecord
-		for i := range p.log {
-			if e := &p.log[i]; e.txn == t && !e.control {
-				got = append(got, e.rec)
-			}
-		}
+		got := t.records(p)
 		p = c.w.kafka.part(p.Partition) // its topic may have been made anew since
 		if err := sameRecords(p.Topic, got, want[p]); err != nil {
 			c.w.failf(c.writes(p), "transaction %d of %s: %v: %w", t.n, t.id.name, p.Partition, err)
@@ -136,6 +136,21 @@ func (c *checker) committed(t *txn) {
 	for p := range want {
 		c.w.failf(c.writes(p), "transaction %d of %s: nothing was written to %v, where a fresh run writes %d records", t.n, t.id.name, p.Partition, len(want[p]))
 	}
+	if c.plain != nil && c.w.err == nil {
+		if err := c.plainly(t); err != nil {
+			c.w.failf(random.check(), "%w", err)
+		}
+	}
+}
+
+// records are what a transaction has written to a partition.
+func (t *txn) records(p *partition) (all []core.RawRecord) {
+	for i := range p.log {
+		if e := &p.log[i]; e.txn == t && !e.control {
+			all = append(all, e.rec)
+		}
+	}
+	return all
 }
 
 // writes is the check that looks at what is written to a partition.

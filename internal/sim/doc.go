@@ -39,7 +39,8 @@ partitions of outputs and changelogs, offsets and operator times must be equal. 
 is lost, doubled or out of order, and nothing aborted is read. Each task that is opened must
 have the rows that this other run has. At the end all input must be consumed within a
 number of steps, and what came out must be what a naive model of the topology says
-(scenario.go). Random topologies (random.go) have no such model; all operators are among them.
+(scenario.go). Random topologies (random.go) have all operators; package plain interprets them, and each commit is
+compared with what it makes of the same records (plain.go).
 
 Beside the fresh run it is looked at directly that nothing goes back: committed offsets, operator times
 and checkpoints (back.go, watch.go). Each check has a name (checks.go), and mistakes that can be planted which it must be

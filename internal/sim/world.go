@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/plain"
 )
 
 // Options say what to run.
@@ -64,11 +65,12 @@ type world struct {
 	acts        []action
 	crashes     int
 	lives       int
-	jumps       int            // of the clock, by a day
-	running     *life          // whose worker steps
-	deadLetters bool           // of the scenarios poison and held: what fails goes there
-	waits       core.Time      // of the prices scenario: how long a sale waits
-	drawn       []string       // operators of a random topology
+	jumps       int       // of the clock, by a day
+	running     *life     // whose worker steps
+	deadLetters bool      // of the scenarios poison and held: what fails goes there
+	waits       core.Time // of the prices scenario: how long a sale waits
+	drawn       []string  // operators of a random topology
+	model       *plain.Topology
 	floor       map[string]int // of the email scenario: what an order must see at least
 }
 
