@@ -339,6 +339,20 @@ func realRebalances(t *testing.T, c *kafkatest.Cluster) {
 		})
 		return m, sync.OnceFunc(func() { close(end) })
 	}
+	// With two members, too, tasks are committed: so many of them, however busy the machine is.
+	committed := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return commits
+	}
+	goesOn := func(more int) {
+		t.Helper()
+		for before := committed(); committed() < before+more; time.Sleep(5 * time.Millisecond) {
+			if ctx.Err() != nil {
+				t.Fatalf("%d commits of %d: %v", committed()-before, more, ctx.Err())
+			}
+		}
+	}
 	a, _ := start("a")
 	balanced(t, 7, a)
 	for range 3 {
@@ -346,7 +360,7 @@ func realRebalances(t *testing.T, c *kafkatest.Cluster) {
 		b2, end := start("b")
 		balanced(t, 7, a, b2)
 		joined := time.Since(began)
-		time.Sleep(200 * time.Millisecond)
+		goesOn(30)
 		end()
 		began = time.Now()
 		must(t, b2.Close(ctx))
@@ -357,9 +371,6 @@ func realRebalances(t *testing.T, c *kafkatest.Cluster) {
 	wg.Wait()
 	must(t, a.Close(ctx))
 	t.Logf("%d commits; not: %v", commits, waits)
-	if commits < 100 {
-		t.Fatal("too few commits")
-	}
 }
 
 // A broker is killed and started again, over and over, under a producer and a reader.
