@@ -252,5 +252,3 @@ func last(s string) string { return s[len(s)-1:] }
 func both(a, b string) string                         { return cut(a + b) }
 func perhaps(a string, b topology.Opt[string]) string { return cut(a + b.Or("?")) }
 func either(a, b topology.Opt[string]) string         { return cut(a.Or("?") + b.Or("!")) }
-
-func windowKey(r topology.Record[topology.Windowed[string], string]) string { return r.Key.Key }

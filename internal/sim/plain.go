@@ -163,21 +163,24 @@ func plainRows(w *world) error {
 
 // decoded are a table's rows, as the model has them.
 func decoded(spec topology.TableSpec, t *shadowTable) (map[plain.Key]plain.Row, error) {
-	text := func(v string) string { return v }
+	text, key := func(v string) string { return v }, func(k string) plain.Key { return plain.Key{Key: k} }
 	if kc, vc, err := topology.TableCodecs[string, string](spec); err == nil {
-		return decode(kc, vc, t, text)
+		return decode(kc, vc, t, key, text)
+	}
+	if kc, vc, err := topology.TableCodecs[topology.Windowed[string], string](spec); err == nil {
+		return decode(kc, vc, t, func(w topology.Windowed[string]) plain.Key { return plain.Key{Key: w.Key, Start: w.Start, End: w.End} }, text)
 	}
 	kc, vc, err := topology.TableCodecs[string, int64](spec)
 	if err != nil {
 		return nil, err
 	}
-	return decode(kc, vc, t, func(n int64) string { return fmt.Sprint(n) })
+	return decode(kc, vc, t, key, func(n int64) string { return fmt.Sprint(n) })
 }
 
-func decode[V any](kc topology.Codec[string], vc topology.Codec[V], t *shadowTable, text func(V) string) (map[plain.Key]plain.Row, error) {
+func decode[K, V any](kc topology.Codec[K], vc topology.Codec[V], t *shadowTable, key func(K) plain.Key, text func(V) string) (map[plain.Key]plain.Row, error) {
 	rows := map[plain.Key]plain.Row{}
 	for k, r := range t.rows {
-		key, err := kc.Decode([]byte(k))
+		row, err := kc.Decode([]byte(k))
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +188,7 @@ func decode[V any](kc topology.Codec[string], vc topology.Codec[V], t *shadowTab
 		if err != nil {
 			return nil, err
 		}
-		rows[plain.Key{Key: key}] = plain.Row{Value: text(v), Time: r.at}
+		rows[key(row)] = plain.Row{Value: text(v), Time: r.at}
 	}
 	return rows, nil
 }

@@ -51,7 +51,7 @@ func TestWindowsAreAsTheModel(t *testing.T) {
 		want, late := [][]string(nil), []string(nil)
 		for _, in := range c.ins {
 			want = append(want, m.play(&windowCase{ins: []windowIn{in}})...)
-			if m.late {
+			if m.Late {
 				late = append(late, fmt.Sprintf("%s = %s @%d", text(in.Key), text(in.text()), in.Ts))
 			}
 		}
@@ -84,8 +84,8 @@ func TestWindowsAreAsTheModel(t *testing.T) {
 // compareRows finds rows that are not the model's, and those that are not there.
 func (m *windowModel) compareRows(t *rapid.T, c *windowCase, rows map[modelKey]string) {
 	want := map[modelKey]string{}
-	for k, r := range m.rows {
-		want[k] = r.value
+	for k, r := range m.Rows {
+		want[windowed(k)] = r.Value
 	}
 	if !maps.Equal(rows, want) {
 		t.Fatalf("%v: rows are %v, want %v", c.rule(), rows, want)

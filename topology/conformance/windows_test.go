@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/plain"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 	"github.com/seed-81380e12/limpet/topology/topologytest"
@@ -437,7 +438,7 @@ func retention(c *conformanceCase) (streams, limpet *conformanceCase) {
 	w.build()
 	play := func(strict bool) *conformanceCase {
 		m := w.model()
-		m.strict, m.retention = strict, w.retention()
+		m.Strict, m.Retention = strict, w.retention()
 		d := c.with(m.steps(w, c.Steps))
 		d.States, d.AllRows = map[string][]stateLine{}, !strict
 		for store := range c.States {
@@ -450,10 +451,11 @@ func retention(c *conformanceCase) (streams, limpet *conformanceCase) {
 
 // lines are the model's rows as a case has them. Those of sessions have no time.
 func (m *windowModel) lines() (lines []stateLine) {
-	for k, r := range m.rows {
-		l := stateLine{key: k.String(), value: r.value, window: &k}
-		if m.kind != "session" {
-			l.at = r.at
+	for k, r := range m.Rows {
+		k := windowed(k)
+		l := stateLine{key: k.String(), value: r.Value, window: &k}
+		if m.Kind != plain.Session {
+			l.at = r.Time
 		}
 		lines = append(lines, l)
 	}
