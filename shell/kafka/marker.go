@@ -160,6 +160,9 @@ func (p *producer) begin(ctx context.Context) error {
 	if p.id == "" || p.began {
 		return nil
 	}
+	if err := p.renew(ctx); err != nil {
+		return err
+	}
 	now := time.Now()
 	if p.shaken || now.Sub(p.since) > lookAfter {
 		if err := p.look(ctx); err != nil {
@@ -171,7 +174,7 @@ func (p *producer) begin(ctx context.Context) error {
 	}
 	p.last = p.last[:0]
 	p.since = now
-	return nil
+	return p.renew(ctx) // requests of look
 }
 
 // fresh is called for partitions that this producer has not written to yet: who had the id before

@@ -107,6 +107,12 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) e
 	if err := p.ready("Produce"); err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(batches, func(b *shell.ProduceBatch) bool { return len(b.Records) > 0 }) {
+		return nil
+	}
+	if err := p.begin(ctx); err != nil { // before sequences are given: a new epoch counts from 0
+		return p.failed(ctx, err)
+	}
 	p.todo = p.todo[:0]
 	var fresh []*outPart
 	for _, b := range batches {
@@ -129,14 +135,7 @@ func (p *producer) Produce(ctx context.Context, batches []*shell.ProduceBatch) e
 		op.cut(limit)
 		p.todo = append(p.todo, op)
 	}
-	if len(p.todo) == 0 {
-		return nil
-	}
-	err := p.begin(ctx)
-	if err == nil {
-		err = p.fresh(ctx, p.todo)
-	}
-	if err != nil {
+	if err := p.fresh(ctx, p.todo); err != nil {
 		return p.failed(ctx, err)
 	}
 	// A partition belongs to the transaction before its first batch: in one request for

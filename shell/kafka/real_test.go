@@ -34,6 +34,7 @@ func TestRealKafka(t *testing.T) {
 		{"Transactions", realTransactions},
 		{"Expired", realExpired},
 		{"Sequences", realSequences},
+		{"Copies", realCopies},
 		{"TooLarge", realTooLarge},
 		{"FetchLatency", realFetchLatency},
 		{"FetchSession", func(t *testing.T, c *kafkatest.Cluster) {

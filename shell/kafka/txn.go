@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -19,12 +20,15 @@ import (
 //	                   +------------Abort, Open-------------+-- error: broken
 //
 // sarama and we speak the transaction protocol without KIP-890: the epoch stays the same
-// from transaction to transaction. Four rules follow.
+// from transaction to transaction. Five rules follow.
 //
 //   - A transaction whose end is not known is never gone on from: Open makes a new epoch.
 //   - EndTxn is sent when all produce requests are answered; a late batch would join the
 //     next transaction. Where that cannot be had (ctx ended, a connection broke for good),
 //     Abort makes a new epoch, which rejects the late batch.
+//   - A request that had no answer, and was sent again, may still come in: EndTxn would end the
+//     next transaction before all of it is there, TxnOffsetCommit set offsets back. So the next one
+//     has a new epoch (renew), which rejects it.
 //   - Brokers may end a transaction without its marker in a partition: marker.go.
 //   - One transactional id only. Two in alternation are faster back to back but safe only
 //     in an order that is easily broken.
@@ -41,6 +45,8 @@ type producer struct {
 	broken error // what ended the transaction: Abort or Open are next
 	began  bool  // the coordinator may know of a transaction
 	unsure bool  // the brokers may or may not have batches of ours
+
+	copies atomic.Bool // a request of the transaction may come in once more, later
 
 	committing   bool // the coordinator may have committed it
 	offsetsAdded bool
@@ -154,6 +160,28 @@ func (p *producer) initID(ctx context.Context, pid int64, epoch int16) error {
 	return nil
 }
 
+// renew makes a new epoch where a request of the transactions before may still be on its way. InitProducerId
+// itself may be: it aborts what is open and fences us, so nothing goes wrong unseen.
+func (p *producer) renew(ctx context.Context) error {
+	if !p.copies.Swap(false) {
+		return nil
+	}
+	p.b.cfg.Logger.Debug("kafka: a request was sent again, so the producer takes a new epoch", "transactional id", p.id)
+	p.hangUp()
+	return p.initID(ctx, p.pid, p.epoch)
+}
+
+// ask is call for the requests of a transaction: it remembers that one was sent and not answered.
+func ask[T any](ctx context.Context, p *producer, k *coordinator, req string, o *outage, f func(*sarama.Broker) (T, code, error)) (T, error) {
+	return call(ctx, k, req, o, func(br *sarama.Broker) (T, code, error) {
+		v, c, err := f(br)
+		if err != nil {
+			p.copies.Store(true)
+		}
+		return v, c, err
+	})
+}
+
 // initProducerID opens a transactional id. Who had it is fenced, and what he left open
 // aborted.
 func initProducerID(ctx context.Context, k *coordinator, o *outage, limit time.Duration, pid int64, epoch int16) (*sarama.InitProducerIDResponse, error) {
@@ -176,7 +204,7 @@ func (p *producer) addPartitions(ctx context.Context, ops []*outPart) error {
 	}
 	p.began = true
 	pid, epoch := p.pid, p.epoch
-	_, err := call(ctx, p.txn, "AddPartitionsToTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
+	_, err := ask(ctx, p, p.txn, "AddPartitionsToTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
 		r, err := br.AddPartitionsToTxn(&sarama.AddPartitionsToTxnRequest{
 			Version: 3, TransactionalID: p.id, ProducerID: pid, ProducerEpoch: epoch, TopicPartitions: byTopic,
 		})
@@ -222,7 +250,7 @@ func (p *producer) addOffsetsAhead(ctx context.Context) {
 func (p *producer) addOffsets(ctx context.Context) func() error {
 	pid, epoch := p.pid, p.epoch
 	return func() error {
-		_, err := call(ctx, p.txn, "AddOffsetsToTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
+		_, err := ask(ctx, p, p.txn, "AddOffsetsToTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
 			r, err := br.AddOffsetsToTxn(&sarama.AddOffsetsToTxnRequest{
 				Version: 3, TransactionalID: p.id, ProducerID: pid, ProducerEpoch: epoch, GroupID: p.group,
 			})
@@ -337,7 +365,7 @@ func (p *producer) commitOffsets(ctx context.Context, s membership, offsets []sh
 		return err
 	}
 	pid, epoch := p.pid, p.epoch
-	_, err := call(ctx, p.grp, "TxnOffsetCommit", o, func(br *sarama.Broker) (struct{}, code, error) {
+	_, err := ask(ctx, p, p.grp, "TxnOffsetCommit", o, func(br *sarama.Broker) (struct{}, code, error) {
 		req := &sarama.TxnOffsetCommitRequest{
 			Version: 3, TransactionalID: p.id, GroupID: p.group, ProducerID: pid, ProducerEpoch: epoch,
 			GenerationID: s.generation, MemberID: s.member, GroupInstanceID: s.instance,
@@ -385,7 +413,7 @@ func (p *producer) End(ctx context.Context) error {
 }
 
 func (p *producer) endTxn(ctx context.Context, pid int64, epoch int16, commit bool) error {
-	_, err := call(ctx, p.txn, "EndTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
+	_, err := ask(ctx, p, p.txn, "EndTxn", newOutage(p.b.cfg.RetryFor), func(br *sarama.Broker) (struct{}, code, error) {
 		r, err := br.EndTxn(&sarama.EndTxnRequest{Version: 3, TransactionalID: p.id, ProducerID: pid, ProducerEpoch: epoch, TransactionResult: commit})
 		if err != nil {
 			return struct{}{}, 0, err
