@@ -50,6 +50,8 @@ type partition struct {
 	start core.Offset
 	open  []span // transactions without a marker here, by their first offset
 	node  int    // that leads it
+	// producers is what it knows of those that write to it; nil: of none.
+	producers map[*txnID]*sequences
 }
 
 type span struct {

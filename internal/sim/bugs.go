@@ -37,6 +37,9 @@ var Bugs = []Bug{
 	{Name: "a task is granted before its owner has answered", Wants: checkTwice},
 	{Name: "the broker does not fence old epochs", Wants: checkLogged},
 	{Name: "an abort keeps the epoch though a batch may come late", Wants: checkLogged},
+	{Name: "a batch that comes twice is written twice", Wants: checkOutputs},
+	{Name: "a transaction keeps the epoch though EndTxn may come late", Wants: checkOffsets},
+	{Name: "a transaction keeps the epoch though offsets may come late", Wants: checkOffsetsBack},
 	{Name: "the group forgets an offset", Wants: checkGroupEnd},
 	{Name: "the group takes an offset for the one before it", Wants: checkGroupBack},
 

@@ -61,6 +61,7 @@ const (
 	requestLate
 	requestRefused
 	answerLost
+	requestTwice // it is sent again, as no answer came, and both come in
 )
 
 // request draws the fate of one request.
@@ -68,7 +69,7 @@ func (f *faults) request(w *world) fate {
 	if !f.on || !w.chance(25) {
 		return answered
 	}
-	fate := fate(1 + w.rng.IntN(4))
+	fate := min(fate(1+w.rng.IntN(7)), requestTwice)
 	w.note("fate", "", int64(fate), 0)
 	return fate
 }

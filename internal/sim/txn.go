@@ -2,7 +2,6 @@ package sim
 
 import (
 	"slices"
-	"time"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/invariant"
@@ -195,9 +194,7 @@ func (k *kafka) expire() {
 }
 
 // send lets a request come in later than its sender waits.
-func (k *kafka) send(what string, do func()) {
-	k.late = append(k.late, message{k.w.now + core.Time(k.w.rng.IntN(int(2*k.w.set.txnTimeout/time.Millisecond))), what, do})
-}
+func (k *kafka) send(what string, do func()) { k.sendWithin(2*k.w.set.txnTimeout, what, do) }
 
 func (k *kafka) message(n int) {
 	m := k.late[n]
