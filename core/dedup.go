@@ -81,6 +81,9 @@ func Deduplicate[K, I comparable, V any](n NodeID, tb *Table[KeyID[K, I], Seen],
 		case i < 0:
 		case tb.cells[i].ok:
 			tx.drop(n, Duplicate)
+			if planted("a duplicate prolongs its id") {
+				tb.put(i, Seen{}, r.Time)
+			}
 		default:
 			tb.put(i, Seen{}, r.Time)
 			next(tx, r)

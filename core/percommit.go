@@ -1,11 +1,18 @@
 package core
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // PerCommit holds the changes of a table back until the commit: of several changes of a row
 // the last one goes on, with the row as the last commit left it as the old one. Nothing of
 // it is state, since nothing is held back across a commit.
 type PerCommit[K comparable, V any] struct {
+	// Nth is its place among those of the task: the least goes on first. One that others' changes lead to
+	// comes behind them, or what they lead to would be held back once more.
+	Nth int
+
 	next  Next[K, Change[V]]
 	index map[K]int32
 	list  []heldChange[K, V] // in the order in which the rows were first changed
@@ -21,6 +28,7 @@ type heldChange[K, V any] struct {
 
 // batcher is what a Task needs of a PerCommit, whatever its types.
 type batcher interface {
+	nth() int
 	flush(*Tx)
 	abort()
 }
@@ -29,13 +37,18 @@ type batcher interface {
 // made when it was stepped.
 const atReady = math.MaxInt32 / 2
 
-// Connect says where the changes go, and returns what takes them. It is called when the
-// chain behind was composed: so those further down the data's way are known to t first.
+// Connect says where the changes go, and returns what takes them.
 func (p *PerCommit[K, V]) Connect(t *Task, next Next[K, Change[V]]) Next[K, Change[V]] {
 	p.next, p.index = next, make(map[K]int32)
-	t.batchers = append(t.batchers, p)
+	at := slices.IndexFunc(t.batchers, func(b batcher) bool { return b.nth() >= p.Nth })
+	if at < 0 {
+		at = len(t.batchers)
+	}
+	t.batchers = slices.Insert(t.batchers, at, batcher(p))
 	return p.step
 }
+
+func (p *PerCommit[K, V]) nth() int { return p.Nth }
 
 func (p *PerCommit[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 	tx.t.writes++

@@ -147,3 +147,27 @@ func TestPerCommitAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for %d warm records, want none", n, len(batch.Records))
 	}
 }
+
+// Those of a task go on by their places, whichever was connected first.
+func TestPerCommitsGoOnInOrder(t *testing.T) {
+	w := newWorld(TaskConfig{}, func(t *Task) {
+		sink := Sink(t, 0, "out", str{}, str{}, nil)
+		var nexts []Next[string, Change[string]]
+		for _, nth := range []int{2, 1, 3} {
+			name := func(string) string { return fmt.Sprint(nth) }
+			p := &PerCommit[string, string]{Nth: nth}
+			nexts = append(nexts, p.Connect(t, ToStream(Map(t.Node("name", ""), name, sink))))
+		}
+		TableSource(t, "in", NewTable(t, "rows", str{}, str{}), Fan(nexts...))
+	})
+	if err := w.task.Step(batchOf(0, "a")); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range w.ready(t).Outputs {
+		got = append(got, string(o.Value))
+	}
+	if s := strings.Join(got, " "); s != "1 2 3" {
+		t.Errorf("they go on as %s", s)
+	}
+}

@@ -152,7 +152,7 @@ func TestManyRecordsAreTakenBack(t *testing.T) {
 					}
 				}
 			}
-			t.onTick(func(tx *Tx) {
+			t.onTick(nil, func(tx *Tx) {
 				if i := ticks.find(tx, "tick"); i >= 0 {
 					ticks.put(i, fmt.Sprint(now), now)
 				}

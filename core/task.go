@@ -44,7 +44,7 @@ type Task struct {
 	times     times     // as of the last Step
 	commitT   times     // as of the last Advance
 	clocks    []*Clock  // of the operators that have one
-	batchers  []batcher // further down the data's way first
+	batchers  []batcher // as they flush
 	tx        Tx
 	left      int    // records that the Step in hand may still run
 	from      int    // left, when the source in hand was chosen
@@ -63,12 +63,12 @@ type Task struct {
 	failed        error
 	without       without // of the record in hand: what failed when it was let go
 
-	ticks     []func(*Tx) // what is done at a tick
-	passed    Time        // of the last Pass since the last Abort
-	idleAfter Time        // of AdvanceIdle; 0: never
-	idleSince Time        // the first tick at which nothing was left to read
-	stepped   bool        // a record was taken since the last tick
-	overfull  bool        // see Overfull
+	ticks     []onTick // what is done at a tick
+	passed    Time     // of the last Pass since the last Abort
+	idleAfter Time     // of AdvanceIdle; 0: never
+	idleSince Time     // the first tick at which nothing was left to read
+	stepped   bool     // a record was taken since the last tick
+	overfull  bool     // see Overfull
 }
 
 // times are the operator times that every task has.
@@ -274,7 +274,7 @@ func (t *Task) flush() {
 		t.sayGlobals() // a global table may have moved since the last Step
 	}
 	t.tx.index = atReady
-	for i := len(t.batchers) - 1; i >= 0 && t.tx.err == nil; i-- {
+	for i := 0; i < len(t.batchers) && t.tx.err == nil; i++ {
 		t.batchers[i].flush(&t.tx)
 	}
 }

@@ -1,6 +1,10 @@
 package core
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Time that moves without records: ticks of the wall clock, and operators' time that is
 // moved on. Both are inputs, like records.
@@ -22,8 +26,8 @@ func (t *Task) Tick(now Time) (err error) {
 		t.tx.c.decide(Ticked, int64(now))
 		defer t.recovered(&err)
 		t.noRecord(Ticked)
-		for _, f := range t.ticks {
-			if f(&t.tx); t.tx.err != nil {
+		for _, tick := range t.ticks {
+			if tick.do(&t.tx); t.tx.err != nil {
 				return t.stop(t.tx.err)
 			}
 		}
@@ -74,8 +78,17 @@ func (t *Task) Pass(to Time) (err error) {
 	return nil
 }
 
-// onTick adds what is done at each tick.
-func (t *Task) onTick(f func(*Tx)) { t.ticks = append(t.ticks, f) }
+// onTick is what an operator does at a tick.
+type onTick struct {
+	clock int // the place of its clock in the task: these are in the order of the data
+	do    func(*Tx)
+}
+
+// onTick adds what the operator with a clock does at each tick.
+func (t *Task) onTick(clock *Clock, do func(*Tx)) {
+	t.ticks = append(t.ticks, onTick{slices.Index(t.clocks, clock), do})
+	slices.SortStableFunc(t.ticks, func(a, b onTick) int { return cmp.Compare(a.clock, b.clock) })
+}
 
 // noRecord says that what is done now is done for no record, but for an input of that kind.
 func (t *Task) noRecord(kind SourceID) {

@@ -412,7 +412,7 @@ func AddTimer[K comparable, S, P any](t *Task, n NodeID, ps *Ports[K, P], ts *Ti
 		ts.kind[timer] = wallTimer
 		if !ts.ticks {
 			ts.ticks = true
-			t.onTick(ts.tick)
+			t.onTick(ts.clock, ts.tick)
 		}
 	}
 	ts.steps[timer] = n

@@ -233,3 +233,16 @@ func TestDedupAllocatesNothing(t *testing.T) {
 		t.Errorf("dropped: %v", seen)
 	}
 }
+
+// At a tick operators have their turn in the order of their clocks, whichever was made first.
+func TestTicksComeInOrder(t *testing.T) {
+	task := NewTask(TaskConfig{})
+	clocks := []*Clock{NewClock(task, "a"), NewClock(task, "b"), NewClock(task, "c")}
+	var got []int
+	for _, n := range []int{1, 0, 2} {
+		task.onTick(clocks[n], func(*Tx) { got = append(got, n) })
+	}
+	if err := task.Tick(1); err != nil || !slices.Equal(got, []int{0, 1, 2}) {
+		t.Errorf("they have their turn as %v: %v", got, err)
+	}
+}

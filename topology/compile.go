@@ -21,6 +21,7 @@ type compiler struct {
 	ports  []any                  // by node: *core.Ports
 	shared []any                  // by node: what the inputs of an operator share
 	clocks []*core.Clock          // by node
+	place  []int                  // by node: where it is in the order of the data
 }
 
 // NewTask makes a task: as often as you like, and from many goroutines at a time. Each
@@ -34,7 +35,7 @@ func (s *Subtopology) NewTask(cfg core.TaskConfig) *core.Task {
 		t: core.NewTask(cfg), app: cfg.App, nodes: s.plan.nodes, cut: s.plan.cut, sinks: s.sinkOf,
 		dead: s.deadLetters,
 		ids:  make([]core.NodeID, n), tables: make([]any, n), chains: make([]any, n), ports: make([]any, n), shared: make([]any, n),
-		clocks: make([]*core.Clock, n),
+		clocks: make([]*core.Clock, n), place: s.plan.place,
 	}
 	c.t.AdvanceIdle(s.plan.idle)
 	s.makeClocks(c)

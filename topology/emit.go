@@ -24,7 +24,7 @@ func EmitPerCommit[K comparable, V any](t Table[K, V]) Table[K, V] {
 	n.table, n.end = true, true
 	batch := func(c *compiler) *core.PerCommit[K, V] {
 		if c.shared[n.id] == nil {
-			c.shared[n.id] = new(core.PerCommit[K, V])
+			c.shared[n.id] = &core.PerCommit[K, V]{Nth: c.place[n.id]}
 		}
 		return c.shared[n.id].(*core.PerCommit[K, V])
 	}

@@ -20,6 +20,7 @@ type Plan struct {
 	globals        []*GlobalSpec
 	idle           time.Duration // of AdvanceIdle
 	sourcePolicies []policies    // by node
+	place          []int         // by node: where it is in the order of the data
 	loops          []string      // topics that are read, and written by what comes of them
 }
 
@@ -137,7 +138,10 @@ func repartitionTopic(app, name string) string { return app + "-" + name + repar
 func changelogTopic(app, name string) string   { return app + "-" + name + changelogSuffix }
 
 func newPlan(b *Builder, nodes []*node, cut []bool) *Plan {
-	p := &Plan{name: b.name, nodes: nodes, cut: cut, idle: b.idle, sourcePolicies: sourcePolicies(nodes, cut)}
+	p := &Plan{name: b.name, nodes: nodes, cut: cut, idle: b.idle, sourcePolicies: sourcePolicies(nodes, cut), place: make([]int, len(nodes))}
+	for i, n := range inOrder(nodes, cut) {
+		p.place[n.id] = i
+	}
 	p.loops, _ = loops(b, nodes)
 	part, count := components(nodes, cut)
 	index := p.addGlobals(b)

@@ -2,6 +2,7 @@ package plain
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/seed-81380e12/limpet/topology"
 )
@@ -160,6 +161,9 @@ type Task struct {
 	rows     map[Table]func(k Key, asOf Time) (Row, bool)
 	sources  map[string]func(In)
 	named    map[string]map[Key]Row
+	kepts    map[Table]*kept
+	globals  map[string]map[string]string
+	wall     Time // of the last tick
 	passes   []func(Time)
 	ticks    []func(Time)
 	commits  []func()
@@ -179,6 +183,7 @@ func (p *Topology) Task(c Config) *Task {
 	t := &Task{
 		Config: c, topology: p, hearers: map[Stream][]func(Record){}, follows: map[Table][]func(Change){},
 		rows: map[Table]func(Key, Time) (Row, bool){}, sources: map[string]func(In){}, named: map[string]map[Key]Row{},
+		kepts: map[Table]*kept{}, globals: map[string]map[string]string{}, wall: -1,
 	}
 	for _, f := range p.makes {
 		f(t)
@@ -196,7 +201,7 @@ func (t *Task) Take(in In) {
 
 // Tick tells the wall clock's time.
 func (t *Task) Tick(at Time) {
-	t.hand = hand{topic: "(tick)", offset: int64(at)}
+	t.hand, t.wall = hand{topic: "(tick)", offset: int64(at)}, at
 	for _, f := range t.ticks {
 		f(at)
 	}
@@ -210,8 +215,15 @@ func (t *Task) Pass(at Time) {
 	}
 }
 
+// Moved says what a global table has from now on.
+func (t *Task) Moved(topic string, rows map[string]string) { t.globals[topic] = rows }
+
+// firstAtCommit is where ids begin that are made when a commit ends.
+const firstAtCommit = 1<<30 - 1
+
 // Commit ends a commit.
 func (t *Task) Commit() {
+	t.hand.ids = firstAtCommit
 	for _, f := range t.commits {
 		f()
 	}
@@ -254,3 +266,27 @@ func (t *Task) look(tb Table, f func(k Key, asOf Time) (Row, bool)) { t.rows[tb]
 func (t *Task) row(tb Table, k Key) (Row, bool)                { return t.rows[tb](k, latest) }
 func (t *Task) rowAsOf(tb Table, k Key, asOf Time) (Row, bool) { return t.rows[tb](k, asOf) }
 func (t *Task) through(name string) bool                       { return t.Through[name] }
+func (t *Task) onPass(f func(Time))                            { t.passes = append(t.passes, f) }
+func (t *Task) onTick(f func(Time))                            { t.ticks = append(t.ticks, f) }
+func (t *Task) onCommit(f func())                              { t.commits = append(t.commits, f) }
+
+// none are the headers of what belongs to no record.
+var none topology.Headers
+
+// letGo does what comes of a thing that an operator has held and lets go.
+func (t *Task) letGo(f func()) { f() }
+
+// sorted are the keys of a map, in order.
+func sorted[V any](m map[Key]V) []Key {
+	var keys []Key
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b Key) int {
+		if a.Less(b) {
+			return -1
+		}
+		return 1
+	})
+	return keys
+}

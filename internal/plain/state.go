@@ -15,42 +15,67 @@ var Count = Fold{Add: func(sum, _ string) string {
 	return strconv.Itoa(n + 1)
 }}
 
-// of folds values, one after the other.
-func (f Fold) of(values []string) (sum string) {
-	for i, v := range values {
-		if i == 0 && f.First != nil {
-			sum = f.First(v)
-		} else {
-			sum = f.Add(sum, v)
-		}
+// first is what is done with the first value.
+func (f Fold) first() func(sum, value string) string {
+	if f.First == nil {
+		return f.Add
 	}
-	return sum
+	return func(_, value string) string { return f.First(value) }
+}
+
+// Also is a further stream that is folded into the same rows.
+type Also struct {
+	In  Stream
+	Add func(sum, value string) string
+}
+
+// folded is a record that is in a row, and how it gets there.
+type folded struct {
+	Record
+	first, add func(sum, value string) string
+}
+
+// sum is the row that some records make, one after the other, and the greatest of their times.
+func sum(of []folded) (row Opt, at Time) {
+	for i, r := range of {
+		if i == 0 {
+			row.Value = r.first("", r.Value)
+		} else {
+			row.Value = r.add(row.Value, r.Value)
+		}
+		at = max(at, r.Time)
+	}
+	row.OK = len(of) > 0
+	return row, at
 }
 
 // Aggregate folds the values of each key. The row's time is the greatest of the records that it holds; a row that was deleted
 // begins anew.
-func (p *Topology) Aggregate(in Stream, name string, f Fold) Table {
-	out := p.tableOf(in)
+func (p *Topology) Aggregate(in Stream, name string, f Fold, also ...Also) Table {
+	from := []Stream{in}
+	for _, a := range also {
+		from = append(from, a.In)
+	}
+	out := p.tableOf(from...)
 	p.add(func(t *Task) {
 		rows := t.kept(out, name)
-		held := map[Key][]Record{}
-		t.hear(in, func(r Record) {
+		held := map[Key][]folded{}
+		take := func(r Record, first, add func(string, string) string) {
 			if r.Key.Null {
 				return
 			}
-			held[r.Key] = append(held[r.Key], r)
-			var values []string
-			at := r.Time
-			for _, h := range held[r.Key] {
-				values, at = append(values, h.Value), max(at, h.Time)
-			}
-			row := Opt{Value: f.of(values), OK: true}
+			held[r.Key] = append(held[r.Key], folded{r, first, add})
+			row, at := sum(held[r.Key])
 			if f.Done != nil && f.Done(row.Value) {
 				delete(held, r.Key)
 				row = Opt{}
 			}
 			rows.set(r.Key, row, at, r.Headers)
-		})
+		}
+		t.hear(in, func(r Record) { take(r, f.first(), f.Add) })
+		for _, a := range also {
+			t.hear(a.In, func(r Record) { take(r, a.Add, a.Add) })
+		}
 	})
 	return out
 }

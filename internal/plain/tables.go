@@ -16,7 +16,7 @@ type kept struct {
 func (t *Task) kept(of Table, name string) *kept {
 	k := &kept{t, of, map[Key]Row{}}
 	t.look(of, func(key Key, _ Time) (Row, bool) { row, ok := k.rows[key]; return row, ok })
-	t.named[name] = k.rows
+	t.named[name], t.kepts[of] = k.rows, k
 	return k
 }
 
@@ -143,7 +143,7 @@ func (p *Topology) JoinTables(left, right Table, name string, need Needed, f fun
 		case kept && !c.New.OK:
 			return gone
 		}
-		return none
+		return nothing
 	})
 }
 
@@ -179,7 +179,7 @@ func (p *Topology) Combine(name string, parts ...Part) Table {
 		case kept:
 			return gone
 		}
-		return none
+		return nothing
 	})
 }
 
@@ -187,9 +187,9 @@ func (p *Topology) Combine(name string, parts ...Part) Table {
 type change int
 
 const (
-	none change = iota
-	made        // of the rows before and after, also where they are the same
-	gone        // one record has taken all the rows away that the result was made of
+	nothing change = iota
+	made           // of the rows before and after, also where they are the same
+	gone           // one record has taken all the rows away that the result was made of
 )
 
 // joinTables is both: join makes a row of the tables' rows, and emits says what a change of one of them makes, where the others have
@@ -223,7 +223,7 @@ func (p *Topology) joinTables(tables []Table, name string, stored bool, join fun
 					_, has = rows.rows[c.Key]
 				}
 				switch emits(c, parts, side, has) {
-				case none:
+				case nothing:
 					return
 				case gone:
 					rows.set(c.Key, Opt{}, c.Time, c.Headers)

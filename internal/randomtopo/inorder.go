@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-81380e12/limpet/internal/plain"
 	"github.com/seed-81380e12/limpet/topology"
 )
 
@@ -11,205 +12,208 @@ import (
 // in partitions, or on the clock. Of the same decisions they make the same results.
 var inOrder = []operator{
 	{"joinStreams", []string{"JoinStreams", "Within"}, func(d *drawing, n string) {
-		d.todo(topology.JoinStreams(d.in(), d.in(), n, joined, both))
+		a, b := d.pick(), d.pick()
+		d.add(topology.JoinStreams(a.Stream, b.Stream, n, joined, both), d.plain.JoinStreams(a.plain, b.plain, plainJoined, plain.Unmatched{}, bothRows))
 	}},
 	{"leftJoinStreams", []string{"LeftJoinStreams", "Between"}, func(d *drawing, n string) {
-		d.todo(topology.LeftJoinStreams(d.in(), d.in(), n, topology.Between(-2*time.Millisecond, 9*time.Millisecond), perhaps))
+		a, b := d.pick(), d.pick()
+		d.add(
+			topology.LeftJoinStreams(a.Stream, b.Stream, n, topology.Between(-2*time.Millisecond, 9*time.Millisecond), perhaps),
+			d.plain.JoinStreams(a.plain, b.plain, plain.Between{From: -2, To: 9}, plain.Unmatched{Left: true}, leftOf),
+		)
 	}},
 	{"outerJoinStreams", []string{"OuterJoinStreams"}, func(d *drawing, n string) {
-		d.todo(topology.OuterJoinStreams(d.in(), d.in(), n, joined, either))
+		a, b := d.pick(), d.pick()
+		d.add(topology.OuterJoinStreams(a.Stream, b.Stream, n, joined, either), d.plain.JoinStreams(a.plain, b.plain, plainJoined, plain.Unmatched{Left: true, Right: true}, either))
 	}},
 	{"joinSelf", []string{"JoinSelf"}, func(d *drawing, n string) {
-		d.todo(topology.JoinSelf(d.in(), n, topology.Between(0, 5*time.Millisecond).Grace(3*time.Millisecond), both))
+		in := d.pick()
+		d.add(
+			topology.JoinSelf(in.Stream, n, topology.Between(0, 5*time.Millisecond).Grace(3*time.Millisecond), both),
+			d.plain.JoinSelf(in.plain, plain.Between{To: 5, Grace: 3}, both),
+		)
 	}},
 	{"joinForeign", []string{"JoinForeign"}, func(d *drawing, n string) {
-		d.todoComputed(topology.JoinForeign(d.tb(), d.tb(), n, last, both))
+		a, b := d.table(), d.table()
+		d.computed(table{topology.JoinForeign(a.Table, b.Table, n, last, both), d.plain.JoinForeign(a.plain, b.plain, n, last, false, bothOf)})
 	}},
 	{"leftJoinForeign", []string{"LeftJoinForeign"}, func(d *drawing, n string) {
-		d.todoComputed(topology.LeftJoinForeign(d.tb(), d.tb(), n, last, perhaps))
+		a, b := d.table(), d.table()
+		d.computed(table{topology.LeftJoinForeign(a.Table, b.Table, n, last, perhaps), d.plain.JoinForeign(a.plain, b.plain, n, last, true, perhaps)})
 	}},
 	{"dedup", []string{"Deduplicate"}, func(d *drawing, n string) {
-		d.todo(topology.Deduplicate(d.in(), n, func(s string) string { return s }, 20*time.Millisecond))
+		in := d.pick()
+		d.add(topology.Deduplicate(in.Stream, n, same, 20*time.Millisecond), d.plain.Deduplicate(in.plain, same, 20))
 	}},
 	{"throttle", []string{"Throttle"}, func(d *drawing, n string) {
-		d.todo(two(topology.Throttle(d.in(), n, 2, 10*time.Millisecond))...)
+		in := d.pick()
+		some, rest := topology.Throttle(in.Stream, n, 2, 10*time.Millisecond)
+		plainSome, plainRest := d.plain.Throttle(in.plain, 2, 10)
+		d.add(some, plainSome)
+		d.add(rest, plainRest)
 	}},
 	{"reorder", []string{"Reorder"}, func(d *drawing, n string) {
-		d.todo(topology.Reorder(d.in(), n, func(s string) int64 { return int64(len(s)) }, 10*time.Millisecond))
+		in := d.pick()
+		d.add(
+			topology.Reorder(in.Stream, n, func(s string) int64 { return int64(len(s)) }, 10*time.Millisecond),
+			d.plain.Reorder(in.plain, func(s string) int { return len(s) }, 10),
+		)
 	}},
 	{"emitEvery", []string{"EmitEvery"}, func(d *drawing, n string) {
-		d.todoComputed(topology.EmitEvery(d.tb(), n, 7*time.Millisecond))
+		tb := d.table()
+		d.computed(table{topology.EmitEvery(tb.Table, n, 7*time.Millisecond), d.plain.EmitEvery(tb.plain, 7)})
 	}},
-	{"emitPerCommit", []string{"EmitPerCommit"}, func(d *drawing, _ string) { d.todoComputed(topology.EmitPerCommit(d.tb())) }},
+	{"emitPerCommit", []string{"EmitPerCommit"}, func(d *drawing, _ string) {
+		tb := d.table()
+		d.computed(table{topology.EmitPerCommit(tb.Table), d.plain.EmitPerCommit(tb.plain)})
+	}},
 	{"suppress", []string{"Suppress", "UntilTimeLimit"}, func(d *drawing, n string) {
-		d.todoComputed(topology.Suppress(d.tb(), n, topology.UntilTimeLimit(9*time.Millisecond)))
+		tb := d.table()
+		d.computed(table{topology.Suppress(tb.Table, n, topology.UntilTimeLimit(9*time.Millisecond)), d.plain.Suppress(tb.plain, plain.Suppressed{Wait: 9})})
 	}},
 	{"suppressEarly", []string{"Suppress", "MaxRecords", "MaxBytes", "EmitEarly"}, func(d *drawing, n string) {
-		d.todoComputed(topology.Suppress(d.tb(), n, topology.UntilTimeLimit(time.Second), topology.MaxRecords(2), topology.MaxBytes(60), topology.EmitEarly()))
+		tb := d.table()
+		d.computed(table{
+			topology.Suppress(tb.Table, n, topology.UntilTimeLimit(time.Second), topology.MaxRecords(2), topology.MaxBytes(60), topology.EmitEarly()),
+			d.plain.Suppress(tb.plain, plain.Suppressed{Wait: 1000, Records: 2, Bytes: 60}),
+		})
 	}},
 	{"countTable", []string{"CountTable"}, func(d *drawing, n string) {
-		d.todo(topology.Map(topology.CountTable(d.tb(), n, last).ToStream(), func(k int64) string { return fmt.Sprint(k) }))
+		tb := d.table()
+		counted := d.plain.ToStream(d.plain.AggregateTable(tb.plain, n, last, plain.CountRows))
+		d.add(topology.Map(topology.CountTable(tb.Table, n, last).ToStream(), func(k int64) string { return fmt.Sprint(k) }), counted)
 	}},
 	{"reduceTable", []string{"ReduceTable"}, func(d *drawing, n string) {
-		d.todoKept(topology.ReduceTable(d.tb(), n, last, both, func(sum, v string) string { return cut(sum + "-" + v) }), n)
+		tb, less := d.table(), func(sum, v string) string { return cut(sum + "-" + v) }
+		d.kept(table{
+			topology.ReduceTable(tb.Table, n, last, both, less),
+			d.plain.AggregateTable(tb.plain, n, last, plain.Group{First: same, Add: both, Less: less}),
+		}, n)
 	}},
 	{"aggregateTable", []string{"AggregateTable"}, func(d *drawing, n string) {
-		d.todoKept(topology.AggregateTable(d.tb(), n, last, func(a, v string) string { return cut(a + v + "+") }, func(a, v string) string { return cut(a + v + "-") }), n)
+		tb, more, less := d.table(), func(a, v string) string { return cut(a + v + "+") }, func(a, v string) string { return cut(a + v + "-") }
+		d.kept(table{
+			topology.AggregateTable(tb.Table, n, last, more, less),
+			d.plain.AggregateTable(tb.plain, n, last, plain.Group{Add: more, Less: less}),
+		}, n)
 	}},
 	{"aggregate", []string{"Aggregate", "Also"}, func(d *drawing, n string) {
-		d.todoKept(topology.Aggregate(d.in(), n, both, topology.Also(d.in(), func(a, v string) string { return cut(a + "&" + v) })), n)
+		a, b := d.pick(), d.pick()
+		d.kept(table{
+			topology.Aggregate(a.Stream, n, both, topology.Also(b.Stream, and)),
+			d.plain.Aggregate(a.plain, n, plain.Fold{Add: both}, plain.Also{In: b.plain, Add: and}),
+		}, n)
 	}},
-	{"peek", []string{"Peek"}, func(d *drawing, _ string) { d.todo(d.in().Peek(func(string) {})) }},
+	{"peek", []string{"Peek"}, func(d *drawing, _ string) {
+		in := d.pick()
+		d.add(in.Peek(func(string) {}), d.plain.Map(in.plain, same))
+	}},
 	{"withHeader", []string{"WithHeader"}, func(d *drawing, _ string) {
-		d.todo(d.in().WithHeader("h", func(v string) string { return v }))
+		in, f := d.pick(), func(v string, h topology.Headers) topology.Headers { return h.With("h", v) }
+		d.add(in.WithHeader("h", same), d.plain.WithHeaders(in.plain, f))
 	}},
 	{"withHeaders", []string{"WithHeaders"}, func(d *drawing, _ string) {
-		d.todo(d.in().WithHeaders(func(v string, h topology.Headers) topology.Headers { return h.With("hs", last(v+"-")) }))
+		in, f := d.pick(), func(v string, h topology.Headers) topology.Headers { return h.With("hs", last(v+"-")) }
+		d.add(in.WithHeaders(f), d.plain.WithHeaders(in.plain, f))
 	}},
 	{"ofType", []string{"OfType"}, func(d *drawing, _ string) {
-		some := topology.Map(d.in(), func(s string) any {
+		in := d.pick()
+		some := topology.Map(in.Stream, func(s string) any {
 			if len(s)%2 == 0 {
 				return len(s)
 			}
 			return s
 		})
-		d.todo(topology.OfType[string](some))
+		d.add(topology.OfType[string](some), d.plain.Filter(in.plain, func(s string) bool { return len(s)%2 != 0 }))
 	}},
 	{"filterTable", []string{"Table.Filter"}, func(d *drawing, _ string) {
-		d.todoComputed(d.tb().Filter(func(s string) bool { return len(s)%3 != 0 }))
+		tb, keep := d.table(), func(s string) bool { return len(s)%3 != 0 }
+		d.computed(table{tb.Filter(keep), d.plain.FilterTable(tb.plain, false, keep)})
 	}},
 	{"filterTableAll", []string{"Table.Filter", "EveryDeletion"}, func(d *drawing, _ string) {
-		d.todoComputed(d.tb().Filter(func(s string) bool { return len(s)%2 == 0 }, topology.EveryDeletion()))
+		tb, keep := d.table(), func(s string) bool { return len(s)%2 == 0 }
+		d.computed(table{tb.Filter(keep, topology.EveryDeletion()), d.plain.FilterTable(tb.plain, true, keep)})
 	}},
 	{"tableTo", []string{"Table.To"}, func(d *drawing, _ string) {
-		d.tb().To(Out2)
-		d.plain.Unknown()
+		tb := d.table()
+		tb.To(Out2)
+		d.plain.TableTo(tb.plain, Out2.Name())
 	}},
 	{"stored", []string{"JoinTables", "Stored"}, func(d *drawing, n string) {
-		d.todoKept(topology.JoinTables(d.tb(), d.tb(), n, both, topology.Stored()), n)
+		a, b := d.table(), d.table()
+		d.kept(table{
+			topology.JoinTables(a.Table, b.Table, n, both, topology.Stored()),
+			d.plain.JoinTables(a.plain, b.plain, n, plain.Needed{Left: true, Right: true, Stored: true}, bothRows),
+		}, n)
 	}},
-	{"ttl", []string{"TTL"}, func(d *drawing, n string) { d.todoKept(d.in().ToTable(n, topology.TTL(12*time.Millisecond)), n) }},
+	{"ttl", []string{"TTL"}, func(d *drawing, n string) {
+		in := d.pick()
+		d.kept(table{in.ToTable(n, topology.TTL(12*time.Millisecond)), d.plain.ToTableTTL(in.plain, n, 12)}, n)
+	}},
 
-	{"toVersionedTable", []string{"ToVersionedTable", "DeleteWhen", "NewProcessor", "Output", "Read", "Moment"}, func(d *drawing, n string) {
-		tb := topology.ToVersionedTable(d.in(), n, history, topology.DeleteWhen(func(s string) bool { return len(s)%3 == 0 }))
-		d.versions(tb)
-		p := topology.NewProcessor(d.in(), n+"-read", func(_, v string, p *reader) string {
-			row, _ := p.Row.Get() // what is deleted has no value, whether somebody looks at the bool or not
-			then, _ := p.Row.AsOf(p.Moment.Time() - 5)
-			p.Out.Emit(cut(row + then + v))
-			return v
-		})
-		topology.Read(p, &p.Ports.Row, tb)
-		d.todo(topology.Output(p, &p.Ports.Out))
+	{"toVersionedTable", []string{"ToVersionedTable", "DeleteWhen", "NewProcessor", "Output", "Read", "Moment"}, toVersionedTable},
+	{"joinVersion", []string{"Join"}, func(d *drawing, n string) {
+		in, tb := d.pick(), d.version()
+		d.add(topology.Join(in.Stream, tb.Table, n, both), d.plain.Join(in.plain, tb.plain, false, bothOf))
 	}},
-	{"joinVersion", []string{"Join"}, func(d *drawing, n string) { d.todo(topology.Join(d.in(), d.version(), n, both)) }},
 	{"leftJoinVersion", []string{"LeftJoin"}, func(d *drawing, n string) {
-		d.todo(topology.LeftJoin(d.in(), d.version(), n, perhaps))
+		in, tb := d.pick(), d.version()
+		d.add(topology.LeftJoin(in.Stream, tb.Table, n, perhaps), d.plain.Join(in.plain, tb.plain, true, perhaps))
 	}},
 	{"joinTablesVersion", []string{"OuterJoinTables"}, func(d *drawing, n string) {
-		d.todoComputed(topology.OuterJoinTables(d.version(), d.tb(), n, either))
+		a, b := d.version(), d.table()
+		d.computed(table{topology.OuterJoinTables(a.Table, b.Table, n, either), d.plain.JoinTables(a.plain, b.plain, n, plain.Needed{}, either)})
 	}},
 	{"joinForeignVersion", []string{"LeftJoinForeign"}, func(d *drawing, n string) {
-		d.todoComputed(topology.LeftJoinForeign(d.tb(), d.version(), n, last, perhaps))
+		a, b := d.table(), d.version()
+		d.computed(table{topology.LeftJoinForeign(a.Table, b.Table, n, last, perhaps), d.plain.JoinForeign(a.plain, b.plain, n, last, true, perhaps)})
 	}},
 	{"joinGrace", []string{"Join", "Grace"}, func(d *drawing, n string) {
-		d.todo(topology.Join(d.in(), d.version(), n, both, topology.Grace(6*time.Millisecond)))
+		in, tb := d.pick(), d.version()
+		d.add(
+			topology.Join(in.Stream, tb.Table, n, both, topology.Grace(6*time.Millisecond)),
+			d.plain.JoinGrace(in.plain, tb.plain, plain.Waiting{Grace: 6}, false, bothOf),
+		)
 	}},
 	{"leftJoinGrace", []string{"LeftJoin", "Grace", "MaxRecords", "EmitEarly"}, func(d *drawing, n string) {
-		d.todo(topology.LeftJoin(d.in(), d.tb(), n, perhaps, topology.Grace(6*time.Millisecond), topology.MaxRecords(3), topology.EmitEarly()))
+		in, tb := d.pick(), d.table()
+		d.add(
+			topology.LeftJoin(in.Stream, tb.Table, n, perhaps, topology.Grace(6*time.Millisecond), topology.MaxRecords(3), topology.EmitEarly()),
+			d.plain.JoinGrace(in.plain, tb.plain, plain.Waiting{Grace: 6, Most: 3}, true, perhaps),
+		)
 	}},
 	{"joinWait", []string{"Join", "Wait"}, func(d *drawing, n string) {
-		d.todo(topology.Join(d.in(), d.version(), n, both, topology.Wait(8*time.Millisecond)))
+		in, tb := d.pick(), d.version()
+		d.add(
+			topology.Join(in.Stream, tb.Table, n, both, topology.Wait(8*time.Millisecond)),
+			d.plain.JoinWait(in.plain, tb.plain, 8, false, bothOf),
+		)
 	}},
 	{"leftJoinWait", []string{"LeftJoin", "Wait"}, func(d *drawing, n string) {
-		d.todo(topology.LeftJoin(d.in(), d.tb(), n, perhaps, topology.Wait(8*time.Millisecond)))
+		in, tb := d.pick(), d.table()
+		d.add(
+			topology.LeftJoin(in.Stream, tb.Table, n, perhaps, topology.Wait(8*time.Millisecond)),
+			d.plain.JoinWait(in.plain, tb.plain, 8, true, perhaps),
+		)
 	}},
 
 	{"joinGlobal", []string{"JoinGlobal"}, func(d *drawing, n string) {
-		d.todo(topology.JoinGlobal(d.in(), d.global(), n, last, both))
+		in, tb := d.pick(), d.global()
+		d.add(topology.JoinGlobal(in.Stream, tb, n, last, both), d.plain.JoinGlobal(in.plain, Globals.Name(), false, last, bothOf))
 	}},
 	{"leftJoinGlobal", []string{"LeftJoinGlobal"}, func(d *drawing, n string) {
-		d.todo(topology.LeftJoinGlobal(d.in(), d.global(), n, last, perhaps))
+		in, tb := d.pick(), d.global()
+		d.add(topology.LeftJoinGlobal(in.Stream, tb, n, last, perhaps), d.plain.JoinGlobal(in.plain, Globals.Name(), true, last, perhaps))
 	}},
 
 	{"processor", []string{"NewProcessor", "On", "Output", "Read", "ReadPartition", "ReadGlobal", "Moment", "Processor.State"}, processor},
 	{"timers", []string{"NewProcessor", "Processor.OnTimer", "Timer", "WallTimer", "MaxTimers"}, timers},
 }
 
-// reader are the ports of a processor that reads a table.
-type reader struct {
-	Out    topology.Out[string]
-	Row    topology.Row[string]
-	Moment topology.Moment[string]
-}
+// plainJoined is joined.
+var plainJoined = plain.Between{From: -15, To: 15, Grace: 10}
 
-// ports are those of a processor that looks around.
-type ports struct {
-	A, B   topology.Out[string]
-	Row    topology.Row[string]
-	Near   topology.Range[string, string]
-	All    topology.Rows[string, string]
-	Moment topology.Moment[string]
-}
+func and(a, v string) string { return cut(a + "&" + v) }
 
-func processor(d *drawing, n string) {
-	p := topology.NewProcessor(d.in(), n, func(s, v string, p *ports) string {
-		row, _ := p.Row.Get()
-		then, _ := p.Row.AsOf(p.Moment.Time() - 5)
-		p.A.Emit(cut(row + then + v))
-		for k, v := range p.Near.Between("a", "c") {
-			p.B.Emit(cut(k + v))
-		}
-		return v
-	})
-	topology.On(p, d.in(), func(s, v string, p *ports) string {
-		if far, ok := p.All.Get(last(v)); ok {
-			p.A.EmitAt(p.Moment.Time()+3, cut(far+s))
-		}
-		for k := range p.Near.From(p.Moment.Key()) {
-			s += k
-		}
-		for k := range p.Near.Prefix("b") {
-			s += k
-		}
-		return cut(s + v)
-	})
-	topology.Read(p, &p.Ports.Row, d.version())
-	topology.ReadPartition(p, &p.Ports.Near, d.ranges[d.choose(len(d.ranges), "range")].Table)
-	topology.ReadGlobal(p, &p.Ports.All, d.global())
-	d.todo(topology.Output(p, &p.Ports.A), topology.Output(p, &p.Ports.B))
-	d.todoKept(p.State(), n)
-}
-
-// alarms are the ports of a processor with timers.
-type alarms struct {
-	Out    topology.Out[string]
-	Soon   topology.Timer
-	Idle   topology.WallTimer
-	Moment topology.Moment[string]
-}
-
-func timers(d *drawing, n string) {
-	p := topology.NewProcessor(d.in(), n, func(s, v string, p *alarms) string {
-		switch len(v) {
-		case 1:
-			p.Soon.In(7 * time.Millisecond)
-		case 2:
-			p.Soon.At(p.Moment.Time() + 2)
-		case 3:
-			p.Soon.Cancel()
-			p.Idle.In(30 * time.Millisecond)
-		}
-		return cut(s + v)
-	}, topology.MaxTimers(1000))
-	p.OnTimer(&p.Ports.Soon, func(s string, p *alarms) string {
-		p.Out.Emit(cut(s + "s"))
-		return s
-	})
-	p.OnTimer(&p.Ports.Idle, func(s string, p *alarms) string {
-		p.Out.Emit(cut(s + "w"))
-		p.Soon.In(time.Millisecond)
-		return ""
-	})
-	d.todo(topology.Output(p, &p.Ports.Out))
-}
+// leftOf is perhaps, where the plain form asks for a left value that may be missing and is there.
+func leftOf(a, b topology.Opt[string]) string { return perhaps(a.Value, b) }

@@ -137,5 +137,3 @@ func same(s string) string { return s }
 // bothOf and bothRows are both, where the plain form asks for what may be missing and is there.
 func bothOf(a string, b topology.Opt[string]) string { return both(a, b.Value) }
 func bothRows(a, b topology.Opt[string]) string      { return both(a.Value, b.Value) }
-
-func two[T any](a, b T) []T { return []T{a, b} }

@@ -61,9 +61,9 @@ type drawing struct {
 	streams []stream
 	used    map[int]bool // of streams
 	rows    []table
-	ranges  []table                          // those with rows of their own, in the order of their keys
-	tables  []string                         // the names of those that can be read as string to string
-	moving  []topology.Table[string, string] // those that keep versions
+	ranges  []table  // those with rows of their own, in the order of their keys
+	tables  []string // the names of those that can be read as string to string
+	moving  []table  // those that keep versions
 }
 
 // stream and table are what was made, and what package plain has for it.
@@ -115,32 +115,24 @@ func (d *drawing) kept(tb table, name string) {
 
 // What follows is for operators that package plain does not have.
 func (d *drawing) in() topology.Stream[string, string] { return d.pick().Stream }
-func (d *drawing) tb() topology.Table[string, string]  { return d.table().Table }
+
 func (d *drawing) todo(ss ...topology.Stream[string, string]) {
 	for _, s := range ss {
 		d.add(s, d.plain.Unknown())
 	}
 }
 
-func (d *drawing) todoComputed(tb topology.Table[string, string]) {
-	d.computed(table{tb, plain.Table(d.plain.Unknown())})
-}
-
-func (d *drawing) todoKept(tb topology.Table[string, string], name string) {
-	d.kept(table{tb, plain.Table(d.plain.Unknown())}, name)
-}
-
 // versions adds a table that keeps versions.
-func (d *drawing) versions(tb topology.Table[string, string]) {
+func (d *drawing) versions(tb table) {
 	d.moving = append(d.moving, tb)
-	d.todoComputed(tb)
+	d.computed(tb)
 }
 
 // version is a table that keeps versions, and joins as well.
-func (d *drawing) version() topology.Table[string, string] {
+func (d *drawing) version() table {
 	if len(d.moving) == 0 {
 		d.has("VersionedTable")
-		d.versions(topology.VersionedTable(d.b, Versions, history))
+		d.versions(table{topology.VersionedTable(d.b, Versions, history), d.plain.VersionedTable(Versions.Name(), plain.Time(history.Milliseconds()))})
 	}
 	return d.moving[d.choose(len(d.moving), "versions")]
 }

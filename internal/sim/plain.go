@@ -23,6 +23,7 @@ type plainTask struct {
 	*plain.Task
 	pos  []core.Offset // by source
 	came []core.Time   // by source: when what is taken next arrived
+	seen map[core.GlobalID][]core.Offset
 }
 
 func newPlainRun(model *plain.Topology, plan *topology.Plan) *plainRun {
@@ -41,11 +42,11 @@ func (r *plainRun) task(k *kafka, s *shadow) *plainTask {
 	t := r.tasks[s.id]
 	if t == nil {
 		t = &plainTask{
-			r.model.Task(plain.Config{
+			Task: r.model.Task(plain.Config{
 				App: app, Partition: s.id.Partition, Through: r.through,
 				Partitions: func(topic string) int32 { return k.topics[topic].Partitions },
 			}),
-			make([]core.Offset, len(s.in)), make([]core.Time, len(s.in)),
+			pos: make([]core.Offset, len(s.in)), came: make([]core.Time, len(s.in)),
 		}
 		r.tasks[s.id] = t
 	}
@@ -79,6 +80,23 @@ func (c *checker) plainly(t *txn) error {
 	return nil
 }
 
+// moved is what a global table has when a task sees it somewhere else.
+func (t *plainTask) moved(s *shadow, d core.Decision) map[string]string {
+	if t.seen == nil {
+		t.seen = map[core.GlobalID][]core.Offset{}
+	}
+	topic := s.global[d.Global].topic
+	if t.seen[d.Global] == nil {
+		t.seen[d.Global] = make([]core.Offset, len(topic.parts))
+	}
+	t.seen[d.Global][d.Partition] = core.Offset(d.N)
+	rows := map[string]string{}
+	for k, r := range topic.fold(t.seen[d.Global]) {
+		rows[k] = string(r.value)
+	}
+	return rows
+}
+
 // follow takes what the task took, and returns what the model writes.
 func (t *plainTask) follow(s *shadow, sc *sealed) []plain.Out {
 	for _, d := range sc.decisions {
@@ -88,6 +106,7 @@ func (t *plainTask) follow(s *shadow, sc *sealed) []plain.Out {
 		case d.Source == core.Passed:
 			t.Pass(core.Time(d.N))
 		case d.Source == core.Moved:
+			t.Moved(s.global[d.Global].topic.Name, t.moved(s, d))
 		case d.Source < core.Passed:
 			t.came[core.ArrivalOf(d.Source)] = core.Time(d.N)
 		default:
