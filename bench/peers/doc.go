@@ -17,8 +17,10 @@ The peers, each a process with the arguments and variables of bench/peer:
 	streams                Kafka Streams, exactly_once_v2, its defaults: a cache of 10 MB
 	                       lets one update stand for several
 	streams-nocache        tuned, every update goes on: what compares with limpet and loop
+	streams-512m           the same with a heap of at most 512 MiB; the others have Java's
+	                       default, a quarter of the machine's memory
 	streams-tuned          tuned, with a cache that holds all keys
-	streams-alo            tuned, every update, at_least_once
+	streams-alo            tuned, every update, at_least_once, a commit each second
 	goka                   at least once is all it has; tuned
 
 Not each peer has each workload: goka and limpet-commit have the first five below, the loop those and
@@ -53,6 +55,8 @@ The JVM needs more than a million records to get warm: below 6 million the table
 
 With -latency, records are sent at a fixed rate, whatever comes back: latency is from the
 time at which a record was to be sent to the time at which a read_committed consumer has it.
+Keys are 10 000, each as often or by Zipf as the workload says. Before that, during -warmup but for its last
+5 s, they come at ten times the rate, so that a JVM is warm.
 
 With -restore, a peer of a count or of join is started again with no local state when it has processed its
 topic; one more record in each partition tells when it is back. With -kill it is killed in the

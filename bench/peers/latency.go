@@ -103,10 +103,44 @@ type load struct {
 // latencyKeys is few enough for each key to come often.
 const latencyKeys = 10_000
 
+// Before latency counts, records come warmFaster times as fast, so that a JVM has compiled what is used often; they
+// do no more for the last while, so that nothing of them is left.
+const (
+	warmFaster = 10
+	warmCalm   = 5 * time.Second
+)
+
+// hot is how long records come faster.
+func (l *load) hot() time.Duration { return max(0, l.warm-warmCalm) }
+
+// due is how many records are to be sent until then.
+func (l *load) due(at time.Duration) int {
+	return int((at + (warmFaster-1)*min(at, l.hot())).Seconds() * float64(l.rate))
+}
+
+// at is when a record is to be sent: what due goes back from.
+func (l *load) at(record int) time.Duration {
+	t := time.Duration(float64(record) / float64(l.rate) * 1e9)
+	if hot := l.hot(); t > warmFaster*hot {
+		return t - (warmFaster-1)*hot
+	}
+	return t / warmFaster
+}
+
+// keys draws them, each as often or as the workload's exponent has it.
+func (l *load) keys() func() int {
+	r := rand.New(rand.NewPCG(l.w.Seed, 7))
+	if l.w.Zipf == 0 {
+		return func() int { return r.IntN(latencyKeys) }
+	}
+	z := rand.NewZipf(r, l.w.Zipf, 1, latencyKeys-1)
+	return func() int { return int(z.Uint64()) }
+}
+
 func (l *load) run(ctx context.Context, brokers []string, in, out string) (late measure.Durations, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.warm+l.during+time.Minute)
 	defer cancel()
-	total := int(float64(l.rate) * (l.warm + l.during).Seconds())
+	total := l.due(l.warm + l.during)
 	failed := make(chan error, 1)
 	go func() { failed <- l.send(ctx, brokers, in, total) }()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(out),
@@ -162,12 +196,11 @@ func (l *load) send(ctx context.Context, brokers []string, topic string, total i
 		return err
 	}
 	defer cl.Close()
-	r := rand.New(rand.NewPCG(l.w.Seed, 7))
+	key := l.keys()
 	value := []byte(strings.Repeat("v", max(l.w.Value, 100)))
 	for i := 0; i < total && ctx.Err() == nil; {
-		due := int(time.Since(l.began).Seconds() * float64(l.rate))
-		for ; i < min(due, total); i++ {
-			l.produce(ctx, cl, "key-"+strconv.Itoa(r.IntN(latencyKeys)), value, time.Duration(float64(i)/float64(l.rate)*1e9))
+		for due := l.due(time.Since(l.began)); i < min(due, total); i++ {
+			l.produce(ctx, cl, "key-"+strconv.Itoa(key()), value, l.at(i))
 		}
 		time.Sleep(time.Millisecond)
 	}

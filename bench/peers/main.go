@@ -60,7 +60,7 @@ func main() {
 	flag.StringVar(&o.markdown, "markdown", "", "file for the tables, with command and machine")
 	flag.BoolVar(&o.latency, "latency", false, "measure latency at a fixed rate, in place of throughput")
 	flag.IntVar(&o.rate, "rate", 5000, "records per second, for -latency")
-	flag.DurationVar(&o.warmup, "warmup", 15*time.Second, "time before latency counts")
+	flag.DurationVar(&o.warmup, "warmup", time.Minute, "time before latency counts")
 	flag.DurationVar(&o.during, "for", 30*time.Second, "time for which it does")
 	flag.Parse()
 	o.peers, o.workloads = strings.Split(peers, ","), strings.Split(workloads, ",")
@@ -196,17 +196,17 @@ func run(ctx context.Context, o options) (err error) {
 	default:
 		err = b.workloads(ctx)
 	}
-	if err != nil {
-		return err
-	}
-	b.print(os.Stdout)
+	b.print(os.Stdout) // after an error, too: hours lie in it
 	if o.markdown == "" {
-		return nil
+		return err
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "    go run ./bench/peers %s\n\n%s", strings.Join(os.Args[1:], " "), about)
+	if err != nil {
+		fmt.Fprintf(&text, "\nIt ended early: %v\n", err)
+	}
 	b.print(&text)
-	return os.WriteFile(o.markdown, []byte(text.String()), 0o644)
+	return errors.Join(err, os.WriteFile(o.markdown, []byte(text.String()), 0o644))
 }
 
 // workloads runs all peers on each workload that was asked for.

@@ -44,10 +44,11 @@ var known = []peer{
 	{name: "limpet-alo", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=alo"}},
 	{name: "loop-alo", build: goBuild("bench/peers/loop", "."), env: []string{"PEER_MODE=alo"}, only: byHand},
 	{name: "limpet-commit", build: goBuild(".", "./bench/peer"), env: []string{"PEER_MODE=eos", "PEER_EMIT=commit"}, skips: true, only: simple},
-	{name: "streams-nocache", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned-nocache"}},
-	{name: "streams", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=default"}, skips: true},
-	{name: "streams-tuned", build: maven, env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned"}, skips: true},
-	{name: "streams-alo", build: maven, env: []string{"PEER_MODE=alo", "PEER_TUNE=tuned-nocache"}},
+	{name: "streams-nocache", build: maven(), env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned-nocache"}},
+	{name: "streams-512m", build: maven("-Xmx512m"), env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned-nocache"}},
+	{name: "streams", build: maven(), env: []string{"PEER_MODE=eos", "PEER_TUNE=default"}, skips: true},
+	{name: "streams-tuned", build: maven(), env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned"}, skips: true},
+	{name: "streams-alo", build: maven(), env: []string{"PEER_MODE=alo", "PEER_TUNE=tuned-nocache"}},
 	{name: "goka", build: goBuild("bench/peers/goka", "."), env: []string{"PEER_TUNE=tuned", "PEER_JSON=goccy"}, only: simple},
 }
 
@@ -96,10 +97,13 @@ func goBuild(dir, pkg string) func(context.Context) ([]string, error) {
 	}
 }
 
-// maven builds the Java peer, unless it is there and its sources are older.
-func maven(ctx context.Context) ([]string, error) {
-	classpath, err := kafkatest.Java(ctx, "bench/peers/kafkastreams", filepath.Join(cache, "kafkastreams"))
-	return []string{"java", "-cp", classpath, "peers.Main"}, err
+// maven builds the Java peer, unless it is there and its sources are older. Without options its heap may become a quarter of
+// the machine's memory, as Java has it.
+func maven(options ...string) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
+		classpath, err := kafkatest.Java(ctx, "bench/peers/kafkastreams", filepath.Join(cache, "kafkastreams"))
+		return slices.Concat([]string{"java"}, options, []string{"-cp", classpath, "peers.Main"}), err
+	}
 }
 
 // process is a peer at work.

@@ -119,3 +119,22 @@ func TestThousands(t *testing.T) {
 		}
 	}
 }
+
+// Records come ten times as fast until shortly before latency counts, and each when as many are due.
+func TestLoadIsWarm(t *testing.T) {
+	for _, warm := range []time.Duration{0, 3 * time.Second, 60 * time.Second} {
+		l := &load{rate: 5000, warm: warm, during: 20 * time.Second}
+		want := 5000 * int((warm+20*time.Second+9*l.hot())/time.Second)
+		if n := l.due(warm + 20*time.Second); n != want {
+			t.Errorf("warm for %v: %d records, want %d", warm, n, want)
+		}
+		for record := 0; record < want; record += 997 {
+			if at := l.at(record); l.due(at-time.Microsecond) > record || l.due(at+time.Microsecond) < record {
+				t.Fatalf("warm for %v: record %d is sent after %v, when %d to %d are due", warm, record, at, l.due(at-time.Microsecond), l.due(at+time.Microsecond))
+			}
+		}
+		if n := l.due(warm+time.Second) - l.due(warm); n != 5000 {
+			t.Errorf("warm for %v: %d records in the first second that counts", warm, n)
+		}
+	}
+}
