@@ -84,24 +84,15 @@ func (p *PerCommit[K, V]) abort() {
 	p.list, p.at = p.list[:0], 0
 }
 
-// Lookup finds the rows as they last went on.
+// Lookup finds the rows as they last went on, with the time of the change that is held back, as EmitEvery and Suppress do.
 func (p *PerCommit[K, V]) Lookup(from Lookup[K, V]) Lookup[K, V] {
 	return func(tx *Tx, k K) (V, Time, bool) {
 		if len(p.list) > 0 {
 			if i, ok := p.index[k]; ok && int(i) >= p.at {
-				return p.before(tx, k, i, from)
+				h := &p.list[i].rec
+				return h.Value.Old.Value, h.Time, h.Value.Old.OK
 			}
 		}
 		return from(tx, k)
 	}
-}
-
-// before is the row of k before the change at i.
-func (p *PerCommit[K, V]) before(tx *Tx, k K, i int32, from Lookup[K, V]) (v V, at Time, ok bool) {
-	_, at, _ = from(tx, k)
-	if tx.err != nil {
-		return v, 0, false
-	}
-	old := p.list[i].rec.Value.Old
-	return old.Value, at, old.OK
 }

@@ -171,3 +171,15 @@ func TestPerCommitsGoOnInOrder(t *testing.T) {
 		t.Errorf("they go on as %s", s)
 	}
 }
+
+// A row whose change is held back is found as it last went on, with the time of that change, whatever the row is made of by now.
+func TestPerCommitLookupTime(t *testing.T) {
+	task := NewTask(TaskConfig{})
+	p := new(PerCommit[string, string])
+	step := p.Connect(task, func(*Tx, Record[string, Change[string]]) {})
+	step(&task.tx, Record[string, Change[string]]{Key: "a", Value: Change[string]{Old: Some("old")}, Time: 9})
+	now := func(*Tx, string) (string, Time, bool) { return "", 5, false }
+	if v, at, ok := p.Lookup(now)(&task.tx, "a"); v != "old" || at != 9 || !ok {
+		t.Errorf("it is %q @%d, %v", v, at, ok)
+	}
+}

@@ -22,27 +22,29 @@ compared:
 An operator is a method of Topology that takes and returns handles (Stream, Table), and tells p.add what is done in each
 task. That is a function that is called once for a new task; what it declares is the operator's state there:
 
-		// Count counts the records of each key.
-		func (p *Topology) Count(in Stream) Stream {
-			out := p.stream(in)
-			p.add(func(t *Task) {
-				count := map[Key]int{}
-				t.hear(in, func(r Record) {
-					if !r.Key.Null {
-						count[r.Key]++
-						t.pass(out, r)
-					}
+			// Count counts the records of each key.
+			func (p *Topology) Count(in Stream) Stream {
+				out := p.stream(in)
+				p.add(func(t *Task) {
+					count := map[Key]int{}
+					t.hear(in, func(r Record) {
+						if !r.Key.Null {
+							count[r.Key]++
+							t.pass(out, r)
+						}
+					})
 				})
-			})
-			return out
-		}
+				return out
+			}
 
-	  - hear and follow take the records of a stream and the changes of a table, in the order in which operators were made:
-	    so is the order of the product's branches.
-	  - pass and change hand a record or a change to all who hear or follow, one after the other, each with all that it leads to.
-	  - look says how a row of a table is found, row finds one.
-	  - Task.passes, ticks and commits are for what goes on where no record comes.
-	  - A table with rows of its own is a kept (tables.go); Task.Rows has them for comparison.
+		  - hear and follow take the records of a stream and the changes of a table, in the order in which operators were made:
+		    so is the order of the product's branches.
+		  - pass and change hand a record or a change to all who hear or follow, one after the other, each with all that it leads to.
+		  - look says how a row of a table is found, row finds one.
+		  - Task.passes, ticks and commits are for what goes on where no record comes.
+		  - A table with rows of its own is a kept (tables.go); Task.Rows has them for comparison.
+		  - letGo is for what comes of things that were held: one that fails is left out by itself. fail ends a record or such a thing; failing.go
+	    takes back what it did.
 	  - p.stream and p.table are told what the handle is made of, which says whether a join of tables keeps its rows.
 
 All of an application is one Topology: a task has all operators, and those of other sub-topologies hear nothing there. An operator

@@ -98,10 +98,7 @@ func (p *Topology) EmitPerCommit(tb Table) Table {
 		}
 		t.asWent(tb, out, func(k Key) (Change, bool) {
 			if i := find(k); i >= 0 {
-				c := list[i].Change
-				now, _ := t.row(tb, k)
-				c.Time = now.Time
-				return c, true
+				return list[i].Change, true
 			}
 			return Change{}, false
 		})
@@ -134,6 +131,15 @@ type Suppressed struct {
 	End     func(Key) Time
 	Records int
 	Bytes   int
+}
+
+// UntilClosed is what is in windows that have closed; the end of sliding ones and of sessions belongs to them, and these may grow.
+func UntilClosed(w Windowing) Suppressed {
+	s := Suppressed{Wait: w.Grace, End: func(k Key) Time { return k.End }}
+	if w.Kind == Session {
+		s.Wait += w.Size
+	}
+	return s
 }
 
 // Suppress holds changes back; the last one of each row goes on.

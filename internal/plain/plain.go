@@ -58,21 +58,11 @@ type Topology struct {
 	makes []func(*Task)
 	// from is what each stream and table is made of, by way of no topic: itself among it.
 	from    []map[int]bool
-	unknown bool
 	stamped bool
 }
 
 // New begins a topology.
 func New() *Topology { return &Topology{} }
-
-// Unknown stands for an operator that has no plain form.
-func (p *Topology) Unknown() Stream {
-	p.unknown = true
-	return p.stream()
-}
-
-// Whole reports whether all operators have a plain form.
-func (p *Topology) Whole() bool { return !p.unknown }
 
 func (p *Topology) add(f func(*Task)) { p.makes = append(p.makes, f) }
 
@@ -150,6 +140,7 @@ type Out struct {
 	Key, Value []byte
 	Time       Time
 	Headers    topology.Headers
+	Dead       *Dead // nil: it is no dead letter
 }
 
 // Task is a topology in one partition.
@@ -169,6 +160,11 @@ type Task struct {
 	commits  []func()
 	out      []Out
 	hand     hand
+
+	events  []*event // all inputs so far
+	now     *event
+	letGone int // things, on the way of the input in hand
+	within  int // the innermost of them under way; 0: none
 }
 
 // hand is the input in hand, by which what comes of it is named.
@@ -180,53 +176,67 @@ type hand struct {
 
 // Task begins a task.
 func (p *Topology) Task(c Config) *Task {
-	t := &Task{
-		Config: c, topology: p, hearers: map[Stream][]func(Record){}, follows: map[Table][]func(Change){},
-		rows: map[Table]func(Key, Time) (Row, bool){}, sources: map[string]func(In){}, named: map[string]map[Key]Row{},
-		kepts: map[Table]*kept{}, globals: map[string]map[string]string{}, wall: -1,
-	}
-	for _, f := range p.makes {
+	t := &Task{Config: c, topology: p}
+	t.begin()
+	return t
+}
+
+// begin makes all operators anew.
+func (t *Task) begin() {
+	t.hearers, t.follows, t.rows = map[Stream][]func(Record){}, map[Table][]func(Change){}, map[Table]func(Key, Time) (Row, bool){}
+	t.sources, t.named, t.kepts, t.globals = map[string]func(In){}, map[string]map[Key]Row{}, map[Table]*kept{}, map[string]map[string]string{}
+	t.passes, t.ticks, t.commits, t.wall = nil, nil, nil, -1
+	for _, f := range t.topology.makes {
 		f(t)
 	}
-	return t
 }
 
 // Take takes the next record of a source.
 func (t *Task) Take(in In) {
-	t.hand = hand{topic: in.Topic, offset: in.Offset}
-	if f := t.sources[in.Topic]; f != nil {
-		f(in)
-	}
+	t.happen(&event{in: &in, do: func() {
+		t.hand = hand{topic: in.Topic, offset: in.Offset}
+		if f := t.sources[in.Topic]; f != nil {
+			f(in)
+		}
+	}})
 }
 
 // Tick tells the wall clock's time.
 func (t *Task) Tick(at Time) {
-	t.hand, t.wall = hand{topic: "(tick)", offset: int64(at)}, at
-	for _, f := range t.ticks {
-		f(at)
-	}
+	t.happen(&event{do: func() {
+		t.hand, t.wall = hand{topic: "(tick)", offset: int64(at)}, at
+		for _, f := range t.ticks {
+			f(at)
+		}
+	}})
 }
 
 // Pass moves the times of all operators on, where nothing came.
 func (t *Task) Pass(at Time) {
-	t.hand = hand{topic: "(pass)", offset: int64(at)}
-	for _, f := range t.passes {
-		f(at)
-	}
+	t.happen(&event{do: func() {
+		t.hand = hand{topic: "(pass)", offset: int64(at)}
+		for _, f := range t.passes {
+			f(at)
+		}
+	}})
 }
 
 // Moved says what a global table has from now on.
-func (t *Task) Moved(topic string, rows map[string]string) { t.globals[topic] = rows }
+func (t *Task) Moved(topic string, rows map[string]string) {
+	t.happen(&event{do: func() { t.globals[topic] = rows }})
+}
 
 // firstAtCommit is where ids begin that are made when a commit ends.
 const firstAtCommit = 1<<30 - 1
 
 // Commit ends a commit.
 func (t *Task) Commit() {
-	t.hand.ids = firstAtCommit
-	for _, f := range t.commits {
-		f()
-	}
+	t.happen(&event{do: func() {
+		t.hand.ids = firstAtCommit
+		for _, f := range t.commits {
+			f()
+		}
+	}})
 }
 
 // Out is what was written since it was asked last, in order.
@@ -272,9 +282,6 @@ func (t *Task) onCommit(f func())                              { t.commits = app
 
 // none are the headers of what belongs to no record.
 var none topology.Headers
-
-// letGo does what comes of a thing that an operator has held and lets go.
-func (t *Task) letGo(f func()) { f() }
 
 // sorted are the keys of a map, in order.
 func sorted[V any](m map[Key]V) []Key {

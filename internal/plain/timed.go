@@ -157,7 +157,7 @@ func (p *Topology) ToTableTTL(in Stream, name string, ttl Time) Table {
 				if !found {
 					return
 				}
-				t.letGo(func() { rows.set(first, Opt{}, at, none) })
+				t.letGo(func() { rows.set(first, Opt{}, at, none) }, func() { delete(rows.rows, first) })
 			}
 		}
 		t.hear(in, func(r Record) {

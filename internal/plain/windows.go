@@ -60,7 +60,12 @@ func (p *Topology) AggregateWindows(in Windows, name string, f WindowFold) Table
 			return Opt{Value: was.Value, OK: true}
 		}
 		w.Emit = func(k Key, was, now Opt, at Time) {
-			t.change(out, Change{Key: k, Old: was, New: now, Time: at, Headers: headers.Headers})
+			c := Change{Key: k, Old: was, New: now, Time: at, Headers: headers.Headers}
+			if w.OnClose {
+				t.letGo(func() { t.change(out, c) })
+			} else {
+				t.change(out, c)
+			}
 		}
 		w.Rows = rows.rows
 		ended := func(input string) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-81380e12/limpet/internal/plain"
 	"github.com/seed-81380e12/limpet/topology"
 )
 
@@ -13,29 +14,35 @@ import (
 // So a topology that has them has none of these.
 var failing = []operator{
 	{"reject", []string{"OnError"}, func(d *drawing, _ string) {
-		d.todo(topology.FlatMap(d.in(), func(s string, out *topology.Out[string]) {
+		in, f := d.pick(), func(s string) string { return cut(s + "r") }
+		onError, plainly := d.policy()
+		d.add(topology.FlatMap(in.Stream, func(s string, out *topology.Out[string]) {
 			if unlucky(s) {
 				out.Reject(errors.New(s))
 			}
-			out.Emit(cut(s + "r"))
-		}, d.policy()))
+			out.Emit(f(s))
+		}, onError), d.plain.Failing(in.plain, "rejected", plainly, unlucky, f))
 	}},
 	{"panic", []string{"OnError"}, func(d *drawing, _ string) {
-		d.todo(topology.Map(d.in(), func(s string) string {
+		in, f := d.pick(), func(s string) string { return cut(s + "p") }
+		onError, plainly := d.policy()
+		d.add(topology.Map(in.Stream, func(s string) string {
 			if unlucky(s) {
 				panic(s)
 			}
-			return cut(s + "p")
-		}, d.policy()))
+			return f(s)
+		}, onError), d.plain.Failing(in.plain, "panic", plainly, unlucky, f))
 	}},
 	{"astray", []string{"OnError", "PartitionBy"}, func(d *drawing, _ string) {
-		d.plain.Unknown()
-		d.in().To(Out2, d.policy(), topology.PartitionBy(func(s string, n int) int {
+		in, by := d.pick(), func(s string, n int) int { return len(s) % n }
+		onError, plainly := d.policy()
+		in.To(Out2, onError, topology.PartitionBy(func(s string, n int) int {
 			if unlucky(s) {
 				return n
 			}
-			return len(s) % n
+			return by(s, n)
 		}))
+		d.plain.To(d.plain.Failing(in.plain, "misrouted", plainly, unlucky, same), Out2.Name(), plain.Route{Partition: by})
 	}},
 	{"streamTimers", []string{"NewProcessor", "Processor.OnTimer", "Timer", "Rejection"}, streamTimers},
 }
@@ -61,11 +68,11 @@ func unlucky(s string) bool {
 	return sum%5 == 0
 }
 
-func (d *drawing) policy() topology.Option {
+func (d *drawing) policy() (topology.Option, plain.Policy) {
 	if d.once(2, "policy") {
-		return topology.OnError(topology.Skip)
+		return topology.OnError(topology.Skip), plain.Skip
 	}
-	return topology.OnError(topology.DeadLetter)
+	return topology.OnError(topology.DeadLetter), plain.DeadLetter
 }
 
 // refusals are the ports of a processor whose alarms may fail.
@@ -76,10 +83,13 @@ type refusals struct {
 }
 
 func streamTimers(d *drawing, n string) {
-	p := topology.NewProcessor(d.in(), n, func(s, v string, p *refusals) string {
-		p.Soon.In(time.Duration(len(v)) * 2 * time.Millisecond)
+	in := d.pick()
+	onError, plainly := d.policy()
+	after := func(v string) time.Duration { return time.Duration(len(v)) * 2 * time.Millisecond }
+	p := topology.NewProcessor(in.Stream, n, func(s, v string, p *refusals) string {
+		p.Soon.In(after(v))
 		return cut(s + v)
-	}, d.policy())
+	}, onError)
 	p.OnTimer(&p.Ports.Soon, func(s string, p *refusals) string {
 		if unlucky(s) {
 			p.Refused.Reject(errors.New(s))
@@ -87,5 +97,19 @@ func streamTimers(d *drawing, n string) {
 		p.Out.Emit(cut(s + "s"))
 		return s
 	})
-	d.todo(topology.Output(p, &p.Ports.Out))
+	outs, _ := d.plain.Processor(plain.Processor{
+		Name: n, Outs: 1,
+		Inputs: []plain.Input{{In: in.plain, Step: func(s, v string, m *plain.Moment) string {
+			m.In(0, after(v))
+			return cut(s + v)
+		}}},
+		Timers: []plain.Timer{{Step: func(s string, m *plain.Moment) string {
+			if unlucky(s) {
+				m.Fail(plainly)
+			}
+			m.Emit(0, cut(s+"s"))
+			return s
+		}}},
+	})
+	d.add(topology.Output(p, &p.Ports.Out), outs[0])
 }

@@ -113,15 +113,6 @@ func (d *drawing) kept(tb table, name string) {
 	d.computed(tb)
 }
 
-// What follows is for operators that package plain does not have.
-func (d *drawing) in() topology.Stream[string, string] { return d.pick().Stream }
-
-func (d *drawing) todo(ss ...topology.Stream[string, string]) {
-	for _, s := range ss {
-		d.add(s, d.plain.Unknown())
-	}
-}
-
 // versions adds a table that keeps versions.
 func (d *drawing) versions(tb table) {
 	d.moving = append(d.moving, tb)
@@ -140,12 +131,6 @@ func (d *drawing) version() table {
 func (d *drawing) global() topology.GlobalTable[string, string] {
 	d.has("Topic.GlobalTable")
 	return Globals.GlobalTable(d.b)
-}
-
-// values adds what is in a table of windows, under the keys that the windows are of.
-func (d *drawing) todoValues(t topology.Table[topology.Windowed[string], string], n string) {
-	d.has("Records", "Values")
-	d.todo(topology.Values(topology.KeyBy(topology.Records(t.ToStream()), n+"-key", windowKey)))
 }
 
 // Draw draws a topology: streams and tables that are made of each other by random

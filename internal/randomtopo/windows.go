@@ -64,8 +64,11 @@ func graceForAll(d *drawing, n string) {
 // windowed are aggregates of windows with so short a grace that records are late.
 var windowed = []operator{
 	{"finalWindow", []string{"Window", "UntilClosed"}, func(d *drawing, n string) {
-		t := topology.Reduce(d.in().Window(d.short().w), n, both)
-		d.todoValues(topology.Suppress(t, n+"-final", topology.UntilClosed()), n)
+		in, w := d.pick(), d.short()
+		t := topology.Reduce(in.Window(w.w), n, both)
+		reducedTo := d.plain.AggregateWindows(d.plain.Window(in.plain, w.plain), n, reduced)
+		final := d.plain.Suppress(reducedTo, plain.UntilClosed(w.plain))
+		d.values(topology.Suppress(t, n+"-final", topology.UntilClosed()), final, n, w.plain.Kind == plain.Session)
 	}},
 	{"closedWindow", []string{"Window", "EmitOnClose"}, func(d *drawing, n string) {
 		w, p := d.windows(d.short()), reduced

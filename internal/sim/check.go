@@ -57,7 +57,7 @@ type consumed struct {
 
 func newChecker(w *world, plan *topology.Plan) *checker {
 	c := &checker{w: w, plan: plan, tasks: map[core.TaskID]*shadow{}}
-	if w.model != nil && w.model.Whole() {
+	if w.model != nil {
 		c.plain = newPlainRun(w.model, plan)
 	}
 	return c

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/plain"
@@ -57,9 +58,14 @@ func (r *plainRun) task(k *kafka, s *shadow) *plainTask {
 // found that its decisions and offsets are right.
 func (c *checker) plainly(t *txn) error {
 	want := map[*partition][]core.RawRecord{}
+	var dead, wantDead []string
 	for i := range t.commits {
 		s := c.task(t.commits[i].task)
 		for _, o := range c.plain.task(c.w.kafka, s).follow(s, &t.commits[i]) {
+			if o.Dead != nil {
+				wantDead = append(wantDead, wantedLetter(s.id, &o))
+				continue
+			}
 			p := c.w.kafka.topics[o.Topic].parts[o.Partition]
 			want[p] = append(want[p], core.RawRecord{Key: o.Key, Value: o.Value, Headers: o.Headers.Raw(), Time: o.Time})
 		}
@@ -67,6 +73,12 @@ func (c *checker) plainly(t *txn) error {
 	for _, p := range t.wrote {
 		p = c.w.kafka.part(p.Partition)
 		if c.writes(p) != checkOutputs {
+			continue
+		}
+		if strings.HasSuffix(p.Topic, deadLetterSuffix) {
+			for _, r := range t.records(p) {
+				dead = append(dead, letter(p.ID, &r))
+			}
 			continue
 		}
 		if err := samePlainly(t.records(p), want[p]); err != nil {
@@ -77,7 +89,40 @@ func (c *checker) plainly(t *txn) error {
 	for _, p := range slices.SortedFunc(maps.Keys(want), func(a, b *partition) int { return comparePartitions(a.Partition, b.Partition) }) {
 		return fmt.Errorf("transaction %d of %s: nothing was written to %v, where the model writes %s", t.n, t.id.name, p.Partition, show(&want[p][0]))
 	}
+	slices.Sort(dead)
+	slices.Sort(wantDead)
+	if !slices.Equal(dead, wantDead) {
+		return fmt.Errorf("transaction %d of %s: the dead letters are\n%s\nand in the model\n%s", t.n, t.id.name, strings.Join(dead, "\n"), strings.Join(wantDead, "\n"))
+	}
 	return nil
+}
+
+// letter and wantedLetter are what is compared of a dead letter: of a record all but the texts that say what went wrong and
+// where. Of what an operator has held it is the reason and the record that let it go, since the model does not know how
+// operators write their rows, nor thus where the letter lies: so their order is not compared.
+func letter(partition int32, r *core.RawRecord) string {
+	h := core.HeadersOf(r.Headers)
+	header := func(name string) string { v, _ := h.Get(name); return v }
+	why := fmt.Sprintf("%s of %s@%s in %s", header(core.HeaderReason), header(core.HeaderTopic), header(core.HeaderOffset), header(core.HeaderTask))
+	if _, held := h.Get(core.HeaderHeldBy); held {
+		return "held, " + why
+	}
+	var own []string
+	for k, v := range h.All() {
+		if !strings.HasPrefix(k, "__streams.errors.") && !strings.HasPrefix(k, "limpet.errors.") {
+			own = append(own, k+": "+v)
+		}
+	}
+	return fmt.Sprintf("%s, %d: %s %v", why, partition, show(r), own)
+}
+
+func wantedLetter(id core.TaskID, o *plain.Out) string {
+	why := fmt.Sprintf("%s of %s@%d in %v", o.Dead.Reason, o.Dead.Topic, o.Dead.Offset, id)
+	if o.Dead.Held {
+		return "held, " + why
+	}
+	r := core.RawRecord{Key: o.Key, Value: o.Value, Headers: o.Headers.Raw(), Time: o.Time}
+	return fmt.Sprintf("%s, %d: %s %v", why, o.Partition, show(&r), headersOf(&r))
 }
 
 // moved is what a global table has when a task sees it somewhere else.
