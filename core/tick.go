@@ -20,7 +20,10 @@ func (t *Task) Tick(now Time) (err error) {
 	if t.failed != nil {
 		return t.failed
 	}
-	if now > t.times.wall {
+	if now < t.times.wall {
+		t.sometimes("core: a tick is before the last one")
+	}
+	if now > t.times.wall || planted("ticks go back with the clock") {
 		t.times.wall = now
 		t.sayGlobals()
 		t.tx.c.decide(Ticked, int64(now))
@@ -41,6 +44,7 @@ func (t *Task) Tick(now Time) (err error) {
 	case t.stepped || t.idleSince == NoTime:
 		t.idleSince = now
 	case now-t.idleSince >= t.idleAfter:
+		t.sometimes("core: nothing has come for long, and time moves on")
 		return t.Pass(now - t.idleAfter)
 	}
 	t.stepped = false

@@ -19,7 +19,8 @@ type request struct {
 	// commit: after the membership was lost.
 	open    bool
 	began   time.Time
-	records int64 // input that the request consumes
+	wall    core.Time // the wall clock then
+	records int64     // input that the request consumes
 	// held ends when the membership is lost that the tasks are of. What is not sent by then
 	// must not be sent: once the member has joined anew, and perhaps been given the same tasks
 	// again, the broker would take it, though others have committed in between. nil: never.

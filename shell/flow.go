@@ -60,6 +60,8 @@ type flowTask struct {
 	store statestore.Store
 	point statestore.Checkpoint
 	now   func() time.Time
+	// arrived is the wall clock's time of what arrived last: see arrives.
+	arrived core.Time
 }
 
 // flowGlobal is a global table. A message of its topic changes it at once.
@@ -293,12 +295,18 @@ func (f *Flow) reads(topic string) bool {
 	return source || f.globals[topic] != nil
 }
 
+// arrives is the wall clock's time for a message: it never goes back.
+func (t *flowTask) arrives() core.Time {
+	t.arrived = max(t.arrived, core.Time(t.now().UnixMilli()))
+	return t.arrived
+}
+
 // step takes a message in, and gives its results. What a tick leads to is a commit of its own: a record that fails
 // has nothing before it then that is not committed, and can be taken back by itself. Where it stops the flow, the
 // tick's results come out all the same: the store has what led to them.
 func (t *flowTask) step(s core.SourceID, m *Message) (made []Message, err error) {
 	if t.core.Ticks() {
-		if err := t.core.Tick(core.Time(t.now().UnixMilli())); err != nil {
+		if err := t.core.Tick(t.arrives()); err != nil {
 			return nil, err
 		}
 		if made, err = t.commit(nil); err != nil {
@@ -309,7 +317,7 @@ func (t *flowTask) step(s core.SourceID, m *Message) (made []Message, err error)
 	if err := t.core.Step(&core.Batch{
 		Source: s, Next: at + 1, CaughtUp: true,
 		Records: []core.RawRecord{{Key: m.Key, Value: m.Value, Headers: m.Headers.Raw(), Time: m.Time, Offset: at}},
-		Arrived: core.Time(t.now().UnixMilli()),
+		Arrived: t.arrives(),
 	}); err != nil {
 		return made, err
 	}

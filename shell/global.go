@@ -182,14 +182,14 @@ func (g *globals) resume(t *globalTable, bounds map[Partition]Bounds, ids map[st
 			why = fmt.Sprintf("it is ahead of partition %d: at %d, which ends at %d", p, at, b.End)
 		case at < b.Start:
 			why = fmt.Sprintf("partition %d begins at %d and it is at %d", p, b.Start, at)
-		case at < b.End && age > t.layout.deleteRetention && !invariant.Bug("a global table is kept however old it is"):
+		case at < b.End && tooOld(age, t.layout.deleteRetention) && !invariant.Bug("a global table is kept however old it is"):
 			why = fmt.Sprintf("it is %v old and the topic keeps tombstones for %v", age.Round(time.Second), t.layout.deleteRetention)
 		}
 	}
 	if why == "" {
 		copy(t.at, cp.Input)
 		if ok && behind { // else it has all that there was at looked
-			t.since = time.UnixMilli(int64(cp.Wall))
+			t.since = looked.Add(-age) // by both clocks
 		}
 		return nil
 	}
@@ -248,8 +248,8 @@ func (g *globals) restore(ctx context.Context, bounds map[Partition]Bounds) erro
 // before they were read. It is asked before rows are applied, too: a checkpoint at the topic's end is trusted
 // however old it is, so none may get there late, not even one that is dropped soon after: a crash takes Reset back.
 func (g *globals) intime(t *globalTable) error {
-	took, keeps := g.now().Sub(t.since), t.layout.deleteRetention
-	if t.since.IsZero() || took <= keeps || invariant.Bug("a global table is kept however old it is") {
+	took, keeps := elapsed(g.now(), t.since), t.layout.deleteRetention
+	if t.since.IsZero() || !tooOld(took, keeps) || invariant.Bug("a global table is kept however old it is") {
 		return nil
 	}
 	if err := t.store.Reset(); err != nil {

@@ -229,7 +229,7 @@ func TestRowsAreAsOldAsTheirCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.UnixMilli(1_700_000_000_000)
-	r := &request{began: began, parts: []part{{task: g.task, commit: c, ends: make([]core.Offset, 2)}}}
+	r := &request{began: began, wall: core.Time(began.UnixMilli()), parts: []part{{task: g.task, commit: c, ends: make([]core.Offset, 2)}}}
 	g.inflight = r
 	g.settled(began.Add(30*time.Hour), result{request: r, outcome: committed})
 	if cp, ok := g.task.store.Checkpoint(); g.err != nil || !ok || cp.Wall != core.Time(began.UnixMilli()) {

@@ -288,8 +288,11 @@ func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Ti
 		return now, nil
 	}
 	why := ""
-	since = time.UnixMilli(int64(cp.Wall))
-	age := now.Sub(since)
+	age := now.Sub(time.UnixMilli(int64(cp.Wall)))
+	since = now.Add(-age) // by both clocks
+	if age < 0 {
+		invariant.Sometimes("shell: local state is of a time that is still to come")
+	}
 	for i := range spans {
 		s := &spans[i]
 		at := core.Offset(-1)
@@ -306,7 +309,7 @@ func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Ti
 		case at < s.from:
 			invariant.Sometimes("shell: local state lies before the changelog's first offset")
 			why = fmt.Sprintf("%v begins at %d and it is at %d", s.Partition, s.from, at)
-		case at < s.to && age > o.sub.tables[i].deleteRetention && !invariant.Bug("local state is kept however old it is"):
+		case at < s.to && tooOld(age, o.sub.tables[i].deleteRetention) && !invariant.Bug("local state is kept however old it is"):
 			invariant.Sometimes("shell: local state is older than tombstones are kept")
 			// Rows that were deleted meanwhile would come back to life: their tombstones may
 			// be gone from the topic.

@@ -110,12 +110,12 @@ func (op *opener) restore(ctx context.Context, o *opening, spans []span, since t
 // have been cleaned away before they were read. It is asked before rows are applied: a checkpoint at
 // the end is trusted however old it is, and a crash takes Reset back.
 func (op *opener) intime(o *opening, spans []span, since time.Time) error {
-	took := op.cfg.Now().Sub(since)
+	took := elapsed(op.cfg.Now(), since)
 	for i := range spans {
 		if invariant.Bug("a restore may take as long as it likes") || invariant.Bug("local state is kept however old it is") {
 			break
 		}
-		if keeps := spans[i].keeps; spans[i].from < spans[i].to && took > keeps {
+		if keeps := spans[i].keeps; spans[i].from < spans[i].to && tooOld(took, keeps) {
 			invariant.Sometimes("shell: a restore took longer than tombstones are kept")
 			if err := o.store.Reset(); err != nil {
 				return err

@@ -196,7 +196,7 @@ func (p *process) worker(ctx context.Context, n int, instance string) error {
 	w.open = p.openInBackground(hard, flow.opened)
 	failed := make(chan error, 1)
 	flow.failed = func(err error) { failed <- err }
-	wd := new(watchdog)
+	wd := &watchdog{began: time.Now()}
 	flow.busy = wd.busy
 	source := &FetchSource{fetcher: m.fetcher, group: m.group, out: make(chan any)}
 	source.start = func(s *FetchSource) {
@@ -308,14 +308,15 @@ func (p *process) openInBackground(ctx context.Context, opened chan<- *opening) 
 // watchdog notices a worker that does not come back from a user function. sarama has
 // no max.poll.interval: heartbeats go on while a worker hangs.
 type watchdog struct {
-	since atomic.Int64 // when the event in hand was begun, in nanoseconds of time.Time; 0: none
+	began time.Time    // it counts from then, since the wall clock may be set
+	since atomic.Int64 // when the event in hand was begun, in nanoseconds; 0: none
 }
 
 func (d *watchdog) busy(since time.Time) {
 	if since.IsZero() {
 		d.since.Store(0)
 	} else {
-		d.since.Store(since.UnixNano())
+		d.since.Store(max(1, int64(since.Sub(d.began))))
 	}
 }
 
@@ -330,7 +331,7 @@ func (d *watchdog) watch(ctx context.Context, limit time.Duration) <-chan error 
 			case <-ctx.Done():
 				return
 			case now := <-every.C:
-				if s := d.since.Load(); s != 0 && now.Sub(time.Unix(0, s)) > limit {
+				if s := d.since.Load(); s != 0 && now.Sub(d.began)-time.Duration(s) > limit {
 					hung <- fmt.Errorf("%w: busy for more than %v in %s", ErrHung, limit, stepping())
 					return
 				}

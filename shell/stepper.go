@@ -39,6 +39,8 @@ type Background struct {
 	// RestoreBatch, StepRecords and PurgeEvery are fixed in production. 0: as there.
 	RestoreBatch, StepRecords int
 	PurgeEvery                time.Duration // from one DeleteRecords to the next
+	// Clock is what Begin and Tick are told: it does not go back where Config.Now does, as Go's monotonic clock. nil: Config.Now.
+	Clock func() time.Time
 }
 
 // NewStepper joins the group as one worker, the instance, of a process whose state is
@@ -90,6 +92,10 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 	if bg.PurgeEvery > 0 {
 		s.c.every = bg.PurgeEvery
 	}
+	clock := bg.Clock
+	if clock == nil {
+		clock = cfg.Now
+	}
 	w.commit = func(r *request) {
 		var cs []*core.Commit
 		for _, p := range r.parts {
@@ -97,7 +103,7 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 		}
 		bg.Commit(cs, func() {
 			res := s.c.commit(hard, r)
-			w.settled(cfg.Now(), res)
+			w.settled(clock(), res)
 		})
 	}
 	w.open = func(o *opening) {

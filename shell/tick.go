@@ -1,10 +1,6 @@
 package shell
 
-import (
-	"time"
-
-	"github.com/seed-81380e12/limpet/core"
-)
+import "time"
 
 // The wall clock, as tasks see it: ticks, which are inputs of theirs. A task that asks for
 // none gets none.
@@ -43,7 +39,7 @@ func (w *worker) tell(t *task) {
 	}
 	w.beat()
 	before := t.core.Pending()
-	if err := t.core.Tick(core.Time(w.cfg.Now().UnixMilli())); err != nil {
+	if err := t.core.Tick(w.arrives()); err != nil {
 		w.failure(err)
 		return
 	}

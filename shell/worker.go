@@ -48,18 +48,20 @@ type worker struct {
 	// behind was under way when the membership was lost. It may still be committed, so
 	// committed offsets are not read, and nothing is opened, before it is settled.
 	behind *request
-	began  time.Time     // of the last commit
-	ticked time.Time     // when the tasks were told the time
-	every  time.Duration // from began to the next one
-	took   time.Duration // of a commit, of late
-	size   int           // bytes of input and output since the last Ready
-	dirty  bool          // something was stepped since the last Ready
-	urgent bool          // commit at once: a task is to close
-	err    error         // why the worker stops
-	skips  skips         // for the log
-	fills  []*opening    // that wait for their changelogs to be filled
-	turn   int           // whose piece goOn has stepped last
-	next   []core.Offset // scratch
+	began  time.Time // of the last commit
+	ticked time.Time // when the tasks were told the time
+	// arrived is the wall clock's time of what arrived last: see arrives.
+	arrived core.Time
+	every   time.Duration // from began to the next one
+	took    time.Duration // of a commit, of late
+	size    int           // bytes of input and output since the last Ready
+	dirty   bool          // something was stepped since the last Ready
+	urgent  bool          // commit at once: a task is to close
+	err     error         // why the worker stops
+	skips   skips         // for the log
+	fills   []*opening    // that wait for their changelogs to be filled
+	turn    int           // whose piece goOn has stepped last
+	next    []core.Offset // scratch
 }
 
 type taskState uint8
@@ -123,7 +125,7 @@ func (w *worker) failure(err error) {
 // in the same response, wait behind them.
 func (w *worker) fetched(fs []Fetched) {
 	w.moveGlobals()
-	arrived := core.Time(w.cfg.Now().UnixMilli())
+	arrived := w.arrives()
 	for i := range fs {
 		fs[i].Batch.Arrived = arrived
 		w.hold(&fs[i])
@@ -321,7 +323,7 @@ func (w *worker) begin(now time.Time) {
 	}
 	w.every = w.pace(now.Sub(w.began))
 	w.began, w.dirty, w.urgent, w.size = now, false, len(w.fills) > 1, 0
-	r := &request{began: now}
+	r := &request{began: now, wall: core.Time(w.cfg.Now().UnixMilli())}
 	var idle []*task
 	for _, t := range w.tasks {
 		if t.state != taskRunning && t.state != taskClosing {
@@ -442,7 +444,7 @@ func (w *worker) apply(now time.Time, r *request) {
 		t.point = statestore.Checkpoint{
 			Changelog: p.ends, Input: append(t.point.Input[:0], next...),
 			Times: append(t.point.Times[:0], p.commit.Times...), Topics: p.topics,
-			Wall: core.Time(r.began.UnixMilli()), // not now: the process may have stood still since
+			Wall: r.wall, // not now: the process may have stood still since
 		}
 		if invariant.Bug("rows of a commit do not reach the store") {
 			p.commit.Writes = p.commit.Writes[:len(p.commit.Writes)/2]

@@ -191,7 +191,7 @@ func (g *pebbleGlobal) Apply(writes []core.Write, cp Checkpoint) error {
 	}
 	// What is not on disk is in Pebble's memory, which nothing else bounds; and a checkpoint
 	// that grows old costs a restore in full.
-	if g.bytes >= g.db.cfg.memTableBytes || cp.Wall.Sub(g.flushed) > g.db.cfg.FlushEvery {
+	if g.bytes >= g.db.cfg.memTableBytes || g.db.cfg.grown(cp.Wall, g.flushed) {
 		g.bytes, g.flushed = 0, cp.Wall
 		return g.wrap(g.db.toDisk())
 	}

@@ -54,6 +54,13 @@ type PebbleConfig struct {
 	plant         bugs // for tests
 }
 
+// grown reports whether it is time to write what is behind the last flush. A clock that was set back since by more than
+// FlushEvery would else put that off until it is there again.
+func (c *PebbleConfig) grown(wall, flushed core.Time) bool {
+	age := wall.Sub(flushed)
+	return age >= c.FlushEvery || -age >= c.FlushEvery
+}
+
 // bugs are mistakes that tests plant, to see that they are found.
 type bugs struct {
 	splitBatch     bool // the checkpoint in a batch of its own, before the rows

@@ -177,9 +177,11 @@ func TestFlushBounds(t *testing.T) {
 		name string
 		cfg  PebbleConfig
 		wall core.Time // by commit
+		from core.Time // of the first one: later it goes back
 	}{
-		{"records", PebbleConfig{FlushRecords: 1000}, 0},
-		{"time", PebbleConfig{}, 16_000},
+		{"records", PebbleConfig{FlushRecords: 1000}, 0, 0},
+		{"time", PebbleConfig{}, 16_000, 0},
+		{"time that is set back", PebbleConfig{}, 16_000, 1_000_000_000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mem := vfs.NewCrashableMem()
@@ -190,7 +192,9 @@ func TestFlushBounds(t *testing.T) {
 			fatal(t, err)
 			for n := 1; n <= 100; n++ {
 				cp := numbered(n)
-				cp.Wall = core.Time(n) * c.wall
+				if cp.Wall = core.Time(n) * c.wall; n == 1 {
+					cp.Wall += c.from
+				}
 				fatal(t, s.Apply(batchOf(n), cp))
 				fatal(t, s.(*pebbleStore).reap(true))
 			}

@@ -374,7 +374,7 @@ func (s *pebbleStore) prepare(size int) error {
 	s.hold(used)
 	limit := s.limit()
 	late := !s.bulk && s.changed && (s.job == nil || !s.job.durable) &&
-		(s.records >= s.db.cfg.FlushRecords || s.cp.Wall.Sub(s.flushed) >= s.db.cfg.FlushEvery)
+		(s.records >= s.db.cfg.FlushRecords || s.db.cfg.grown(s.cp.Wall, s.flushed))
 	switch {
 	case used > 0 && used+size > limit && dirty < limit/4 && !late:
 		return s.sweep()

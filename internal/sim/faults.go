@@ -81,6 +81,10 @@ func (f *faults) strike(w *world) {
 	}
 	s := w.slots[w.rng.IntN(len(w.slots))]
 	l := s.life
+	if w.chance(10) {
+		s.setClock()
+		return
+	}
 	if l == nil {
 		if s.startAt-w.now > day/2 && w.chance(2) {
 			w.jump(day)
@@ -275,6 +279,7 @@ func (f *faults) stop(w *world) {
 	clear(f.began)
 	w.kafka.down = w.now
 	for _, s := range w.slots {
+		s.skew = skewMost // so that none waits for a time that another one has had
 		s.startAt = min(s.startAt, w.now)
 		if !s.bad.struck {
 			s.bad = badRead{}

@@ -53,8 +53,8 @@ func (f *feeder) feed() {
 	}
 	r := core.RawRecord{Key: in.key, Value: in.value, Time: in.at}
 	w.note("feed", in.topic, int64(n), int64(t.parts[n].end()))
-	if w.deletion.done && w.deletion.name == in.topic {
-		f.written++ // nobody writes to what was made anew
+	if w.deletion.done && w.deletion.name == in.topic || w.quiet.keeps(w, in.topic, n) {
+		f.written++ // nobody writes to what was made anew, or is silent
 		f.left--
 		return
 	}

@@ -21,6 +21,7 @@ type group struct {
 	seats []*seat
 	tasks []*assignedTask
 	dirty bool     // members came or went
+	anew  bool     // the next rebalance does not look at who has what
 	gone  []string // transactional ids of members that went and are not fenced yet
 	fence bool     // one of them is being fenced
 }
@@ -170,11 +171,12 @@ func (g *group) rebalance() {
 	most := (len(g.tasks) + len(g.seats) - 1) / len(g.seats)
 	for _, t := range g.tasks {
 		t.target = nil
-		if t.owner != nil && load[t.owner] < most && !w.chance(5) {
+		if t.owner != nil && load[t.owner] < most && !g.anew && !w.chance(5) {
 			t.target = t.owner
 			load[t.owner]++
 		}
 	}
+	g.anew = false
 	for _, t := range g.tasks {
 		if t.target == nil {
 			at := w.rng.IntN(len(g.seats))

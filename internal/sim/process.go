@@ -21,6 +21,7 @@ type slot struct {
 	bad      badRead
 	life     *life
 	startAt  core.Time
+	skew     core.Time // what its wall clock is ahead, or behind
 }
 
 // life is one process, from its start to its end.
@@ -84,10 +85,10 @@ func (s *slot) start() {
 		cfg := shell.Config{
 			Broker: client{l}, Store: simDB{s.disk, l}, AppID: app,
 			CommitEvery: w.set.commitEvery, CommitBytes: w.set.commitBytes, BufferBytes: w.set.bufferBytes, CacheBytes: w.set.cacheBytes,
-			CheckMutation: w.set.mutation, Logger: slog.New(slog.DiscardHandler), Now: w.clock,
+			CheckMutation: w.set.mutation, Logger: slog.New(slog.DiscardHandler), Now: s.wall,
 		}
 		st, err := shell.NewStepper(l.ctx, plan, cfg, s.instance, shell.Background{
-			Commit: l.commit, Open: l.open, Follow: l.follow, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords, PurgeEvery: w.set.purgeEvery,
+			Commit: l.commit, Open: l.open, Follow: l.follow, RestoreBatch: w.set.restore, StepRecords: w.set.stepRecords, PurgeEvery: w.set.purgeEvery, Clock: w.clock,
 		})
 		if l.dead {
 			return

@@ -22,6 +22,7 @@ type release struct {
 	rng  *rand.Rand
 	at   int // after so many records of the input; -1: never
 	plan *topology.Plan
+	came bool // a process was ended, so that there is one of the other version
 }
 
 // releaseEvery is in how many seeds of the scenario there is another version.
@@ -40,7 +41,10 @@ func newRelease(w *world, sc *scenario) release {
 	if err != nil {
 		panic(err)
 	}
-	r.at, r.plan = r.rng.IntN(w.set.records), plan
+	r.at, r.plan = r.rng.IntN(w.set.records/2), plan
+	if len(w.slots) < 2 {
+		w.slots = append(w.slots, &slot{w: w, instance: "p1", disk: w.newDisk(), startAt: epoch})
+	}
 	return r
 }
 
@@ -50,6 +54,18 @@ func (r *release) runs(w *world) *topology.Plan {
 		return w.check.plan
 	}
 	return r.plan
+}
+
+// strike ends a process when there is another version, which the next one there is of, mostly; others go on with the one before.
+func (r *release) strike(w *world) {
+	if r.at < 0 || r.came || w.feeder.written < r.at || !w.faults.on {
+		return
+	}
+	if l := w.slots[0].life; l != nil {
+		r.came = true
+		w.faults.begin("crash", l.slot.instance)
+		l.crash()
+	}
 }
 
 // excuse reports whether a worker may stop since others run another version by now: one that has begun
@@ -70,6 +86,9 @@ func (s *shadow) filled(k *kafka, t *txn) {
 			continue
 		}
 		invariant.Sometimes("sim: a changelog is filled")
+		if k.w.faults.on && len(k.group.seats) > 1 { // tasks change hands, perhaps to who runs the version before
+			k.group.dirty, k.group.anew = true, true
+		}
 		s.logs[i] = log
 		for _, key := range slices.Sorted(maps.Keys(s.tables[i].rows)) {
 			row := s.tables[i].rows[key]

@@ -54,6 +54,7 @@ func Run(o Options) (res Result) {
 	w.faults.on = !o.Calm
 	w.deletion = newDeletion(o.Seed, w.set.records, o.Calm)
 	w.retention = newRetention(o.Seed, w.set.records, o.Calm)
+	w.quiet = newQuiet(o.Seed, w.set.records, o.Calm)
 	w.release = newRelease(w, sc)
 	for w.err == nil && w.feeder.more() && w.steps < stepsMax && !w.over() {
 		w.step()

@@ -126,10 +126,8 @@ func (p *producer) offsetsTwice(os []shell.GroupOffset, seat *seat, gen int) (ag
 	again = p.sentAgain("TxnOffsetCommit", func() {
 		t := p.id.cur
 		switch {
-		case epoch != p.id.epoch:
-			invariant.Sometimes("sim: a late copy of offsets is rejected, since its epoch is over")
-		case seat.out || gen != w.kafka.group.gen:
-			invariant.Sometimes("sim: a late copy of offsets is rejected, since its generation is over")
+		case epoch != p.id.epoch, seat.out, gen != w.kafka.group.gen:
+			invariant.Sometimes("sim: a late copy of offsets is rejected")
 		case t != nil && t.state == txnOngoing: // else the broker asks the coordinator, and rejects it
 			t.offsets = append(t.offsets, os...)
 		}

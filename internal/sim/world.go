@@ -60,6 +60,7 @@ type world struct {
 	faults      faults
 	deletion    deletion
 	retention   retention
+	quiet       quiet
 	release     release
 	err         *CheckError
 	acts        []action
@@ -317,6 +318,7 @@ func (w *world) step() {
 	w.faults.strike(w)
 	w.deletion.strike(w)
 	w.retention.strike(w)
+	w.release.strike(w)
 	w.gather()
 	if len(w.acts) == 0 {
 		w.idle()
