@@ -81,7 +81,7 @@ func (f *faults) strike(w *world) {
 	}
 	s := w.slots[w.rng.IntN(len(w.slots))]
 	l := s.life
-	if w.chance(10) {
+	if w.chance(16) {
 		s.setClock()
 		return
 	}
@@ -161,6 +161,7 @@ func (f *faults) strike(w *world) {
 		s.startAt = w.now + core.Time(w.rng.IntN(5000))
 		if w.chance(2) {
 			s.startAt = w.now + day
+			s.setClock()
 		}
 	}
 }

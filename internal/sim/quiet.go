@@ -22,7 +22,7 @@ type quiet struct {
 
 // quietEvery is in how many seeds a source is silent, and quietLong how many records of others that must be for it to count.
 const (
-	quietEvery = 3
+	quietEvery = 6
 	quietLong  = 20
 )
 
