@@ -124,8 +124,12 @@ func LeftJoinGlobal[K, V, G, T, R any](n NodeID, table Lookup[G, T], key func(V)
 		k := key(r.Value)
 		tx.called(n)
 		var row Opt[T]
-		if row.Value, _, row.OK = table(tx, k); tx.err != nil || !row.OK && planted("a left join needs a row") {
+		var at Time
+		if row.Value, at, row.OK = table(tx, k); tx.err != nil || !row.OK && planted("a left join needs a row") {
 			return
+		}
+		if row.OK && at > r.Time && planted("a join passes over rows of a global table that are younger than its record") {
+			row = Opt[T]{}
 		}
 		tx.node = n
 		res := f(r.Value, row)

@@ -52,7 +52,8 @@ type shadow struct {
 type consumed struct {
 	source core.SourceID
 	rec    core.RawRecord
-	wall   core.Time // of the last tick before it
+	wall   core.Time       // of the last tick before it
+	global [][]core.Offset // by global table: where the task saw it
 }
 
 func newChecker(w *world, plan *topology.Plan) *checker {
@@ -291,7 +292,7 @@ func (s *shadow) follow(sc *sealed, next map[shell.Partition]core.Offset) error 
 			}
 			if e := &p.log[b.Next]; e.committed() {
 				b.Records = append(b.Records, e.rec)
-				s.order = append(s.order, consumed{d.Source, e.rec, s.wall})
+				s.order = append(s.order, consumed{d.Source, e.rec, s.wall, s.globalsAt()})
 			}
 		}
 		at[d.Source] = b.Next

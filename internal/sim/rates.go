@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -16,8 +17,8 @@ var (
 )
 
 // rates looks rows of a global table up, by keys that are not those of the records. There is no order between
-// the table and the stream, so its model only knows which rows there ever were; what a process must at
-// least have is checked at each commit (shadow.move).
+// the table and the stream, but commits say where their task saw the table: what that must be at least, and may be at
+// most, is checked at each commit (shadow.move), and the model goes by it.
 var rates = scenario{
 	name: "rates",
 	build: func(*world) *topology.Builder {
@@ -48,29 +49,45 @@ var rates = scenario{
 		}
 		return input{"bills", fmt.Append(nil, "b", w.rng.IntN(4)), fmt.Appendf(nil, "b%d %s", n, currency), at, -1}
 	},
-	model: func(w *world) error {
-		billed, ever := map[string]bool{}, map[string]bool{}
-		for _, r := range w.history("bills") {
-			billed[string(r.Value)] = true
-		}
-		for _, r := range w.history("rate-changes") {
-			ever[string(r.Key)+" "+string(r.Value)] = true
-		}
-		for _, r := range w.history("converted") {
-			bill, rate, _ := strings.Cut(string(r.Value), " at ")
+	model: ratesModel,
+	says:  "each bill is converted once, by the rate that was the last one below where its task saw the table, and bills of a partition in order",
+}
+
+// ratesModel looks at the bills of each task in the order in which it took them, and at where it saw the table then, which its
+// commits say: the last change of the bill's currency below that is its rate.
+func ratesModel(w *world) error {
+	want, got := map[string][]string{}, map[string][]string{} // by key
+	for _, id := range w.check.ids() {
+		for _, c := range w.check.tasks[id].order {
+			bill := string(c.rec.Value)
 			_, currency, _ := strings.Cut(bill, " ")
-			if !billed[bill] {
-				return fmt.Errorf("%s: no such bill, or it comes twice", r.Value)
+			rate := "-"
+			for i, p := range w.kafka.topics["rate-changes"].parts {
+				for _, e := range p.log[:c.global[0][i]] {
+					switch {
+					case !e.committed() || string(e.rec.Key) != currency:
+					case e.rec.Value == nil:
+						rate = "-"
+					default:
+						rate = string(e.rec.Value)
+					}
+				}
 			}
-			delete(billed, bill)
-			if rate != "-" && !ever[currency+" "+rate] {
-				return fmt.Errorf("%s: there never was such a rate", r.Value)
-			}
+			want[string(c.rec.Key)] = append(want[string(c.rec.Key)], bill+" at "+rate)
 		}
-		if len(billed) > 0 {
-			return fmt.Errorf("not converted: %v", billed)
+	}
+	bills := 0
+	for _, r := range w.history("converted") {
+		got[string(r.Key)] = append(got[string(r.Key)], string(r.Value))
+		bills++
+	}
+	if n := len(w.history("bills")); bills != n {
+		return fmt.Errorf("%d bills, and %d are converted", n, bills)
+	}
+	for key := range want {
+		if !slices.Equal(got[key], want[key]) {
+			return fmt.Errorf("key %s: %q; the model says %q", key, got[key], want[key])
 		}
-		return nil
-	},
-	says: "each bill is converted once, by a rate that there ever was",
+	}
+	return nil
 }

@@ -172,6 +172,14 @@ func (s *shadow) move(d core.Decision, held map[string][]core.Offset) error {
 	return nil
 }
 
+// globalsAt is where the task sees global tables now.
+func (s *shadow) globalsAt() (at [][]core.Offset) {
+	for _, g := range s.global {
+		at = append(at, slices.Clone(g.at))
+	}
+	return at
+}
+
 // globals checks at the end that a process has all of its global tables, and no more.
 func (c *checker) globals(l *life) {
 	for _, g := range c.plan.Globals() {
