@@ -79,7 +79,8 @@ func (s Series) Run(ctx context.Context, out io.Writer) error {
 		text, _, _ := strings.Cut(found.Err.Error(), "\n")
 		return fmt.Errorf("sim: seed %d found: %s", found.Seed, text)
 	}
-	if missing := cover.Missing(); sum.seeds >= 500 && s.Scenario == "" && len(missing) > 0 {
+	// Seeds 1 to 500 are known to reach all (TestSeeds); others may miss what comes in few.
+	if missing := cover.Missing(); sum.seeds >= 10_000 && s.Scenario == "" && len(missing) > 0 {
 		return fmt.Errorf("sim: %d seeds never reached: %s", sum.seeds, strings.Join(missing, "; "))
 	}
 	return nil
