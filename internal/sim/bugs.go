@@ -118,6 +118,7 @@ var Bugs = []Bug{
 	{Name: "the deletion of a right row is not told", Wants: "model of foreign", Inside: true, Scenario: "foreign"},
 	{Name: "a left join needs a row", Wants: "model of rates", Inside: true, Scenario: "rates"},
 	{Name: "a join passes over rows of a global table that are younger than its record", Wants: "model of rates", Inside: true, Scenario: "rates"},
+	{Name: "a join by foreign keys is never quiet", Wants: "model of foreign", Inside: true, Scenario: "foreign"},
 	{Name: "a join of tables has the time of the change alone", Wants: "model of random", Inside: true, Scenario: "random"},
 	{Name: "an outer join of tables passes over rows with no left one", Wants: "model of random", Inside: true, Scenario: "random"},
 	{Name: "a duplicate prolongs its id", Wants: "model of random", Inside: true, Scenario: "random"},

@@ -25,7 +25,7 @@ type checker struct {
 	w     *world
 	plan  *topology.Plan
 	tasks map[core.TaskID]*shadow
-	plain *plainRun // of random topologies; nil: there is none
+	plain *plainRun // where the scenario has a plain form
 	count int       // transactions
 	ratchet
 }
@@ -139,7 +139,7 @@ func (c *checker) committed(t *txn) {
 	}
 	if c.plain != nil && c.w.err == nil {
 		if err := c.plainly(t); err != nil {
-			c.w.failf(random.check(), "%w", err)
+			c.w.failf(c.w.scenario.check(), "%w", err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/core"
+	"github.com/seed-81380e12/limpet/internal/plain"
 	"github.com/seed-81380e12/limpet/topology"
 	"github.com/seed-81380e12/limpet/topology/codec"
 )
@@ -106,11 +107,17 @@ func outerModel(w *world) error {
 // foreign joins people with their cities, by way of the cities' partitions.
 var foreign = scenario{
 	name: "foreign",
-	build: func(*world) *topology.Builder {
+	build: func(w *world) *topology.Builder {
+		cityOf := func(person string) string { city, _, _ := strings.Cut(person, "/"); return city }
+		in := func(person, city string) string { return person + " in " + city }
 		b := topology.New(app)
-		t := topology.JoinForeign(people.Table(b), cities.Table(b), "located", func(city string) string { city, _, _ = strings.Cut(city, "/"); return city },
-			func(person, city string) string { return person + " in " + city })
+		t := topology.JoinForeign(people.Table(b), cities.Table(b), "located", cityOf, in)
 		topology.Map(topology.Changes(t), func(c topology.Change[string]) string { return c.New.Or("-") }).To(located)
+
+		p := plain.New()
+		joined := p.JoinForeign(p.TableSource(people.Name()), p.TableSource(cities.Name()), "located", cityOf, false, func(person string, city plain.Opt) string { return in(person, city.Value) })
+		p.To(p.Changes(joined, func(_, now plain.Opt) string { return now.Or("-") }), located.Name(), plain.Route{})
+		w.model = p
 		return b
 	},
 	topics: func(w *world) {
@@ -159,7 +166,7 @@ var foreign = scenario{
 		if n != len(got) {
 			return fmt.Errorf("%d results, not %d: %v", len(got), n, got)
 		}
-		return nil
+		return plainRows(w)
 	},
-	says: "the last result of each person is that of the last rows",
+	says: "what each transaction writes, subscriptions and answers, too, and the rows at the end are those of the plain interpreter; the last result of each person is that of the last rows",
 }

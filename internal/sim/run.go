@@ -185,6 +185,7 @@ func (w *world) choose() *scenario {
 	}
 	w.kafka = &kafka{w: w, topics: map[string]*topic{}, ids: map[string]*txnID{}, offsets: map[shell.Partition]committedOffset{}}
 	w.kafka.group = &group{k: w.kafka}
+	w.scenario = sc
 	b := sc.build(w)
 	plan, err := b.Build()
 	if err != nil {

@@ -71,8 +71,9 @@ type world struct {
 	deadLetters bool      // of the scenarios poison and held: what fails goes there
 	waits       core.Time // of the prices scenario: how long a sale waits
 	drawn       []string  // operators of a random topology
-	model       *plain.Topology
-	floor       map[string]int // of the email scenario: what an order must see at least
+	scenario    *scenario
+	model       *plain.Topology // of a random topology, and of foreign; nil: none
+	floor       map[string]int  // of the email scenario: what an order must see at least
 }
 
 // setup are the seed's choices for the whole run.
