@@ -25,6 +25,7 @@ const (
 	memoryLimit = 160 << 20
 	bigKey      = 16 << 10
 	bigKeys     = 10*memoryLimit/bigKey + 1
+	bigBatch    = memoryLimit / 2
 	bigValue    = 8 << 10
 	rowsMany    = 10*memoryLimit/bigValue + 1
 	rowsLater   = 20_000                // small ones, behind them
@@ -63,7 +64,7 @@ func small[K comparable](s topology.Stream[K, int64]) {
 
 // A process whose rows are ten times what --memory allows stays below it: of a count, whose keys are large,
 // while it counts, with most rows on disk only, and when it has lost its disk and restores all rows from the changelog; of a
-// join of streams in the same way; and of windows and of Suppress, while rows come due that disk alone has, before and after.
+// join of streams in the same way; of a count whose input lies in compressed batches each of which is half of it; and of windows and of Suppress, while rows come due that disk alone has, before and after.
 func TestMemoryIsBounded(t *testing.T) {
 	if args := os.Getenv(memoryChild); args != "" {
 		os.Exit(Run(context.Background(), strings.Fields(args), nil, os.Stdout, os.Stderr, memoryTopologies()...))
@@ -97,6 +98,13 @@ func TestMemoryIsBounded(t *testing.T) {
 		m.start()
 		m.sendRows("other", 0, rowsMany, 100, 1)
 		m.wants(rowsMany + (rowsMany+99)/100)
+		m.stop()
+	})
+	t.Run("batches", func(t *testing.T) {
+		m := newMemoryRun(t, "counts")
+		m.sendKeysTogether() // before it starts: of both partitions one comes in the first answer
+		m.start()
+		m.wants(m.sent)
 		m.stop()
 	})
 	for _, name := range []string{"windows", "suppress"} {
@@ -193,10 +201,20 @@ func (m *memoryRun) sendRows(topic string, from, to, step, size int) {
 	})
 }
 
-// send sends records to a topic, and waits until they are there.
-func (m *memoryRun) send(topic string, each func(send func(*kgo.Record))) {
+// sendKeysTogether sends large keys in few batches.
+func (m *memoryRun) sendKeysTogether() {
 	m.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(m.addrs...), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.DefaultProduceTopic(topic))
+	m.send("in", func(send func(*kgo.Record)) {
+		for i := range 2 * 8 * bigBatch / bigKey {
+			send(&kgo.Record{Key: bytes.Repeat(fmt.Appendf(nil, "%016x", i), bigKey/16), Value: make([]byte, 8)})
+		}
+	}, kgo.ManualFlushing(), kgo.ProducerBatchMaxBytes(bigBatch), kgo.MaxBufferedRecords(1<<20))
+}
+
+// send sends records to a topic, and waits until they are there.
+func (m *memoryRun) send(topic string, each func(send func(*kgo.Record)), opts ...kgo.Opt) {
+	m.t.Helper()
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(m.addrs...), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.DefaultProduceTopic(topic))...)
 	if err != nil {
 		m.t.Fatal(err)
 	}

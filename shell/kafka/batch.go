@@ -74,10 +74,11 @@ const recordBytes = int(unsafe.Sizeof(core.RawRecord{}))
 // decode reads the records at and behind from out of raw, whose last batch may be cut
 // off. It leaves out control records and those of aborted transactions. Compressed batches can
 // be of a hundred times their size: behind the one with which the records take limit bytes or
-// more, nothing is read.
+// more, nothing is read, and of one that takes eight times that alone, only so much.
 func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted, limit int) (out decoded, err error) {
 	out.next = from
-	count, err := check(raw, from)
+	piece := max(pieceMin, 8*min(limit, inflatedMax/8))
+	count, err := check(raw, from, piece/recordBytes)
 	if err != nil {
 		return out, err
 	}
@@ -115,18 +116,18 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted, limit int
 			if out.bytes > limit && len(out.records) > 0 {
 				break
 			}
-			if body, err = d.inflater.inflate(codec, d.lease.body(), body); err != nil {
-				return out, fmt.Errorf("%w (batch at offset %d)", err, b.base())
+			whole, err := d.inflated(&out, b, from, piece)
+			if err != nil {
+				return out, b.wrong(err)
 			}
-			if b.count() > len(body)/recordMin {
-				return out, b.wrong(errBatch)
+			if !whole {
+				break
 			}
-			d.lease.keep(body)
-			out.bytes += len(body)
-			out.records = slices.Grow(out.records, b.count())
+			out.next = core.Offset(last) + 1
+			continue
 		}
 		out.next = core.Offset(last) + 1
-		if err = b.records(&out, body, from); err != nil {
+		if err = b.records(&out, body, b.count(), from); err != nil {
 			return out, b.wrong(err)
 		}
 	}
@@ -139,8 +140,10 @@ func (d *decoder) decode(raw []byte, from core.Offset, txns []aborted, limit int
 	return out, nil
 }
 
-// check verifies the whole batches and counts the records that may be wanted.
-func check(raw []byte, from core.Offset) (records int, err error) {
+// check verifies the whole batches and counts the records that may be wanted, of those that are
+// compressed most at most.
+func check(raw []byte, from core.Offset, most int) (records int, err error) {
+	packed := 0
 	for b, rest := cutBatch(raw); b != nil; b, rest = cutBatch(rest) {
 		if b[16] != 2 {
 			return 0, b.wrong(errLegacy)
@@ -162,11 +165,12 @@ func check(raw []byte, from core.Offset) (records int, err error) {
 			return 0, b.wrong(errBatch)
 		}
 		if compressed {
-			n = min(n, len(b)/recordMin)
+			packed += min(n, len(b)/recordMin)
+		} else {
+			records += n
 		}
-		records += n
 	}
-	return records, nil
+	return records + min(packed, most), nil
 }
 
 // batch is one whole record batch.
@@ -209,9 +213,9 @@ func abortMarker(body []byte) bool {
 	return !r.bad && len(key) >= 4 && key[2] == 0 && key[3] == 0
 }
 
-// records appends the batch's records at and behind from. This loop is the hot path of
+// records appends those at and behind from of the count records of body. This loop is the hot path of
 // everything that is read.
-func (b batch) records(d *decoded, body []byte, from core.Offset) error {
+func (b batch) records(d *decoded, body []byte, count int, from core.Offset) error {
 	out := d.records
 	base, first := b.base(), b.baseTime()
 	appended := int64(-1)
@@ -220,7 +224,7 @@ func (b batch) records(d *decoded, body []byte, from core.Offset) error {
 	}
 	r := reader{b: body}
 	before, most := int64(-1), b.lastOffset()-base
-	for n := b.count(); n > 0; n-- {
+	for n := count; n > 0; n-- {
 		size := int(r.varint())
 		if r.bad || size < 0 || size > len(r.b)-r.at {
 			return errBatch

@@ -24,10 +24,15 @@ const (
 	codecZstd
 )
 
-// inflatedMax bounds what a batch may grow to: a few bytes can claim to be gigabytes.
+// inflatedMax bounds what a record, or a batch in one block of snappy, may grow to: a few bytes
+// can claim to be gigabytes.
 const inflatedMax = 256 << 20
 
-var errInflated = errors.New("kafka: a record batch is larger than 256 MiB when decompressed")
+// zstdWindow is the window that each decoder of zstd should have (RFC 8878, 3.1.1.1.2).
+const zstdWindow = 8 << 20
+
+// errInflated says that a batch is larger, decompressed, than may be held as a whole.
+var errInflated = errors.New("it is larger than may be held")
 
 // inflater decompresses record batches. It is not safe for concurrent use.
 type inflater struct {
@@ -37,46 +42,107 @@ type inflater struct {
 	buf  bytes.Buffer
 }
 
-// inflate decompresses to dst, or to memory of its own where that is too small.
-func (d *inflater) inflate(codec int, dst, src []byte) (out []byte, err error) {
+// inflate decompresses to dst, or to memory of its own where that is too small. What is larger than
+// most bytes is errInflated.
+func (d *inflater) inflate(codec int, dst, src []byte, most int) (out []byte, err error) {
 	switch codec {
-	case codecGzip:
-		if d.gzip == nil {
-			d.gzip = new(gzip.Reader)
-		}
-		if err = d.gzip.Reset(bytes.NewReader(src)); err == nil {
-			out, err = d.drain(dst, d.gzip)
+	case codecGzip, codecLZ4:
+		var r io.Reader
+		if r, err = d.reader(codec, src); err == nil {
+			out, err = d.drain(dst, r, most)
 		}
 	case codecSnappy:
 		var size int
-		if size, err = snappySize(src); err == nil {
+		if size, err = snappySize(src, most); err == nil {
 			out, err = xerial.DecodeCapped(slices.Grow(dst[:0], size), src)
 		}
-	case codecLZ4:
-		if d.lz4 == nil {
-			d.lz4 = lz4.NewReader(nil)
-		}
-		d.lz4.Reset(bytes.NewReader(src))
-		out, err = d.drain(dst, d.lz4)
 	case codecZstd:
 		if d.zstd == nil {
-			if d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(inflatedMax)); err != nil {
+			if d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(max(most, zstdWindow)))); err != nil {
 				return nil, err
 			}
 		}
 		if err = zstdSize(src); err == nil {
 			out, err = d.zstd.DecodeAll(src, dst[:0])
 		}
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+			err = errInflated
+		}
 	default:
 		err = errors.New("unknown codec")
 	}
-	if err == nil && len(out) > inflatedMax {
+	if err == nil && len(out) > most {
 		err = errInflated
 	}
 	if err != nil {
-		return nil, fmt.Errorf("kafka: decompress a record batch (codec %d): %w", codec, err)
+		return nil, inflateError(codec, err)
 	}
 	return out, nil
+}
+
+func inflateError(codec int, err error) error {
+	return fmt.Errorf("kafka: decompress a record batch (codec %d): %w", codec, err)
+}
+
+// reader decompresses bit by bit, for batches that are not to be held as a whole.
+func (d *inflater) reader(codec int, src []byte) (io.Reader, error) {
+	switch codec {
+	case codecGzip:
+		if d.gzip == nil {
+			d.gzip = new(gzip.Reader)
+		}
+		return d.gzip, d.gzip.Reset(bytes.NewReader(src))
+	case codecLZ4:
+		if d.lz4 == nil {
+			d.lz4 = lz4.NewReader(nil)
+		}
+		d.lz4.Reset(bytes.NewReader(src))
+		return d.lz4, nil
+	case codecSnappy:
+		if rest, framed := bytes.CutPrefix(src, xerialMagic); framed && len(rest) >= xerialHead-len(xerialMagic) {
+			return &xerialReader{src: src[xerialHead:]}, nil
+		}
+		whole, err := d.inflate(codec, nil, src, inflatedMax) // one block
+		return bytes.NewReader(whole), err
+	}
+	// It keeps a window of memory, so it is not kept. With a concurrency of one it has no goroutine.
+	return zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(inflatedMax/2))
+}
+
+// xerialReader reads blocks of snappy in xerial's framing.
+type xerialReader struct {
+	src, buf, left []byte
+}
+
+func (r *xerialReader) Read(p []byte) (int, error) {
+	for len(r.left) == 0 {
+		block, rest, err := xerialBlock(r.src)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := snappyBlock(block); err != nil {
+			return 0, err
+		}
+		if r.buf, err = snappy.Decode(r.buf[:cap(r.buf)], block); err != nil {
+			return 0, err
+		}
+		r.src, r.left = rest, r.buf
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
+
+// xerialBlock cuts the first block off: its length, and itself; io.EOF: there is none.
+func xerialBlock(src []byte) (block, rest []byte, err error) {
+	if len(src) < 4 {
+		return nil, nil, io.EOF
+	}
+	n := binary.BigEndian.Uint32(src)
+	if src = src[4:]; uint64(n) > uint64(len(src)) {
+		return nil, nil, xerial.ErrMalformed
+	}
+	return src[:n], src[n:], nil
 }
 
 // Decoders of snappy and zstd allocate what a block claims to be before they look at it. So the
@@ -87,28 +153,34 @@ const (
 	zstdRatio   = 128 << 10 / 4
 )
 
-// snappySize is what plain snappy, or blocks of it in xerial's framing (a head of 16 bytes, then
-// length and block), claim to be.
-func snappySize(src []byte) (total int, err error) {
-	const head = 16
-	if !bytes.HasPrefix(src, []byte("\x82SNAPPY\x00")) {
-		return snappyBlock(src)
-	}
-	for at := head; at+4 <= len(src); {
-		n := int(binary.BigEndian.Uint32(src[at:]))
-		if at += 4; n > len(src)-at {
-			return 0, xerial.ErrMalformed
+// Xerial's framing is a head of magic and versions, then lengths and blocks.
+const xerialHead = 16
+
+var xerialMagic = []byte("\x82SNAPPY\x00")
+
+// snappySize is what plain snappy, or blocks of it in xerial's framing, claim to be.
+func snappySize(src []byte, most int) (total int, err error) {
+	if !bytes.HasPrefix(src, xerialMagic) {
+		if total, err = snappyBlock(src); err == nil && total > most {
+			err = errInflated
 		}
-		size, err := snappyBlock(src[at : at+n])
+		return total, err
+	}
+	for rest := src[min(xerialHead, len(src)):]; ; {
+		var block []byte
+		if block, rest, err = xerialBlock(rest); errors.Is(err, io.EOF) {
+			return total, nil
+		} else if err != nil {
+			return 0, err
+		}
+		size, err := snappyBlock(block)
 		if err != nil {
 			return 0, err
 		}
-		if total += size; total > inflatedMax {
+		if total += size; total > most {
 			return 0, errInflated
 		}
-		at += n
 	}
-	return total, nil
 }
 
 func snappyBlock(src []byte) (int, error) {
@@ -166,10 +238,10 @@ func zstdFrame(h *zstd.Header, src []byte) uint64 {
 
 // drain reads into a buffer that is kept, and copies: the batch then has the exact size,
 // and the buffer grows once.
-func (d *inflater) drain(dst []byte, r io.Reader) ([]byte, error) {
+func (d *inflater) drain(dst []byte, r io.Reader, most int) ([]byte, error) {
 	d.buf.Reset()
-	n, err := d.buf.ReadFrom(io.LimitReader(r, inflatedMax+1))
-	if err == nil && n > inflatedMax {
+	n, err := d.buf.ReadFrom(io.LimitReader(r, int64(most)+1))
+	if err == nil && n > int64(most) {
 		err = errInflated
 	}
 	out := append(dst[:0], d.buf.Bytes()...)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"reflect"
 	"testing"
 	"time"
 
@@ -67,6 +68,11 @@ func FuzzBatch(f *testing.F) {
 				t.Fatalf("it does not say where: %v", err)
 			}
 			return
+		}
+		if b, _ := cutBatch(whole); attrs&attrCodec != codecNone && attrs&attrControl == 0 && len(got.records) > 0 {
+			if some, _ := piecesFrom(t, b, core.Offset(from), 1000+got.bytes/4); !reflect.DeepEqual(some, got.records) {
+				t.Fatal("in pieces it has other records")
+			}
 		}
 		before := core.Offset(from - 1)
 		for _, r := range got.records {
