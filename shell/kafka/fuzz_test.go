@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"slices"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
