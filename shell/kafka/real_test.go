@@ -26,6 +26,7 @@ func TestRealKafka(t *testing.T) {
 	kafkatest.Require(t)
 	c := kafkatest.Start(t, kafkatest.Config{Properties: map[string]string{
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+		"log.cleaner.backoff.ms": "200",
 	}})
 	for _, x := range []struct {
 		name string
@@ -44,6 +45,7 @@ func TestRealKafka(t *testing.T) {
 		{"AllDied", realAllDied},
 		{"Rebalances", realRebalances},
 		{"Grown", realGrown},
+		{"Begin", realBegin},
 	} {
 		t.Run(x.name, func(t *testing.T) { x.run(t, c) })
 	}
