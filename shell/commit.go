@@ -33,6 +33,7 @@ type part struct {
 	task   *task
 	commit *core.Commit
 	ends   []core.Offset // by table: next changelog offset, before and after the commit
+	begins []core.Offset // by table: its changelog's first offset when it was seen first
 	topics []statestore.TopicMark
 	fill   *opening // whose tables' rows go into the changelogs; nil: none's
 }
@@ -315,15 +316,19 @@ func (c *committer) consumed(r *request) {
 }
 
 // meta is what the task's offsets carry. At least once, they do not say where the
-// changelogs end: changelogs may be ahead of offsets.
+// changelogs end: changelogs may be ahead of offsets. Where they began is handed on as it was at first: a task
+// that has all rows commits on though its changelog has lost some, and none may be restored from it.
 func (c *committer) meta(sub *subLayout, p part) meta {
-	m := meta{times: p.commit.Times, topics: p.topics}
+	m := meta{times: p.commit.Times, topics: p.topics, begun: true}
 	if len(sub.tables) > 0 {
 		m.partitions = sub.count()
 	}
 	for t := range sub.tables {
 		if sub.tables[t].source < 0 && c.atomic {
 			m.ends = append(m.ends, logEnd{logHash(sub.tables[t].topic), p.ends[t]})
+		}
+		if sub.tables[t].source < 0 && p.begins[t] > 0 {
+			m.begins = append(m.begins, logBegin{logHash(sub.tables[t].topic), p.begins[t]})
 		}
 	}
 	return m

@@ -142,7 +142,7 @@ func (w *worker) nextFill(r *request) {
 		w.opened(o)
 		return
 	}
-	r.parts = append(r.parts, part{task: o.task, commit: c, ends: slices.Clone(o.point.Changelog), topics: o.point.Topics, fill: o})
+	r.parts = append(r.parts, part{task: o.task, commit: c, ends: slices.Clone(o.point.Changelog), begins: o.begins, topics: o.point.Topics, fill: o})
 }
 
 // filled goes on with an opening whose changelogs were to be filled.

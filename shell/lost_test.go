@@ -72,6 +72,7 @@ func TestChangelogBeganAnew(t *testing.T) {
 		res := c.commit(t.Context(), &request{began: time.Now(), parts: []part{{
 			commit: &core.Commit{Next: []core.Offset{7}, Times: []core.Time{0, 0}, Writes: []core.Write{{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("l"), Value: []byte("v")}}},
 			ends:   []core.Offset{40},
+			begins: []core.Offset{0},
 		}}})
 		var anew *AnewError
 		if res.outcome != want || (want == failed) != errors.As(res.err, &anew) || (want == failed) == (len(p.committed) > 0) {

@@ -84,7 +84,7 @@ func (w *worker) opened(o *opening) {
 		w.failure(w.explain(t, o.err))
 		return
 	}
-	t.core, t.store, t.point, t.state = o.core, o.store, o.point, taskRunning
+	t.core, t.store, t.point, t.begins, t.state = o.core, o.store, o.point, o.begins, taskRunning
 	t.piece, t.most = min(o.most, firstPiece), o.most
 	for i := range t.sources {
 		if t.sources[i].absent = !t.sub.has(core.SourceID(i), t.id.Partition); t.sources[i].absent {

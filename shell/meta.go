@@ -19,7 +19,8 @@ import (
 // "limpet", a version, a colon and base64 of: the number of times and the times, as core.Commit.Times has them; then the number of
 // changelogs and for each the FNV-1a hash of its topic's name and the offset behind its
 // last record of the commit; then the number of tasks of the sub-topology; then the number of topics, and for each
-// the hashes of its name and of its id, 4 bytes each. All other numbers are varints. docs/format.md describes it.
+// the hashes of its name and of its id, 4 bytes each; then the number of those among them that are changelogs which did not begin at offset 0,
+// and for each the hash of its name, 4 bytes, and the offset. All other numbers are varints. docs/format.md describes it.
 //
 // Changelogs go by name, since another version of the topology may count them otherwise.
 type meta struct {
@@ -30,11 +31,20 @@ type meta struct {
 	partitions int32
 	// topics are those that the offsets are of.
 	topics []statestore.TopicMark
+	// begun says that begins are known: of the changelogs among topics, 0 where there is none.
+	begun  bool
+	begins []logBegin
 }
 
 type logEnd struct {
 	log uint32
 	end core.Offset // -1: never written
+}
+
+// logBegin is the first offset that a changelog had when the application saw it first.
+type logBegin struct {
+	log   uint32
+	begin core.Offset
 }
 
 func logHash(topic string) uint32 {
@@ -51,6 +61,19 @@ func (m meta) end(topic string) core.Offset {
 		}
 	}
 	return -1
+}
+
+// begin returns the first offset of a changelog when it was seen first; -1: it does not say.
+func (m meta) begin(topic string) core.Offset {
+	if !m.begun || !marked(m.topics, topic) {
+		return -1
+	}
+	for _, b := range m.begins {
+		if b.log == logHash(topic) {
+			return b.begin
+		}
+	}
+	return 0
 }
 
 // tells reports whether the offsets are also of a topic.
@@ -77,6 +100,12 @@ func (m meta) encode() string {
 	b = binary.AppendUvarint(b, uint64(len(m.topics)))
 	for _, t := range m.topics {
 		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, t.Name), t.ID)
+	}
+	if m.begun {
+		b = binary.AppendUvarint(b, uint64(len(m.begins)))
+		for _, l := range m.begins {
+			b = binary.AppendUvarint(binary.BigEndian.AppendUint32(b, l.log), uint64(l.begin))
+		}
 	}
 	return metaName + metaVersion + ":" + base64.RawStdEncoding.EncodeToString(b)
 }
@@ -135,6 +164,22 @@ func decodeMeta(s string) (m meta, err error) {
 		}
 		for b = b[k:]; n > 0; n, b = n-1, b[8:] {
 			m.topics = append(m.topics, statestore.TopicMark{Name: binary.BigEndian.Uint32(b), ID: binary.BigEndian.Uint32(b[4:])})
+		}
+		if len(b) == 0 {
+			return m, nil // nor where changelogs began
+		}
+		if n, k = binary.Uvarint(b); k <= 0 || n > uint64(len(b)) {
+			return m, damaged()
+		}
+		for b, m.begun = b[k:], true; n > 0; n-- {
+			if len(b) < 4 {
+				return m, damaged()
+			}
+			at, k := binary.Uvarint(b[4:])
+			if k <= 0 || at > math.MaxInt64 {
+				return m, damaged()
+			}
+			m.begins, b = append(m.begins, logBegin{binary.BigEndian.Uint32(b), core.Offset(at)}), b[4+k:]
 		}
 	}
 	return m, err

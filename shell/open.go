@@ -33,6 +33,7 @@ type opening struct {
 	most     int // records in a piece
 	store    statestore.Store
 	point    statestore.Checkpoint
+	begins   []core.Offset // by table: where its changelog began when it was seen first
 	restored int64
 	took     time.Duration
 	err      error
@@ -147,6 +148,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 		}
 	}
 	spans := make([]span, len(logs))
+	o.begins = make([]core.Offset, len(logs))
 	for i := range logs {
 		s := span{Partition: logs[i], table: core.TableID(i), from: bounds[logs[i]].Start, to: bounds[logs[i]].End, stands: -1, keeps: o.sub.tables[i].deleteRetention}
 		s.versions = o.sub.plan.Tables[i].History > 0 && !invariant.Bug("versions are restored as rows")
@@ -158,6 +160,13 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 			s.from = min(s.from, s.to)
 		} else if !op.cfg.AtLeastOnce {
 			s.stands = at.meta.end(s.Topic)
+		}
+		s.began, o.begins[i] = -1, s.from
+		if began := at.began(s.Topic); began >= 0 && o.sub.tables[i].source < 0 {
+			s.began = began
+			if o.begins[i] = began; invariant.Bug("a changelog began where it was seen last") {
+				o.begins[i] = s.from
+			}
 		}
 		if s.to < s.stands && !invariant.Bug("a changelog that is made anew is written on") {
 			return fmt.Errorf("%w: %w", ErrMismatch, &AnewError{s.Partition, s.stands, s.to})
@@ -223,6 +232,16 @@ type position struct {
 	all []meta
 }
 
+// began is the first offset of a changelog when the application saw it first; -1: the offsets do not say.
+func (at *position) began(topic string) core.Offset {
+	for _, m := range at.all {
+		if b := m.begin(topic); b >= 0 {
+			return b
+		}
+	}
+	return -1
+}
+
 // startPoint is where the committed offsets say that the task is. A source that has
 // none begins at its first record, and at 0 where its topic has no such partition. The
 // first that is committed carries the metadata.
@@ -281,11 +300,12 @@ func (op *opener) openStore(ctx context.Context, o *opening) (statestore.Store, 
 
 // resume sets from where each table is restored: from what is on disk, if that can be
 // rolled forward, or else from the beginning of all logs. since is the time from which on
-// tombstones that the rows need may have been cleaned away.
+// tombstones that the rows need may have been cleaned away. A log that has lost its beginning is an error where it
+// would be read from there; local state is left as it is then.
 func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Time, err error) {
 	cp, ok := o.store.Checkpoint()
 	if !ok {
-		return now, nil
+		return now, whole(spans)
 	}
 	why := ""
 	age := now.Sub(time.UnixMilli(int64(cp.Wall)))
@@ -301,6 +321,9 @@ func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Ti
 		}
 		switch {
 		case at < 0:
+			if err := whole(spans[i : i+1]); err != nil {
+				return now, err
+			}
 			at = s.from
 		case at > 0 && !s.of(cp.Topics): // at 0 there are no rows
 			why = fmt.Sprintf("table %q was restored from another topic than %v", o.sub.plan.Tables[i].Name, s.Partition)
@@ -323,9 +346,18 @@ func (op *opener) resume(o *opening, spans []span, now time.Time) (since time.Ti
 			if invariant.Bug("a restore begins where its changelog does, whatever is there") {
 				break
 			}
-			spans[i].from = max(spans[i].from, min(spans[i].at, spans[i].to))
+			s := &spans[i]
+			if s.began >= 0 && s.from > s.began {
+				invariant.Sometimes("shell: a task goes on whose changelog has lost its beginning")
+				op.cfg.Logger.Warn("a changelog has lost its beginning: the task goes on with the rows that are here, and can be restored nowhere else",
+					"task", o.id.String(), "changelog", s.Partition.String(), "begins", s.from, "began", s.began)
+			}
+			s.from = max(s.from, min(s.at, s.to))
 		}
 		return since, nil
+	}
+	if err := whole(spans); err != nil {
+		return now, fmt.Errorf("%w (local state is of no use: %s)", err, why)
 	}
 	op.cfg.Logger.Warn("local state is dropped and restored in full", "task", o.id.String(), "why", why)
 	if invariant.Bug("local state that is dropped keeps its rows") {

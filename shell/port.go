@@ -86,6 +86,20 @@ func (e *AnewError) Error() string {
 		"stop all processes and reset the application", e.Partition, e.Has, e.Had)
 }
 
+// BeginError says that a changelog begins behind where it began: it has lost records. It is an ErrTopic.
+type BeginError struct {
+	Partition
+	Had, Has core.Offset // where it began when the application saw it first, and where it begins
+}
+
+func (e *BeginError) Error() string {
+	return fmt.Sprintf("%v %v begins at %d, and began at %d: it has lost records, perhaps rows of the table, which cannot be restored from it any more "+
+		"(did it have another cleanup.policy than compact for a while?); a process with the task's local state can go on; else "+
+		"stop all processes and reset the application", ErrTopic, e.Partition, e.Has, e.Had)
+}
+
+func (e *BeginError) Unwrap() error { return ErrTopic }
+
 // LeftError says that a changelog has records of which the group's offsets do not know: those of a version of
 // the topology that had it before, or of another application.
 type LeftError struct{ Partition }

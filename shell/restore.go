@@ -21,6 +21,7 @@ type span struct {
 	// stands is where the committed offsets say that the changelog ends: there is no
 	// committed record from there on. -1: they do not say.
 	stands core.Offset
+	began  core.Offset   // where the changelog began when the application saw it first; -1: that is not known
 	keeps  time.Duration // how long the log keeps tombstones
 	// fresh says that the committed offsets know of no such changelog, though the table was read: see fill.go.
 	fresh bool
@@ -28,6 +29,17 @@ type span struct {
 	rows  int    // records that were restored
 	// left says that the log has records of which the committed offsets do not know, at least once: no rows are made of them.
 	left bool
+}
+
+// whole refuses logs that have lost their beginning, and are to be read from there. Compaction leaves the first offset where it is, so
+// there were records, of which nobody knows whether they were rows of the table.
+func whole(spans []span) error {
+	for i := range spans {
+		if s := &spans[i]; s.began >= 0 && s.from > s.began && !invariant.Bug("what a changelog has lost at its beginning is not missed") {
+			return &BeginError{s.Partition, s.began, s.from}
+		}
+	}
+	return nil
 }
 
 // restoreBatch is how many records go to the store at once: large batches make large

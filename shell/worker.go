@@ -80,6 +80,7 @@ type task struct {
 	core    *core.Task
 	store   statestore.Store
 	point   statestore.Checkpoint
+	begins  []core.Offset // by table: where its changelog began when it was seen first
 	sources []taskSource
 	piece   int           // how many records are stepped in one
 	most    int           // and at most
@@ -340,7 +341,7 @@ func (w *worker) begin(now time.Time) {
 			idle = append(idle, t)
 			continue
 		}
-		r.parts = append(r.parts, part{task: t, commit: c, ends: slices.Clone(t.point.Changelog), topics: t.point.Topics})
+		r.parts = append(r.parts, part{task: t, commit: c, ends: slices.Clone(t.point.Changelog), begins: t.begins, topics: t.point.Topics})
 		for _, d := range c.Decisions {
 			if d.Source >= 0 { // no tick
 				r.records += d.N

@@ -105,6 +105,8 @@ var Bugs = []Bug{
 	{Name: "a reader begins anew where a topic does", Wants: checkPointsBack, Inside: true},
 	{Name: "a reader goes on behind records that are gone", Wants: checkPassed, Inside: true},
 	{Name: "topics are told apart by name", Wants: checkOpenedRows, Inside: true, Scenario: "foreign"},
+	{Name: "what a changelog has lost at its beginning is not missed", Wants: checkOpenedRows, Inside: true},
+	{Name: "a changelog began where it was seen last", Wants: checkTold, Inside: true},
 	{Name: "records that find no partner never come", Wants: "model of outer", Inside: true, Scenario: "outer"},
 	{Name: "rows that a table refers to are written over", Wants: checkRowsEnd, Inside: true},
 	{Name: "a row that cannot be read is none", Wants: checkReads, Inside: true},

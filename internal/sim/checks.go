@@ -80,7 +80,7 @@ func Checks() []Checked {
 		{checkGlobalSeen, "a task sees a global table not beyond what may be read, and not before what the topic held when the process was started"},
 
 		{checkLive, "all input is consumed within 30 000 steps after the last fault"},
-		{checkTold, "a worker stops with the name of a topic that was deleted"},
+		{checkTold, "a worker stops with the name of a topic that was deleted, or of a changelog that was cut off"},
 		{checkTwice, "no task runs in two processes"},
 		{checkStoreEnd, "each task's checkpoint is what it has committed"},
 		{checkRowsEnd, "each task has the rows of the fresh run"},

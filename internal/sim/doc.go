@@ -25,7 +25,7 @@ coroutines where they stand.
 broker.go has logs with last stable offsets, compaction and DeleteRecords; txn.go transactional
 ids with epochs, transactions and their markers, and the group's offsets; group.go the
 members, generations and assignments of a group; client.go is a process's side of all this:
-the ports of package shell, producer.go and twice.go those of a producer. process.go has processes, disk.go and reads.go their disks, faults.go, deleted.go and retention.go
+the ports of package shell, producer.go and twice.go those of a producer. process.go has processes, disk.go and reads.go their disks, faults.go, deleted.go, retention.go and cutoff.go
 what can go wrong.
 
 Below the ports: requests are retried where that has the broker handle one twice (twice.go), and else are not (that is

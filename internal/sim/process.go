@@ -122,7 +122,7 @@ func (l *life) open(id core.TaskID, run func()) {
 // failed takes why a process could not be started: where that is a fault's doing it is started again.
 func (l *life) failed(err error) {
 	w, s := l.w, l.slot
-	if !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) && !w.release.excuse(err) {
+	if !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) && !w.release.excuse(err) && !w.cutoff.excuse(err) {
 		w.failf(checkStop, "start of %s: %w", s.instance, err)
 		return
 	}
@@ -188,7 +188,7 @@ func (l *life) leave() {
 	l.leaving = true
 	w, err := l.w, l.st.Err()
 	w.note("leave", l.slot.instance, int64(l.id), 0)
-	if err != nil && !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) && !w.release.excuse(err) {
+	if err != nil && !w.faults.excuse(l, err) && !w.deletion.excuse(err) && !w.retention.excuse(err) && !w.release.excuse(err) && !w.cutoff.excuse(err) {
 		w.failf(checkStop, "worker of %s stops: %w", l.slot.instance, err)
 		return
 	}

@@ -56,6 +56,7 @@ func Run(o Options) (res Result) {
 	w.retention = newRetention(o.Seed, w.set.records, o.Calm)
 	w.quiet = newQuiet(o.Seed, w.set.records, o.Calm)
 	w.release = newRelease(w, sc)
+	w.cutoff = newCutoff(w)
 	for w.err == nil && w.feeder.more() && w.steps < stepsMax && !w.over() {
 		w.step()
 	}
@@ -64,33 +65,41 @@ func Run(o Options) (res Result) {
 		w.step()
 	}
 	w.faults.stop(w)
-	for end := w.steps + stepsLive; w.err == nil && !w.over() && (w.deletion.done || !w.settled()); {
+	for end := w.steps + stepsLive; w.err == nil && !w.over() && (w.deletion.done || w.cutoff.waits(w) || !w.settled()); {
 		if w.step(); w.deletion.idle(w) {
 			break
 		}
 		if w.deletion.done && w.steps > end {
 			w.failf(checkTold, "%s was deleted, and no worker has stopped since", w.deletion.name)
 		}
+		if w.cutoff.swept && w.steps > end {
+			w.failf(checkTold, "%v was cut off, and no worker has stopped since", w.cutoff.cut.Partition)
+		}
 		if w.steps > end {
 			w.failf(checkLive, "not all is consumed within %d steps after the last fault:\n%s", stepsLive, w.standing())
 		}
 	}
-	if w.deletion.done || w.retention.told {
+	if w.deletion.done || w.retention.told || w.cutoff.told {
 		return res // what is there is not what it should be, and somebody was told
 	}
+	w.checkEnd()
+	return res
+}
+
+// checkEnd looks at what must hold when all is consumed.
+func (w *world) checkEnd() {
 	if w.err == nil {
 		w.check.atEnd()
 	}
-	if w.err == nil && sc.model != nil {
+	if sc := w.scenario; w.err == nil && sc.model != nil {
 		if err := sc.model(w); err != nil {
 			w.failf(sc.check(), "%w", err)
 		}
 	}
-	return res
 }
 
 // over reports whether a run has come to its end since topics have lost records, as they may not.
-func (w *world) over() bool { return w.deletion.over(w) || w.retention.told }
+func (w *world) over() bool { return w.deletion.over(w) || w.retention.told || w.cutoff.told }
 
 // settled reports whether all is consumed, applied and at rest.
 func (w *world) settled() bool {

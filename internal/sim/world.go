@@ -62,6 +62,7 @@ type world struct {
 	retention   retention
 	quiet       quiet
 	release     release
+	cutoff      cutoff
 	err         *CheckError
 	acts        []action
 	crashes     int
@@ -320,6 +321,7 @@ func (w *world) step() {
 	w.deletion.strike(w)
 	w.retention.strike(w)
 	w.release.strike(w)
+	w.cutoff.strike(w)
 	w.gather()
 	if len(w.acts) == 0 {
 		w.idle()
