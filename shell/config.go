@@ -119,6 +119,17 @@ type TaskDrop struct {
 // ErrConfig marks a configuration that Run refuses.
 var ErrConfig = errors.New("shell: invalid configuration")
 
+// commitLeast is the least time between two commits.
+const commitLeast = 10 * time.Millisecond
+
+// rest is how long a fetch waits behind one that brought little, and how much earlier a commit may
+// be than it is due, right behind what a fetch brought. So nothing is seen later for it: what came
+// since is in the next commit in any case. A tenth of an interval of 100 ms or more, and nothing of the least
+// one, where it is transactions that cost, not fetches.
+func (c *Config) rest() time.Duration {
+	return min(10*time.Millisecond, max(0, c.CommitMin-commitLeast)/9)
+}
+
 func (c Config) withDefaults(name string) Config {
 	if c.AppID == "" {
 		c.AppID = name
@@ -130,7 +141,7 @@ func (c Config) withDefaults(name string) Config {
 		c.CommitEvery = 100 * time.Millisecond
 	}
 	if c.CommitMin == 0 {
-		c.CommitMin = min(10*time.Millisecond, c.CommitEvery)
+		c.CommitMin = min(commitLeast, c.CommitEvery)
 	}
 	c.divide()
 	if c.RefreshEvery == 0 {
@@ -160,10 +171,10 @@ func (c Config) Validate(name string) error {
 	if c.Workers < 0 || c.Workers > 64*runtime.NumCPU() {
 		bad("Workers is %d", c.Workers)
 	}
-	if c.CommitEvery < 10*time.Millisecond {
+	if c.CommitEvery < commitLeast {
 		bad("CommitEvery is %v: less than 10ms spends more on transactions than on records", c.CommitEvery)
 	}
-	if c.CommitMin < 10*time.Millisecond && c.CommitEvery >= 10*time.Millisecond || c.CommitMin > c.CommitEvery {
+	if c.CommitMin < commitLeast && c.CommitEvery >= commitLeast || c.CommitMin > c.CommitEvery {
 		bad("CommitMin is %v: 10ms at least, and not above CommitEvery, which is %v", c.CommitMin, c.CommitEvery)
 	}
 	for name, n := range map[string]int{"CommitBytes": c.CommitBytes, "BufferBytes": c.BufferBytes, "CacheBytes": c.CacheBytes, "RecordBytes": c.RecordBytes} {

@@ -77,7 +77,7 @@ func (g *goneWorker) has(start, committed core.Offset) {
 
 // gone answers the fetch: what it asked for is not there.
 func (g *goneWorker) gone() {
-	g.fetched([]Fetched{{Partition: g.source, Tag: g.fetcher.tags[g.source], Err: &OffsetError{Partition: g.source, Want: g.fetcher.at[g.source], Has: Bounds{g.broker.start[g.source], 100}}}})
+	g.fetched(time.Now(), []Fetched{{Partition: g.source, Tag: g.fetcher.tags[g.source], Err: &OffsetError{Partition: g.source, Want: g.fetcher.at[g.source], Has: Bounds{g.broker.start[g.source], 100}}}})
 }
 
 // An offset that is gone has been read by another process meanwhile, or is lost: which of
@@ -156,7 +156,7 @@ func TestOffsetGone(t *testing.T) {
 			})
 			t.Run("it is another fetch's", func(t *testing.T) {
 				g := newGoneWorker(t, c.id, c.source)
-				g.fetched([]Fetched{{Partition: g.source, Tag: g.fetcher.tags[g.source] - 1, Err: &OffsetError{}}})
+				g.fetched(time.Now(), []Fetched{{Partition: g.source, Tag: g.fetcher.tags[g.source] - 1, Err: &OffsetError{}}})
 				runs(t, g, 5)
 			})
 			for name, o := range map[string]outcome{"committed": committed, "aborted": aborted, "reopen": reopen} {
@@ -214,7 +214,7 @@ func TestOpenedAgainInsteadOfAborted(t *testing.T) {
 	g.task.redo = true // as after core.ErrTakeBack
 	g.settled(time.Now(), result{request: r, outcome: reopen})
 	g.open()
-	g.fetched([]Fetched{{Partition: g.source, Tag: g.fetcher.tags[g.source], Batch: core.Batch{Next: 6, Records: []core.RawRecord{{Offset: 5, Key: []byte("k"), Value: []byte("v")}}}}})
+	g.fetched(time.Now(), []Fetched{{Partition: g.source, Tag: g.fetcher.tags[g.source], Batch: core.Batch{Next: 6, Records: []core.RawRecord{{Offset: 5, Key: []byte("k"), Value: []byte("v")}}}}})
 	if next := g.task.core.Next(nil); g.err != nil || next[0] != 6 {
 		t.Errorf("%v, the task is at %d", g.err, next)
 	}

@@ -65,6 +65,34 @@ func TestPaceIsSteady(t *testing.T) {
 	}
 }
 
+// A commit comes right behind a fetch that brought little, a tenth of the interval before it is due at most:
+// the next one brings nothing until then.
+func TestRest(t *testing.T) {
+	const ms = time.Millisecond
+	began := time.Unix(1e9, 0)
+	for _, c := range []struct {
+		what          string
+		every, least  time.Duration
+		fetched, want time.Duration // from began
+		bytes         int
+		rest          time.Duration
+	}{
+		{"shortly before", 0, 100 * ms, 93 * ms, 93 * ms, 100, 10 * ms},
+		{"long before", 0, 100 * ms, 80 * ms, 100 * ms, 100, 10 * ms},
+		{"behind it", 0, 100 * ms, 104 * ms, 100 * ms, 100, 10 * ms},
+		{"much", 0, 100 * ms, 93 * ms, 100 * ms, RestBytes, 10 * ms},
+		{"by load", 0, 0, 9999 * time.Microsecond, 10 * ms, 100, 0},
+		{"a long interval", time.Minute, time.Minute, time.Minute - 20*ms, time.Minute, 100, 10 * ms},
+	} {
+		cfg := Config{CommitEvery: c.every, CommitMin: c.least}.withDefaults("app")
+		w := &worker{cfg: &cfg, began: began, every: cfg.CommitMin, dirty: true, routes: map[Partition]route{}}
+		w.fetched(began.Add(c.fetched), []Fetched{{Bytes: c.bytes}})
+		if at, ok := w.due(); !ok || at.Sub(began) != c.want || cfg.rest() != c.rest {
+			t.Errorf("%s: due at %v, %v, want %v; rest %v", c.what, at.Sub(began), ok, c.want, cfg.rest())
+		}
+	}
+}
+
 func TestCommitMin(t *testing.T) {
 	for _, c := range []struct {
 		every, least time.Duration

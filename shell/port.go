@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/seed-81380e12/limpet/core"
 )
@@ -153,7 +154,17 @@ type FetchConfig struct {
 	// Release has not given back. A partition that has nothing out is always fetched, so
 	// one partition never starves another that a merge waits for.
 	BufferBytes int
+	// Rest is the least time from the beginning of one fetch to that of the next from the same
+	// broker, where the first brought less than RestBytes: what comes meanwhile comes together. A
+	// fetch costs as much as a hundred records or more, here and on the broker.
+	Rest time.Duration
+	// Merged says that what comes of several partitions is merged: then no broker rests while another one has
+	// some of them, as what it had would be news that is older than the other's.
+	Merged bool
 }
+
+// RestBytes is less than what a fetch brings of a broker that has more at hand.
+const RestBytes = 64 << 10
 
 // Fetcher keeps one long poll a broker under way for the partitions that it was told of.
 // Partitions are asked for in the order of their Priority, so that a table that is read

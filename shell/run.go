@@ -272,12 +272,13 @@ func (p *process) committer(m membership, log *slog.Logger) *committer {
 }
 
 func (p *process) fetchConfig(n int) FetchConfig {
-	partitions := 0
+	partitions, merged := 0, false
 	for _, s := range p.layout.subs {
 		partitions += int(s.partitions) * len(s.sources)
+		merged = merged || len(s.sources) > 1
 	}
 	buffer := max(64<<10, p.cfg.BufferBytes/max(1, partitions))
-	return FetchConfig{Name: fmt.Sprint("worker ", n), PartitionBytes: min(1<<20, buffer), BufferBytes: buffer}
+	return FetchConfig{Name: fmt.Sprint("worker ", n), PartitionBytes: min(1<<20, buffer), BufferBytes: buffer, Rest: p.cfg.rest(), Merged: merged}
 }
 
 // openInBackground returns the worker's port for opening tasks: each in a goroutine of

@@ -201,7 +201,7 @@ func (f *TaskFlow) settle(res result) {
 
 func (f *TaskFlow) take(e element) {
 	if e.fetched != nil {
-		f.w.fetched(e.fetched)
+		f.w.fetched(time.Now(), e.fetched)
 		return
 	}
 	f.w.member(*e.group)

@@ -24,6 +24,7 @@ type Stepper struct {
 	op      *opener
 	c       *committer
 	prod    Producer
+	clock   func() time.Time
 	Group   Group
 	Fetcher Fetcher
 }
@@ -88,13 +89,12 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 			}
 		})
 	}
-	s := &Stepper{w: w, op: p.opener, c: p.committer(m, cfg.Logger), prod: m.prod, Group: m.group, Fetcher: m.fetcher}
+	s := &Stepper{w: w, op: p.opener, c: p.committer(m, cfg.Logger), prod: m.prod, Group: m.group, Fetcher: m.fetcher, clock: bg.Clock}
 	if bg.PurgeEvery > 0 {
 		s.c.every = bg.PurgeEvery
 	}
-	clock := bg.Clock
-	if clock == nil {
-		clock = cfg.Now
+	if s.clock == nil {
+		s.clock = cfg.Now
 	}
 	w.commit = func(r *request) {
 		var cs []*core.Commit
@@ -103,7 +103,7 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 		}
 		bg.Commit(cs, func() {
 			res := s.c.commit(hard, r)
-			w.settled(clock(), res)
+			w.settled(s.clock(), res)
 		})
 	}
 	w.open = func(o *opening) {
@@ -119,7 +119,7 @@ func NewStepper(hard context.Context, plan *topology.Plan, cfg Config, instance 
 }
 
 // Fetched takes what one Poll returned. It must not be called while Full.
-func (s *Stepper) Fetched(fs []Fetched) { s.w.fetched(fs) }
+func (s *Stepper) Fetched(fs []Fetched) { s.w.fetched(s.clock(), fs) }
 
 // Member takes an event of the group.
 func (s *Stepper) Member(ev GroupEvent) { s.w.member(ev) }

@@ -53,6 +53,7 @@ type worker struct {
 	// arrived is the wall clock's time of what arrived last: see arrives.
 	arrived core.Time
 	every   time.Duration // from began to the next one
+	rested  time.Time     // when a fetch came that brought little
 	took    time.Duration // of a commit, of late
 	size    int           // bytes of input and output since the last Ready
 	dirty   bool          // something was stepped since the last Ready
@@ -124,12 +125,16 @@ func (w *worker) failure(err error) {
 // fetched takes batches in: the records' way from the log to the tasks. All that a task
 // got is stepped together: a stream's records must not run while rows of the table, read
 // in the same response, wait behind them.
-func (w *worker) fetched(fs []Fetched) {
+func (w *worker) fetched(now time.Time, fs []Fetched) {
 	w.moveGlobals()
-	arrived := w.arrives()
+	arrived, bytes := w.arrives(), 0
 	for i := range fs {
+		bytes += fs[i].Bytes
 		fs[i].Batch.Arrived = arrived
 		w.hold(&fs[i])
+	}
+	if bytes < RestBytes {
+		w.rested = now
 	}
 	for _, t := range w.tasks {
 		if len(t.got) == 0 {
@@ -286,7 +291,11 @@ func (w *worker) due() (at time.Time, ok bool) {
 	case w.urgent || w.dirty && w.size >= w.cfg.CommitBytes:
 		return w.began, true // at once
 	}
-	return w.began.Add(w.every), w.dirty
+	at = w.began.Add(w.every)
+	if !w.rested.Before(at.Add(-w.cfg.rest())) && w.rested.Before(at) {
+		at = w.rested // the next fetch rests until then: there would be nothing more
+	}
+	return at, w.dirty
 }
 
 // fullLoad is how many bytes of input and output a second make commits as rare as they may

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,9 @@ func (b *bench) latencies(ctx context.Context, w *workload.Workload) error {
 func (b *bench) late(ctx context.Context, run int, p *peer, w *workload.Workload, row *latency) (err error) {
 	app, dir := b.app(p, w)
 	j := job{kind: w.Kind, in: []string{app + "-in"}, out: app + "-out", app: app, state: dir}
+	if b.profile != "" && run == 0 && !strings.HasPrefix(p.name, "streams") {
+		j.profile = filepath.Join(b.profile, w.Name+"-latency-"+p.name+".pprof")
+	}
 	for _, t := range []string{j.in[0], j.out} {
 		if err := b.kafka.Create(ctx, t, partitions, nil); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -278,6 +279,91 @@ func TestOutage(t *testing.T) {
 		t.Fatalf("%+v", x)
 	}
 	quiet(t, f, 200*time.Millisecond)
+}
+
+// A fetch that brought little rests, so that what comes meanwhile comes together; one that brought much
+// does not, and what is added does not wait for it.
+func TestFetchRests(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 2, "in")
+	ctx := limit(t, time.Minute)
+	p := producerFor(t, b, "")
+	send := func(part int32, n int, value string) {
+		must(t, p.Produce(ctx, []*shell.ProduceBatch{{Partition: tp("in", part), Records: records(n, value)}}))
+	}
+	f := b.NewFetcher(shell.FetchConfig{Rest: 300 * time.Millisecond, Merged: true}) // with one broker
+	defer f.Close()
+	f.Add(tp("in", 0), 0, 0, 0)
+	poll := func() (records, bytes int, at time.Time) {
+		for records == 0 { // not the news that it has caught up
+			fs, err := f.Poll(ctx)
+			must(t, err)
+			for _, x := range fs {
+				must(t, x.Err)
+				records += len(x.Batch.Records)
+				bytes += x.Bytes
+				f.Release(x.Partition, x.Tag, x.Bytes)
+			}
+		}
+		return records, bytes, time.Now()
+	}
+	send(0, 1, "first %d")
+	_, _, first := poll()
+	for range 5 {
+		send(0, 1, "more %d")
+	}
+	if n, _, at := poll(); n != 5 || at.Sub(first) < 200*time.Millisecond {
+		t.Errorf("%d records after %v", n, at.Sub(first))
+	}
+	began := time.Now()
+	send(1, 1, "other %d")
+	f.Add(tp("in", 1), 0, 0, 0)
+	if n, _, at := poll(); n != 1 || at.Sub(began) > 200*time.Millisecond {
+		t.Errorf("added: %d records after %v", n, at.Sub(began))
+	}
+	time.Sleep(300 * time.Millisecond)
+	send(0, 1000, strings.Repeat("x", 100)+" %d")
+	if _, bytes, at := poll(); bytes < shell.RestBytes {
+		t.Fatal(bytes)
+	} else {
+		send(0, 1, "behind %d")
+		if n, _, next := poll(); n != 1 || next.Sub(at) > 200*time.Millisecond {
+			t.Errorf("behind much: %d records after %v", n, next.Sub(at))
+		}
+	}
+}
+
+// No broker rests where another one has what its records are merged with.
+func TestFetchRestsAlone(t *testing.T) {
+	c := fake(t, 2)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 2, "in")
+	ctx := limit(t, time.Minute)
+	p := producerFor(t, b, "")
+	for i := range int32(2) {
+		must(t, c.MoveTopicPartition("in", i, i))
+	}
+	for _, merged := range []bool{true, false} {
+		f := b.NewFetcher(shell.FetchConfig{Rest: 50 * time.Millisecond, Merged: merged})
+		f.Add(tp("in", 0), 0, 0, 0)
+		f.Add(tp("in", 1), 0, 0, 0)
+		polls, began := 0, time.Now()
+		for time.Since(began) < 500*time.Millisecond {
+			must(t, p.Produce(ctx, []*shell.ProduceBatch{{Partition: tp("in", 0), Records: records(1, "more %d")}}))
+			fs, err := f.Poll(ctx)
+			must(t, err)
+			for _, x := range fs {
+				must(t, x.Err)
+				f.Release(x.Partition, x.Tag, x.Bytes)
+			}
+			polls++
+		}
+		f.Close()
+		if merged != (polls > 30) {
+			t.Errorf("merged %v: %d polls", merged, polls)
+		}
+	}
 }
 
 // Adding, removing and releasing while records come: what comes has the tag of the last

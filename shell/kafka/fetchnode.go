@@ -30,10 +30,12 @@ type fetchNode struct {
 	name    []byte // a topic in the response
 	txns    []aborted
 	dec     decoder
+	brought int      // bytes of the last response that are records
 	broken  int      // connections in a row
 	named   []*asked // what the request names
 	session session
 	many    bool // a session is worth it, and the order is no matter
+	alone   bool // no other node has a partition
 }
 
 // asked is what a request says of one partition.
@@ -78,6 +80,10 @@ func (n *fetchNode) run() {
 	defer n.dec.inflater.close()
 	defer n.hangUp()
 	for {
+		select {
+		case <-n.kick: // what it is about, choose sees
+		default:
+		}
 		wait, ok := n.choose()
 		if !ok {
 			return
@@ -90,6 +96,7 @@ func (n *fetchNode) run() {
 			}
 			continue
 		}
+		began := time.Now()
 		if err := n.poll(wait); err != nil {
 			n.hangUp()
 			n.f.mu.Lock()
@@ -116,6 +123,22 @@ func (n *fetchNode) run() {
 		}
 		n.broken = 0
 		n.settle()
+		n.rest(began)
+	}
+}
+
+// rest waits where a fetch brought little, as FetchConfig has it.
+func (n *fetchNode) rest(began time.Time) {
+	left := n.f.cfg.Rest - time.Since(began)
+	if left <= 0 || n.brought == 0 || n.brought >= shell.RestBytes || n.f.cfg.Merged && !n.alone {
+		return
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-n.kick:
+	case <-n.f.done:
 	}
 }
 
@@ -140,6 +163,7 @@ func (n *fetchNode) choose() (wait time.Duration, ok bool) {
 		}
 		n.asked = append(n.asked, asked{fetchPart: x, from: x.next, max: x.ask})
 	}
+	n.alone = len(n.parts) == len(n.f.parts)
 	n.many = len(n.parts) >= sessionFrom && n.parts[0].priority == n.parts[len(n.parts)-1].priority
 	share := max(askMin, requestBytes/max(1, len(n.parts)))
 	for i := range n.asked {
@@ -225,6 +249,7 @@ func (n *fetchNode) poll(wait time.Duration) error {
 		return &answer{"Fetch", k}
 	}
 	n.session.answered(r.int32(), epoch)
+	n.brought = 0
 	at := 0
 	for topics := r.length(); topics > 0 && r.err == nil; topics-- {
 		n.name = r.text(n.name)
@@ -331,6 +356,7 @@ func (n *fetchNode) partition(r *frame, x *asked) {
 	if size := r.length(); r.has(size) {
 		l = n.f.leases.take(size)
 		r.into(l.raw)
+		n.brought += size
 	}
 	r.tags()
 	if x == nil || r.err != nil {
