@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	_ "github.com/seed-81380e12/limpet/internal/onearena" // as the run command has it
 	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/shell/kafka"
 	"github.com/seed-81380e12/limpet/statestore"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	_ "github.com/seed-81380e12/limpet/internal/onearena" // --memory is for all of the process
 	"github.com/seed-81380e12/limpet/shell"
 	"github.com/seed-81380e12/limpet/shell/kafka"
 	"github.com/seed-81380e12/limpet/topology"

@@ -1,6 +1,6 @@
 //go:build linux && cgo
 
-package cli
+package onearena
 
 // #include <malloc.h>
 // #include <stdlib.h>
