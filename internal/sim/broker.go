@@ -31,6 +31,14 @@ type message struct {
 	at   core.Time
 	what string
 	do   func()
+	// when says that it would be worst for it to come in: it waits for that until the time is over. nil: it comes in at any time.
+	when  func() bool
+	until core.Time
+}
+
+// due reports whether a message may come in.
+func (m *message) due(now core.Time) bool {
+	return now >= m.at && (m.when == nil || now >= m.until || m.when())
 }
 
 type topic struct {

@@ -85,6 +85,7 @@ var States = []string{
 	"sim: a late copy of AddPartitionsToTxn is rejected",
 	"sim: a late copy of EndTxn is rejected",
 	"sim: a late copy of offsets is rejected",
+	"sim: a late copy of offsets is rejected, as its generation is over",
 	"sim: a member learns that it was dropped",
 	"sim: a record is too large for a broker",
 	"sim: a saga ends undone",

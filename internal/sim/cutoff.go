@@ -26,7 +26,7 @@ type cutoff struct {
 }
 
 // cutoffEvery is in how many seeds a changelog loses its beginning.
-const cutoffEvery = 12
+const cutoffEvery = 5
 
 // newCutoff leaves out the runs in which a topic is deleted, records of a source are, or another version fills a changelog.
 func newCutoff(w *world) cutoff {
@@ -62,7 +62,7 @@ func (c *cutoff) strike(w *world) {
 	c.began, c.cut.start = c.cut.start, rows[c.rng.IntN(1+c.rng.IntN(len(rows)))]+1 // mostly behind many of them
 	w.faults.strikes(w, "changelog cut off", c.cut.Topic)
 	w.note("changelog cut off", c.cut.Topic, int64(c.cut.ID), int64(c.cut.start))
-	if c.rng.IntN(2) == 0 { // tasks are opened again where their local state is
+	if c.rng.IntN(3) > 0 { // tasks are opened again where their local state is
 		for _, s := range w.slots {
 			if s.life != nil && s.disk.Flush() == nil {
 				s.life.crash()

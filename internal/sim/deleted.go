@@ -31,14 +31,14 @@ type deletion struct {
 }
 
 // deletionEvery is in how many seeds a topic is deleted.
-const deletionEvery = 12
+const deletionEvery = 5
 
 func newDeletion(seed uint64, records int, calm bool) deletion {
 	d := deletion{rng: rand.New(rand.NewPCG(seed, 0x64656c65746564)), at: -1, ids: true}
 	if d.rng.IntN(deletionEvery) == 0 && !calm {
 		d.at = records/4 + d.rng.IntN(records/2)
 		d.logs = d.rng.IntN(2) == 0
-		d.ids = d.rng.IntN(2) == 0
+		d.ids = d.rng.IntN(4) < 3
 	}
 	return d
 }
@@ -81,7 +81,7 @@ func (d *deletion) strike(w *world) {
 	for _, p := range d.old {
 		t.parts = append(t.parts, &partition{Partition: p.Partition, node: p.node})
 	}
-	if d.ids && !d.logs && d.rng.IntN(2) == 0 {
+	if d.ids && !d.logs && d.rng.IntN(5) < 3 {
 		d.forgot = true
 		for _, p := range d.old {
 			delete(w.kafka.offsets, p.Partition)

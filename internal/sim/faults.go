@@ -66,10 +66,10 @@ const (
 
 // request draws the fate of one request.
 func (f *faults) request(w *world) fate {
-	if !f.on || !w.chance(25) {
+	if !f.on || !w.chance(22) {
 		return answered
 	}
-	fate := min(fate(1+w.rng.IntN(7)), requestTwice)
+	fate := min(fate(1+w.rng.IntN(8)), requestTwice)
 	w.note("fate", "", int64(fate), 0)
 	return fate
 }
@@ -98,6 +98,9 @@ func (f *faults) strike(w *world) {
 		}
 	case 0, 1, 2:
 		l.crash()
+		if w.reads(readGlobal) && w.chance(2) { // for longer than its rows are to be believed
+			s.startAt = w.now + day
+		}
 		switch w.rng.IntN(16) {
 		case 0, 1:
 			w.note("disk lost", s.instance, 0, 0)

@@ -160,8 +160,10 @@ func (f *fetcher) fetch(node int) {
 		if w.bug("a fetch forgets the last record") && len(rs) > 1 && w.chance(10) {
 			rs = rs[:len(rs)-1]
 		}
-		if w.chance(3) && w.feeder.more() {
-			w.feeder.feed() // a broker reads partition after partition, while others write
+		if w.chance(6) { // a broker reads partition after partition, while others write
+			for n := w.rng.IntN(3); n >= 0 && w.feeder.more(); n-- {
+				w.feeder.feed()
+			}
 		}
 		if len(rs) == 0 && x.known && caught == x.caught && next == x.next {
 			continue

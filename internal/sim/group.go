@@ -21,7 +21,7 @@ type group struct {
 	seats []*seat
 	tasks []*assignedTask
 	dirty bool     // members came or went
-	anew  bool     // the next rebalance does not look at who has what
+	anew  bool     // the next rebalance gives each task to somebody else
 	gone  []string // transactional ids of members that went and are not fenced yet
 	fence bool     // one of them is being fenced
 }
@@ -176,12 +176,17 @@ func (g *group) rebalance() {
 			load[t.owner]++
 		}
 	}
+	anew := g.anew
 	g.anew = false
 	for _, t := range g.tasks {
 		if t.target == nil {
 			at := w.rng.IntN(len(g.seats))
 			for i := range g.seats {
-				if s := g.seats[(at+i)%len(g.seats)]; t.target == nil || load[s] < load[t.target] {
+				s := g.seats[(at+i)%len(g.seats)]
+				if anew && s == t.owner && len(g.seats) > 1 {
+					continue
+				}
+				if t.target == nil || load[s] < load[t.target] {
 					t.target = s
 				}
 			}

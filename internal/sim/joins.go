@@ -29,11 +29,14 @@ const (
 // outer joins two streams. No record is so late that its partners could be gone.
 var outer = scenario{
 	name: "outer",
-	build: func(*world) *topology.Builder {
+	build: func(w *world) *topology.Builder {
 		b := topology.New(app)
 		l, r := lefts.Stream(b), rights.Stream(b)
-		w := topology.Within(joinWindow * time.Millisecond).Grace(joinGrace * time.Millisecond)
-		topology.OuterJoinStreams(l, r, "pair", w, func(a, b topology.Opt[string]) string { return a.Or("-") + "+" + b.Or("-") }).To(pairs)
+		within := topology.Within(joinWindow * time.Millisecond).Grace(joinGrace * time.Millisecond)
+		topology.OuterJoinStreams(l, r, "pair", within, func(a, b topology.Opt[string]) string {
+			w.user()
+			return a.Or("-") + "+" + b.Or("-")
+		}).To(pairs)
 		return b
 	},
 	topics: func(w *world) { w.make("lefts", "rights", "pairs") },

@@ -24,7 +24,10 @@ var lookup = scenario{
 	build: func(w *world) *topology.Builder {
 		b := topology.New(app)
 		t := settings.Table(b)
-		f := func(q string, v topology.Opt[string]) string { return q + "=" + v.Or("v-1") }
+		f := func(q string, v topology.Opt[string]) string {
+			w.user()
+			return q + "=" + v.Or("v-1")
+		}
 		if w.bug("a function of the user fails when it is called again") {
 			f = once(f)
 		}

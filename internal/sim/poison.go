@@ -59,7 +59,7 @@ var poison = scenario{
 	topics: func(w *world) {
 		w.make("raws", "tallies")
 		known := bigRecord
-		if w.chance(2) { // the broker takes less than the topic says
+		if !w.chance(3) { // the broker takes less than the topic says
 			known = 1 << 20
 		}
 		t := w.kafka.create(shell.Topic{Name: "results", Partitions: w.set.partitions, Config: map[string]string{"max.message.bytes": fmt.Sprint(known)}})

@@ -24,7 +24,10 @@ var prices = scenario{
 	build: func(w *world) *topology.Builder {
 		b := topology.New(app)
 		t := topology.VersionedTable(b, priceChanges, 30*time.Millisecond)
-		f := func(s string, price topology.Opt[string]) string { return s + " for " + price.Or("-") }
+		f := func(s string, price topology.Opt[string]) string {
+			w.user()
+			return s + " for " + price.Or("-")
+		}
 		var options []topology.JoinOption
 		if w.rng.IntN(2) == 0 {
 			options = append(options, topology.Grace(5*time.Millisecond))

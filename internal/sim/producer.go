@@ -216,6 +216,9 @@ func (p *producer) SendOffsets(ctx context.Context, g shell.Group, offsets []she
 	}
 	fate := w.faults.request(w)
 	ahead := w.chance(2) // AddOffsetsToTxn was sent before: only the group looks at this request
+	if w.faults.on && w.chance(100) {
+		p.late(ctx, m)
+	}
 	for again := true; again && !p.l.dead; {
 		seat, gen := m.seat, m.gen // what the request says
 		lost, ok := m.missing(os)
@@ -267,6 +270,18 @@ func (p *producer) SendOffsets(ctx context.Context, g shell.Group, offsets []she
 		return p.fail(err)
 	}
 	return nil
+}
+
+// late lets the offsets be sent when the membership has ended, and the member knows: the request was held up, as were the heartbeats.
+func (p *producer) late(ctx context.Context, m *member) {
+	w := p.l.w
+	if m.seat == nil || m.seat.out {
+		return
+	}
+	w.faults.strikes(w, "offsets are held up", p.name)
+	was := m.seat
+	w.kafka.group.drop(was)
+	w.wait(func() bool { return m.seat != was || ctx.Err() != nil || p.fenced() || !w.faults.on })
 }
 
 func (p *producer) offsets(os []shell.GroupOffset) bool {

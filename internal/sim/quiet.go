@@ -22,7 +22,7 @@ type quiet struct {
 
 // quietEvery is in how many seeds a source is silent, and quietLong how many records of others that must be for it to count.
 const (
-	quietEvery = 6
+	quietEvery = 4
 	quietLong  = 20
 )
 
@@ -30,7 +30,7 @@ func newQuiet(seed uint64, records int, calm bool) quiet {
 	s := quiet{rng: rand.New(rand.NewPCG(seed, 0x73696c656e6365)), at: -1}
 	if s.rng.IntN(quietEvery) == 0 && !calm {
 		s.at = s.rng.IntN(records)
-		s.until = s.at + quietLong + s.rng.IntN(records)
+		s.until = s.at + quietLong + s.rng.IntN(max(1, records-s.at)) // mostly before the input ends
 	}
 	return s
 }

@@ -9,11 +9,21 @@ import (
 	"github.com/seed-81380e12/limpet/topology"
 )
 
+// randomEvery is which seeds have a random topology, if they choose.
+const randomEvery = 4
+
 // random is a topology of random operators, which package plain computes, too.
 var random = scenario{
 	name: "random",
 	build: func(w *world) *topology.Builder {
-		b, _, model := randomtopo.Config{InOrder: true, Drawn: func(name string) { w.drawn = append(w.drawn, name) }}.Draw(func(n int, _ string) int { return w.rng.IntN(n) })
+		next := func(n int) int { return int(w.opt.Seed / randomEvery % uint64(n)) } // so that each comes in its turn
+		b, _, model := randomtopo.Config{InOrder: true, Drawn: func(name string) { w.drawn = append(w.drawn, name) }}.Draw(func(n int, what string) int {
+			drawn := w.rng.IntN(n)
+			if what == "operator" && next != nil {
+				drawn, next = next(n), nil
+			}
+			return drawn
+		})
 		w.model = model
 		return b
 	},

@@ -21,11 +21,14 @@ var (
 // most, is checked at each commit (shadow.move), and the model goes by it.
 var rates = scenario{
 	name: "rates",
-	build: func(*world) *topology.Builder {
+	build: func(w *world) *topology.Builder {
 		b := topology.New(app)
 		t := rateChanges.GlobalTable(b)
 		currency := func(bill string) string { return bill[strings.IndexByte(bill, ' ')+1:] }
-		in := topology.LeftJoinGlobal(bills.Stream(b), t, "rate", currency, func(bill string, rate topology.Opt[string]) string { return bill + " at " + rate.Or("-") })
+		in := topology.LeftJoinGlobal(bills.Stream(b), t, "rate", currency, func(bill string, rate topology.Opt[string]) string {
+			w.user()
+			return bill + " at " + rate.Or("-")
+		})
 		in.To(converted)
 		topology.Count(in, "bills") // so that tasks have rows of their own, too
 		return b

@@ -61,6 +61,9 @@ var errRead = errors.New("sim: a read fails")
 // planRead lets one of the next reads fail.
 func (f *faults) planRead(w *world, s *slot) {
 	drawn := badReads[w.rng.IntN(len(badReads))]
+	if w.reads(readGlobal) && w.chance(2) { // few topologies have such tables
+		drawn = badReads[len(badReads)-1]
+	}
 	for !w.reads(drawn.kind) {
 		drawn = badReads[w.rng.IntN(len(badReads))]
 	}

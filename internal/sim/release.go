@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -22,15 +23,20 @@ type release struct {
 	rng  *rand.Rand
 	at   int // after so many records of the input; -1: never
 	plan *topology.Plan
-	came bool // a process was ended, so that there is one of the other version
+	came int  // the last process that ran before there was one of the other version; 0: there is none yet
+	told bool // a worker has stopped since it has begun before that
 }
 
-// releaseEvery is in how many seeds of the scenario there is another version.
-const releaseEvery = 2
+// releaseNone is in how many seeds of the scenario there is no other version, and releaseMoves in how many steps, about, tasks change hands
+// while there are processes of which one knows the changelog and the other does not.
+const (
+	releaseNone  = 8
+	releaseMoves = 120
+)
 
 func newRelease(w *world, sc *scenario) release {
 	r := release{rng: rand.New(rand.NewPCG(w.opt.Seed, 0x72656c65617365)), at: -1}
-	if r.rng.IntN(releaseEvery) != 0 || sc.name != email.name || w.deletion.at >= 0 || w.retention.at >= 0 {
+	if r.rng.IntN(releaseNone) == 0 || sc.name != email.name || w.deletion.at >= 0 || w.retention.at >= 0 {
 		return r
 	}
 	next := topology.New(emailservice.Topology().Name())
@@ -42,29 +48,38 @@ func newRelease(w *world, sc *scenario) release {
 		panic(err)
 	}
 	r.at, r.plan = r.rng.IntN(w.set.records/2), plan
-	if len(w.slots) < 2 {
-		w.slots = append(w.slots, &slot{w: w, instance: "p1", disk: w.newDisk(), startAt: epoch})
+	for n := len(w.slots); n < 3; n++ { // faults end some before they have come upon what others do
+		w.slots = append(w.slots, &slot{w: w, instance: fmt.Sprintf("p%d", n), disk: w.newDisk(), startAt: epoch})
 	}
 	return r
 }
 
 // runs is the version that a process runs which starts now.
 func (r *release) runs(w *world) *topology.Plan {
-	if r.at < 0 || w.feeder.written < r.at || r.rng.IntN(4) == 0 {
+	if r.came == 0 || w.lives > r.came+1 && r.rng.IntN(4) == 0 {
 		return w.check.plan
 	}
 	return r.plan
 }
 
-// strike ends a process when there is another version, which the next one there is of, mostly; others go on with the one before.
+// strike ends a process when there is another version, which the next one is of, and most of those after it; others go on with the one
+// before. So it waits until there is one that does. Tasks are moved between them then, until such a one has come upon the changelog.
 func (r *release) strike(w *world) {
-	if r.at < 0 || r.came || w.feeder.written < r.at || !w.faults.on {
+	if r.at < 0 || r.told || w.feeder.written < r.at || !w.faults.on {
 		return
 	}
-	if l := w.slots[0].life; l != nil {
-		r.came = true
+	g, l := w.kafka.group, w.slots[0].life
+	before := slices.ContainsFunc(g.seats, func(s *seat) bool {
+		return !s.m.l.dead && s.m.l != l && (r.came == 0 || s.m.l.id <= r.came)
+	})
+	switch {
+	case r.came == 0 && l != nil && before:
+		r.came = w.lives
 		w.faults.begin("crash", l.slot.instance)
 		l.crash()
+		l.slot.startAt = w.now
+	case r.came > 0 && before && len(g.seats) > 1 && r.rng.IntN(releaseMoves) == 0:
+		g.dirty, g.anew = true, true
 	}
 }
 
@@ -74,6 +89,7 @@ func (r *release) excuse(err error) bool {
 	if r.at < 0 || !errors.Is(err, shell.ErrTopic) {
 		return false
 	}
+	r.told = true
 	invariant.Sometimes("sim: a worker stops since its table has a changelog by now")
 	return true
 }

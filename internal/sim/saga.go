@@ -16,6 +16,7 @@ import (
 var sagas = scenario{
 	name: "saga",
 	build: func(w *world) *topology.Builder {
+		w.refuses = []int{2, 6, 20}[w.rng.IntN(3)]
 		if w.bug("an order is sent before it is paid") {
 			return hastySaga()
 		}
@@ -30,7 +31,7 @@ var sagas = scenario{
 			id := fmt.Sprint("aborted", n)
 			return input{"orders-placed", []byte(id), mustJSON(saga.Order{OrderID: id}), at, -1}
 		}
-		bad := w.chance(4)
+		bad := w.chance(w.refuses)
 		switch w.rng.IntN(4) {
 		case 1:
 			var c saga.StockCommand
@@ -67,10 +68,10 @@ var sagas = scenario{
 			}
 			return sagaEvent(saga.ShippingEvents, c.OrderID, e, at)
 		}
-		id := fmt.Sprint("o", n/10)
+		id := fmt.Sprint("o", n/15)
 		return input{"orders-placed", []byte(id), mustJSON(saga.Order{OrderID: id, Item: "i", Cents: 1}), at, -1}
 	},
-	slow:  6,
+	slow:  12,
 	model: sagaModel,
 	says:  "what must hold of each order, whichever way it went; it has ended if all services have answered",
 }
@@ -97,12 +98,16 @@ func hastySaga() *topology.Builder {
 
 // asked draws a command, a late one mostly, of those that whoever reads them now can see.
 func (w *world) asked(topic string, c any) bool {
-	ps := w.kafka.topics[topic].parts
-	p := ps[w.rng.IntN(len(ps))]
-	seen, _, _ := p.read(0, int(p.end())+1)
-	if len(seen) == 0 {
+	var all [][]core.RawRecord
+	for _, p := range w.kafka.topics[topic].parts {
+		if seen, _, _ := p.read(0, int(p.end())+1); len(seen) > 0 {
+			all = append(all, seen)
+		}
+	}
+	if len(all) == 0 {
 		return false
 	}
+	seen := all[w.rng.IntN(len(all))]
 	at := w.rng.IntN(len(seen))
 	if !w.chance(4) {
 		at = max(at, len(seen)-1-w.rng.IntN(3))

@@ -58,8 +58,9 @@ func (p *partition) remember(id *txnID, epoch, first, n int) {
 }
 
 // sentAgain is called where a request was handled and its answer does not come, so that the client sends it again. It reports
-// true where that one is still to be handled; else it was the second one, and the first comes in later, often within the next transaction.
-func (p *producer) sentAgain(what string, late func()) (again bool) {
+// true where that one is still to be handled; else it was the second one, and the first comes in later, often within the next transaction, or
+// when that is worst, unless when is nil.
+func (p *producer) sentAgain(what string, when func() bool, late func()) (again bool) {
 	w := p.l.w
 	w.faults.strikes(w, what+" comes twice", p.name)
 	if p.copies = true; w.chance(2) {
@@ -73,6 +74,10 @@ func (p *producer) sentAgain(what string, late func()) (again bool) {
 		within = 3 * w.set.commitEvery
 	}
 	w.kafka.sendWithin(within, "copy of "+what+" of "+p.name, late)
+	if when != nil && !w.chance(3) {
+		m := &w.kafka.late[len(w.kafka.late)-1]
+		m.at, m.when, m.until = w.now, when, m.at.Add(2*w.set.txnTimeout)
+	}
 	return false
 }
 
@@ -87,7 +92,7 @@ func (p *producer) call(what string, do func()) bool {
 // initTwice is for an InitProducerId.
 func (p *producer) initTwice() (again bool) {
 	w := p.l.w
-	return p.sentAgain("InitProducerId", func() {
+	return p.sentAgain("InitProducerId", nil, func() {
 		w.spawn(nil, "copy of InitProducerId of "+p.name, func() {
 			w.kafka.initProducer(p.id)
 			invariant.Sometimes("sim: a copy of InitProducerId fences who has sent it")
@@ -98,8 +103,9 @@ func (p *producer) initTwice() (again bool) {
 // produceTwice is for a produce request, or for the AddPartitionsToTxn before it.
 func (p *producer) produceTwice(bs []*shell.ProduceBatch, first, which []int) (again bool) {
 	epoch, k := p.epoch, p.l.w.kafka
-	if p.l.w.chance(2) {
-		return p.sentAgain("AddPartitionsToTxn", func() {
+	if !p.l.w.chance(3) {
+		ended := func() bool { return p.id.cur == nil }
+		return p.sentAgain("AddPartitionsToTxn", ended, func() {
 			if epoch != p.id.epoch {
 				invariant.Sometimes("sim: a late copy of AddPartitionsToTxn is rejected")
 				return
@@ -116,22 +122,37 @@ func (p *producer) produceTwice(bs []*shell.ProduceBatch, first, which []int) (a
 			}
 		})
 	}
-	return p.sentAgain("Produce", func() { p.append(epoch, bs, first, which) })
+	return p.sentAgain("Produce", nil, func() { p.append(epoch, bs, first, which) })
 }
 
 // offsetsTwice is for a TxnOffsetCommit: of a member of a generation.
 func (p *producer) offsetsTwice(os []shell.GroupOffset, seat *seat, gen int) (again bool) {
 	epoch, w := p.epoch, p.l.w
 	was := p.copies
-	again = p.sentAgain("TxnOffsetCommit", func() {
+	over := func() bool { return seat.out || gen != w.kafka.group.gen }
+	own := p.id.cur
+	when := func() bool { // behind newer ones
+		t := p.id.cur
+		return t != nil && t != own && t.state == txnOngoing && len(t.offsets) > 0
+	}
+	moves := w.chance(2) // the group's coordinator does, which broke the connection
+	if moves {
+		when = func() bool { return over() && p.id.cur == nil }
+	}
+	again = p.sentAgain("TxnOffsetCommit", when, func() {
 		t := p.id.cur
 		switch {
-		case epoch != p.id.epoch, seat.out, gen != w.kafka.group.gen:
+		case epoch != p.id.epoch:
 			invariant.Sometimes("sim: a late copy of offsets is rejected")
+		case over():
+			invariant.Sometimes("sim: a late copy of offsets is rejected, as its generation is over")
 		case t != nil && t.state == txnOngoing: // else the broker asks the coordinator, and rejects it
 			t.offsets = append(t.offsets, os...)
 		}
 	})
+	if moves && !again {
+		w.kafka.group.dirty = true
+	}
 	if w.bug("a transaction keeps the epoch though offsets may come late") {
 		p.copies = was
 	}
@@ -155,7 +176,7 @@ func (p *producer) endTwice() (err error) {
 			t := p.id.cur
 			p.end(epoch, true)
 			decided = t != nil && t.state == txnCommitted
-			again = p.sentAgain("EndTxn", func() {
+			again = p.sentAgain("EndTxn", nil, func() {
 				if epoch != p.id.epoch {
 					invariant.Sometimes("sim: a late copy of EndTxn is rejected")
 				}
@@ -208,5 +229,5 @@ func (p *producer) renew() (err error) {
 
 // sendWithin lets a request come in within a time.
 func (k *kafka) sendWithin(d time.Duration, what string, do func()) {
-	k.late = append(k.late, message{k.w.now + core.Time(k.w.rng.IntN(int(d/time.Millisecond))), what, do})
+	k.late = append(k.late, message{at: k.w.now + core.Time(k.w.rng.IntN(int(d/time.Millisecond))), what: what, do: do})
 }

@@ -71,6 +71,7 @@ type world struct {
 	running     *life     // whose worker steps
 	deadLetters bool      // of the scenarios poison and held: what fails goes there
 	waits       core.Time // of the prices scenario: how long a sale waits
+	refuses     int       // of the saga: a service refuses one in so many commands
 	drawn       []string  // operators of a random topology
 	scenario    *scenario
 	model       *plain.Topology // of a random topology, and of foreign; nil: none
@@ -297,8 +298,8 @@ func (w *world) gather() {
 			add(action{kind: doMarker, n: i})
 		}
 	}
-	for i, m := range w.kafka.late {
-		if w.now >= m.at {
+	for i := range w.kafka.late {
+		if w.kafka.late[i].due(w.now) {
 			add(action{kind: doMessage, n: i})
 		}
 	}
