@@ -16,8 +16,11 @@ import (
 var accounts = scenario{
 	name: "accounts",
 	build: func(w *world) *topology.Builder {
-		if w.bug("an account may be overdrawn") {
-			return overdrawn()
+		switch {
+		case w.bug("an account may be overdrawn"):
+			return wrongAccounts(overdrawn)
+		case w.bug("a command of another version is rejected for something else"):
+			return wrongAccounts(evasive)
 		}
 		return eventsourcing.Accounts()
 	},
@@ -122,21 +125,34 @@ var accounts = scenario{
 		}
 		return nil
 	},
-	says: "each account has the events that its commands lead to, one after the other, and the others are rejected",
+	naive: newNaiveAccounts,
+	says:  "each account has the events that its commands lead to, one after the other, and the others are rejected; what each transaction writes, and the rows at the end, are those of naive accounts",
 }
 
-// overdrawn is the write side of an example that looks at no balance: a mistake to plant.
-func overdrawn() *topology.Builder {
+// wrongAccounts is the write side of the example with a function that is wrong.
+func wrongAccounts(handle func(eventsourcing.Account, eventsourcing.Command, *eventsourcing.Ports) eventsourcing.Account) *topology.Builder {
 	b := topology.New("accounts", envelope.Headers())
-	p := topology.NewProcessor(eventsourcing.Commands.Stream(b), "accounts", func(a eventsourcing.Account, c eventsourcing.Command, p *eventsourcing.Ports) eventsourcing.Account {
-		if w, ok := c.(eventsourcing.Withdraw); ok && a.Open && w.Cents > a.Cents {
-			e := eventsourcing.Withdrawn{Cents: w.Cents}
-			p.Events.Emit(e)
-			return eventsourcing.Evolve(a, e)
-		}
-		return eventsourcing.Handle(a, c, p)
-	})
+	p := topology.NewProcessor(eventsourcing.Commands.Stream(b), "accounts", handle)
 	topology.Output(p, &p.Ports.Events).To(eventsourcing.Events)
 	topology.Output(p, &p.Ports.Rejections).To(eventsourcing.Rejections)
 	return b
+}
+
+// overdrawn looks at no balance: a mistake to plant.
+func overdrawn(a eventsourcing.Account, c eventsourcing.Command, p *eventsourcing.Ports) eventsourcing.Account {
+	if w, ok := c.(eventsourcing.Withdraw); ok && a.Open && w.Cents > a.Cents {
+		e := eventsourcing.Withdrawn{Cents: w.Cents}
+		p.Events.Emit(e)
+		return eventsourcing.Evolve(a, e)
+	}
+	return eventsourcing.Handle(a, c, p)
+}
+
+// evasive looks at the version of an account last: a mistake to plant.
+func evasive(a eventsourcing.Account, c eventsourcing.Command, p *eventsourcing.Ports) eventsourcing.Account {
+	if d, ok := c.(eventsourcing.Deposit); ok && !a.Open {
+		d.Expected = 0
+		c = d
+	}
+	return eventsourcing.Handle(a, c, p)
 }

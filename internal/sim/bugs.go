@@ -45,9 +45,12 @@ var Bugs = []Bug{
 
 	{Name: "versions are compacted though they can be seen", Wants: checkFolded, Scenario: "prices"},
 	{Name: "an order is sent before it is paid", Wants: "model of saga", Scenario: "saga"},
+	{Name: "an order that nobody answers is never given up", Wants: "model of saga", Scenario: "saga"},
 	{Name: "what is sold out is reserved", Wants: "model of choreography", Scenario: "choreography"},
 	{Name: "what is not shipped is not refunded", Wants: "model of choreography", Scenario: "choreography"},
+	{Name: "what is given back does not say why", Wants: "model of choreography", Scenario: "choreography"},
 	{Name: "an account may be overdrawn", Wants: "model of accounts", Scenario: "accounts"},
+	{Name: "a command of another version is rejected for something else", Wants: "model of accounts", Scenario: "accounts"},
 	{Name: "a function of the user fails when it is called again", Wants: checkAgain, Scenario: "lookup"},
 
 	{Name: "a task begins before its global tables are read", Wants: checkGlobalSeen, Inside: true, Scenario: "rates"},

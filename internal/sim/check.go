@@ -26,6 +26,7 @@ type checker struct {
 	plan  *topology.Plan
 	tasks map[core.TaskID]*shadow
 	plain *plainRun // where the scenario has a plain form
+	naive *naiveRun // nil: of scenarios that have none
 	count int       // transactions
 	ratchet
 }
@@ -60,6 +61,9 @@ func newChecker(w *world, plan *topology.Plan) *checker {
 	c := &checker{w: w, plan: plan, tasks: map[core.TaskID]*shadow{}}
 	if w.model != nil {
 		c.plain = newPlainRun(w.model, plan)
+	}
+	if w.scenario.naive != nil {
+		c.naive = &naiveRun{w.scenario.naive, map[core.TaskID]*naiveTask{}}
 	}
 	return c
 }
@@ -136,6 +140,11 @@ func (c *checker) committed(t *txn) {
 	}
 	for p := range want {
 		c.w.failf(c.writes(p), "transaction %d of %s: nothing was written to %v, where a fresh run writes %d records", t.n, t.id.name, p.Partition, len(want[p]))
+	}
+	if c.naive != nil && c.w.err == nil {
+		if err := c.naively(t); err != nil {
+			c.w.failf(c.w.scenario.check(), "%w", err)
+		}
 	}
 	if c.plain != nil && c.w.err == nil {
 		if err := c.plainly(t); err != nil {

@@ -40,7 +40,8 @@ is lost, doubled or out of order, and nothing aborted is read. Each task that is
 have the rows that this other run has. At the end all input must be consumed within a
 number of steps, and what came out must be what a naive model of the topology says
 (scenario.go). Random topologies (random.go) have all operators; package plain interprets them, and each commit is
-compared with what it makes of the same records (plain.go).
+compared with what it makes of the same records (plain.go). So is each commit of the sagas and of the event-sourcing example with what
+naive models of their tasks write (naive.go, naivesaga.go).
 
 Beside the fresh run it is looked at directly that nothing goes back: committed offsets, operator times
 and checkpoints (back.go, watch.go). Each check has a name (checks.go), and mistakes that can be planted which it must be

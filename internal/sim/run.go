@@ -96,6 +96,11 @@ func (w *world) checkEnd() {
 			w.failf(sc.check(), "%w", err)
 		}
 	}
+	if sc := w.scenario; w.err == nil && sc.naive != nil {
+		if err := naiveRows(w); err != nil {
+			w.failf(sc.check(), "%w", err)
+		}
+	}
 }
 
 // over reports whether a run has come to its end since topics have lost records, as they may not.

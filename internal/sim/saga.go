@@ -17,8 +17,11 @@ var sagas = scenario{
 	name: "saga",
 	build: func(w *world) *topology.Builder {
 		w.refuses = []int{2, 6, 20}[w.rng.IntN(3)]
-		if w.bug("an order is sent before it is paid") {
-			return hastySaga()
+		switch {
+		case w.bug("an order is sent before it is paid"):
+			return wrongSaga(hasty, saga.OnDue)
+		case w.bug("an order that nobody answers is never given up"):
+			return wrongSaga(saga.OnStock, patient)
 		}
 		return saga.Orchestrator()
 	},
@@ -73,22 +76,32 @@ var sagas = scenario{
 	},
 	slow:  12,
 	model: sagaModel,
-	says:  "what must hold of each order, whichever way it went; it has ended if all services have answered",
+	naive: newNaiveSaga,
+	says:  "what must hold of each order, whichever way it went; it has ended if all services have answered; what each transaction writes, and the rows at the end, are those of a naive orchestrator",
 }
 
-// hastySaga sends what is in stock: a mistake to plant.
-func hastySaga() *topology.Builder {
+// hasty sends what is in stock: a mistake to plant.
+func hasty(s saga.Saga, e saga.StockEvent, p *saga.Ports) saga.Saga {
+	if r, ok := e.(saga.Reserved); ok {
+		p.Shipping.Emit(saga.ShipCommand{OrderID: r.OrderID})
+	}
+	return saga.OnStock(s, e, p)
+}
+
+// patient does not count how often it has asked: a mistake to plant.
+func patient(s saga.Saga, p *saga.Ports) saga.Saga {
+	s.Attempts = 0
+	return saga.OnDue(s, p)
+}
+
+// wrongSaga is the orchestrator with functions that are wrong.
+func wrongSaga(onStock func(saga.Saga, saga.StockEvent, *saga.Ports) saga.Saga, onDue func(saga.Saga, *saga.Ports) saga.Saga) *topology.Builder {
 	b := topology.New("order-saga")
 	p := topology.NewProcessor(saga.Orders.Stream(b), "order-saga", saga.OnOrder)
-	topology.On(p, saga.StockEvents.Stream(b), func(s saga.Saga, e saga.StockEvent, p *saga.Ports) saga.Saga {
-		if r, ok := e.(saga.Reserved); ok {
-			p.Shipping.Emit(saga.ShipCommand{OrderID: r.OrderID})
-		}
-		return saga.OnStock(s, e, p)
-	})
+	topology.On(p, saga.StockEvents.Stream(b), onStock)
 	topology.On(p, saga.PaymentEvents.Stream(b), saga.OnPayment)
 	topology.On(p, saga.ShippingEvents.Stream(b), saga.OnShipping)
-	p.OnTimer(&p.Ports.Due, saga.OnDue)
+	p.OnTimer(&p.Ports.Due, onDue)
 	topology.Output(p, &p.Ports.Stock).To(saga.StockCommands)
 	topology.Output(p, &p.Ports.Payments).To(saga.PaymentCommands)
 	topology.Output(p, &p.Ports.Shipping).To(saga.ShipCommands)

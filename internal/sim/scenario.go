@@ -18,6 +18,8 @@ type scenario struct {
 	// model looks at the whole history when all is consumed. It must not share anything with
 	// the product but codecs. nil: the second run of check.go is all.
 	model func(*world) error
+	// naive begins what follows each of the scenario's tasks, from commit to commit; nil: nothing does.
+	naive func(emit) naive
 	// says is what the model looks at.
 	says string
 }
