@@ -8,7 +8,7 @@ The everyday entry, small and in one process, layer by layer:
 	go test -bench Step -count 10 ./bench             # for benchstat
 
 	step_test.go   Task.Step of the email topology: decode, join, encode, commit
-	codec_test.go  the codecs of the edges
+	codec_test.go  the codecs of the edges; jsonlibs has other libraries beside codec.JSON
 	operators_test.go  each operator alone: ns and allocations a record
 	nexmark_test.go  the queries of examples/nexmark: ns and allocations an event
 	count_test.go  a count with its store, by how many keys there are
