@@ -107,28 +107,33 @@ type load struct {
 // latencyKeys is few enough for each key to come often.
 const latencyKeys = 10_000
 
-// Before latency counts, records come warmFaster times as fast, so that a JVM has compiled what is used often; they
-// do no more for the last while, so that nothing of them is left.
+// Before latency counts, records come faster, so that a JVM has compiled what is used often: ten times as fast, and no
+// faster than each peer can take them for that; they do no more for the last while, so that nothing of them is left.
 const (
 	warmFaster = 10
+	warmRate   = 50_000
 	warmCalm   = 5 * time.Second
 )
 
 // hot is how long records come faster.
 func (l *load) hot() time.Duration { return max(0, l.warm-warmCalm) }
 
+// faster is how many times as fast records come then.
+func (l *load) faster() int { return max(1, min(warmFaster, warmRate/l.rate)) }
+
 // due is how many records are to be sent until then.
 func (l *load) due(at time.Duration) int {
-	return int((at + (warmFaster-1)*min(at, l.hot())).Seconds() * float64(l.rate))
+	return int((at + time.Duration(l.faster()-1)*min(at, l.hot())).Seconds() * float64(l.rate))
 }
 
 // at is when a record is to be sent: what due goes back from.
 func (l *load) at(record int) time.Duration {
 	t := time.Duration(float64(record) / float64(l.rate) * 1e9)
-	if hot := l.hot(); t > warmFaster*hot {
-		return t - (warmFaster-1)*hot
+	faster, hot := time.Duration(l.faster()), l.hot()
+	if t > faster*hot {
+		return t - (faster-1)*hot
 	}
-	return t / warmFaster
+	return t / faster
 }
 
 // keys draws them, each as often or as the workload's exponent has it.

@@ -136,5 +136,10 @@ func TestLoadIsWarm(t *testing.T) {
 		if n := l.due(warm+time.Second) - l.due(warm); n != 5000 {
 			t.Errorf("warm for %v: %d records in the first second that counts", warm, n)
 		}
+		// What is near a peer's capacity is not sent faster.
+		l.rate = 70_000
+		if n := l.due(warm + 20*time.Second); n != 70_000*int((warm+20*time.Second)/time.Second) {
+			t.Errorf("warm for %v: %d records at 70 000 a second", warm, n)
+		}
 	}
 }

@@ -1,8 +1,8 @@
 /*
 Package chaos does harm to processors, networks and brokers of a real Kafka while they work,
 and checks from outside that nothing was lost, doubled or overtaken. Its checker reads the topics
-with a client of its own, and shares no code with the product but the store's, with which it
-reads the state directory to compare it with the logs.
+with a client of its own. What it shares with the product is the store, with which it
+reads the state directory to compare it with the logs, the topology that the processes run, and core's types of offsets, tasks and rows.
 
 The tests need a real Kafka and take minutes:
 
