@@ -21,7 +21,7 @@ type opening struct {
 	task *task
 	id   core.TaskID
 	sub  *subLayout
-	// was is what the task had committed of its sources when it ran here before; nil: it did not.
+	// was is what the task had committed of its sources when it ran here before, or when its opening was tried; nil: it did not.
 	was []core.Offset
 	// globals are its worker's: read when the task runs, and not before.
 	globals *globalReader
@@ -135,6 +135,7 @@ func (op *opener) open(ctx context.Context, o *opening) error {
 			return &OffsetError{sources[i], was, bounds[sources[i]]}
 		}
 	}
+	o.was = at.next // the next try may find them gone, and no local state any more
 	if was := at.meta.partitions; was > 0 && was != o.sub.count() && len(logs) > 0 {
 		return fmt.Errorf("%w %s: what is committed was made with %d partitions, and there are %d: %s", ErrTopic, o.sub.sources[0].topic, was, o.sub.count(), regrown(was, o.sub.count()))
 	}
