@@ -122,7 +122,15 @@ func (p *producer) produceTwice(bs []*shell.ProduceBatch, first, which []int) (a
 			}
 		})
 	}
-	return p.sentAgain("Produce", nil, func() { p.append(epoch, bs, first, which) })
+	logs := make([]*partition, len(bs))
+	for _, i := range which {
+		logs[i] = k.part(bs[i].Partition)
+	}
+	return p.sentAgain("Produce", nil, func() {
+		// What lies in a broker is gone with the log that it was for: where that was made again meanwhile, none comes in.
+		still := slices.DeleteFunc(slices.Clone(which), func(i int) bool { return k.part(bs[i].Partition) != logs[i] })
+		p.append(epoch, bs, first, still)
+	})
 }
 
 // offsetsTwice is for a TxnOffsetCommit: of a member of a generation.
