@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-81380e12/limpet/core"
@@ -134,6 +136,69 @@ func TestBuffer(t *testing.T) {
 			}
 			held, out = nil, 0
 		}
+	}
+}
+
+// An offset that a broker does not have for a moment only is asked for again.
+func TestOutOfRangeForAMoment(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 1, "out")
+	p := producerFor(t, b, "")
+	must(t, p.Produce(limit(t, 20*time.Second), []*shell.ProduceBatch{{Partition: tp("out", 0), Records: records(3, "a%d")}}))
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.OffsetOutOfRange, Count: 1})
+	f := b.NewFetcher(shell.FetchConfig{})
+	defer f.Close()
+	f.Add(tp("out", 0), 1, 1, 0)
+	if x := next(t, f); x.Err != nil || len(x.Batch.Records) != 2 || x.Batch.Next != 3 {
+		t.Fatalf("%+v", x)
+	}
+}
+
+// A partition that has lost its leader has not caught up, as a merge would believe: what the others bring may be newer.
+func TestLostIsNotCaughtUp(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 1, "out")
+	p := producerFor(t, b, "")
+	must(t, p.Produce(limit(t, 20*time.Second), []*shell.ProduceBatch{{Partition: tp("out", 0), Records: records(3, "a%d")}}))
+	f := b.NewFetcher(shell.FetchConfig{})
+	defer f.Close()
+	f.Add(tp("out", 0), 0, 1, 0)
+	if x := next(t, f); x.Err != nil || !x.Batch.CaughtUp || x.Batch.Next != 3 {
+		t.Fatalf("%+v", x)
+	}
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 1})
+	for _, caught := range []bool{false, true} {
+		if x := next(t, f); x.Err != nil || x.Batch.CaughtUp != caught || x.Batch.Next != 3 || len(x.Batch.Records) != 0 || x.Tag != 1 {
+			t.Fatalf("caught up %v: %+v", caught, x)
+		}
+	}
+}
+
+// What is released of a former Add makes no room in this one.
+func TestReleaseOfAFormerAdd(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 1, "out")
+	p := producerFor(t, b, "")
+	for range 3 {
+		must(t, p.Produce(limit(t, 20*time.Second), []*shell.ProduceBatch{{Partition: tp("out", 0), Records: records(100, "a%0100d")}}))
+	}
+	f := b.NewFetcher(shell.FetchConfig{PartitionBytes: 1 << 10, BufferBytes: 1}) // a batch at a time
+	defer f.Close()
+	f.Add(tp("out", 0), 0, 1, 0)
+	former := next(t, f)
+	f.Add(tp("out", 0), 0, 2, 0)
+	x := next(t, f)
+	if x.Tag != 2 || x.Batch.Next != 100 || x.Bytes != former.Bytes {
+		t.Fatalf("%+v", x)
+	}
+	f.Release(former.Partition, former.Tag, former.Bytes)
+	quiet(t, f, 200*time.Millisecond)
+	f.Release(x.Partition, x.Tag, x.Bytes)
+	if x = next(t, f); x.Batch.Next != 200 {
+		t.Fatalf("%+v", x)
 	}
 }
 

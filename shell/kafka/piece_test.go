@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -134,7 +135,7 @@ func TestPiecesOfSmallRecords(t *testing.T) {
 	}
 }
 
-// A piece that is cut off, or lies about its lengths, is an error, not records.
+// A piece that is cut off, or lies about its lengths, is an error, not records, and no memory either.
 func TestPiecesBroken(t *testing.T) {
 	w := &writer{codec: codecGzip}
 	log, err := w.append(nil, records(100, "value %d"), producerState{7, 1, true}, 0)
@@ -142,6 +143,7 @@ func TestPiecesBroken(t *testing.T) {
 	for name, change := range map[string]func(body []byte) []byte{
 		"cut off":   func(b []byte) []byte { return b[:len(b)-5] },
 		"of length": func(b []byte) []byte { return append([]byte{0xff, 0xff, 0xff, 0xff, 0x7f}, b...) },
+		"a claim":   func(b []byte) []byte { return append(binary.AppendVarint(nil, inflatedMax), b...) },
 		"negative":  func(b []byte) []byte { return append([]byte{1}, b...) },
 		"of none":   func(b []byte) []byte { return append([]byte{0}, b...) },
 	} {
@@ -151,12 +153,14 @@ func TestPiecesBroken(t *testing.T) {
 		var c deflater
 		packed, err := c.deflate(codecGzip, slices.Clone(log[:headBytes]), change(slices.Clone(body)))
 		must(t, err)
-		d.lease = new(lease)
-		out := decoded{}
-		for whole := false; !whole && err == nil; {
-			out = decoded{next: out.next}
-			whole, err = d.inflated(&out, batch(packed), out.next, 500)
-		}
+		allocated.Within(t, name, 4*pieceMin, func() {
+			d.lease, err = new(lease), nil
+			out := decoded{}
+			for whole := false; !whole && err == nil; {
+				out = decoded{next: out.next}
+				whole, err = d.inflated(&out, batch(packed), out.next, 500)
+			}
+		})
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}

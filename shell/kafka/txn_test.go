@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/shell"
@@ -159,5 +165,79 @@ func TestAtLeastOnce(t *testing.T) {
 	must(t, err)
 	if offsets[tp("in", 0)].Next != 3 || batch.End != 6+core.Offset(len(batch.Records)) {
 		t.Fatalf("%+v, end %d", offsets, batch.End)
+	}
+}
+
+// Which answers to EndTxn leave open whether the transaction was committed: INVALID_TXN_STATE is said of one that has
+// expired, and of one whose first EndTxn has done it.
+func TestEndUnknown(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 1, "out", "in")
+	ctx := limit(t, 20*time.Second)
+	p := producerFor(t, b, "x")
+	batch := &shell.ProduceBatch{Partition: tp("out", 0), Records: records(1, "a%d")}
+	for said, want := range map[*kerr.Error]error{
+		kerr.InvalidTxnState: shell.ErrUnknown, kerr.ProducerFenced: shell.ErrFenced, kerr.InvalidProducerEpoch: shell.ErrFenced,
+	} {
+		must(t, p.Produce(ctx, []*shell.ProduceBatch{batch}))
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: said, Count: 1})
+		err := p.End(ctx)
+		for _, e := range []error{shell.ErrUnknown, shell.ErrFenced, shell.ErrAborted} {
+			if errors.Is(err, e) != errors.Is(want, e) {
+				t.Errorf("%v: %v", said, err)
+			}
+		}
+		must(t, p.Open(ctx))
+	}
+	must(t, commit(ctx, p, nil, batch, 1))
+}
+
+// Open leaves no connection on which a batch may still be on its way, and does so before it asks for an epoch.
+func TestOpenHangsUp(t *testing.T) {
+	c := fake(t, 1)
+	b := open(t, testConfig(c.ListenAddrs()))
+	topics(t, b, 1, "out")
+	ctx := limit(t, 20*time.Second)
+	p := producerFor(t, b, "x")
+	must(t, p.Produce(ctx, []*shell.ProduceBatch{{Partition: tp("out", 0), Records: records(1, "a%d")}}))
+	n := p.nodes[c.LeaderFor("out", 0)]
+	was := n.conn
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed, Count: 1})
+	if err := p.Open(ctx); !errors.Is(err, shell.ErrUnreachable) {
+		t.Fatal(err)
+	}
+	if _, err := was.net.Write([]byte{0}); n.conn != nil || err == nil {
+		t.Error("a late batch may come in behind the new epoch")
+	}
+}
+
+// Of the answers about several partitions the one counts that has the reason, whatever their order.
+func TestWorst(t *testing.T) {
+	none, other := sarama.ErrNoError, sarama.ErrOperationNotAttempted
+	again, denied := sarama.ErrConcurrentTransactions, sarama.ErrTopicAuthorizationFailed
+	for _, x := range []struct {
+		want  code
+		codes []code
+	}{
+		{none, nil},
+		{none, []code{none, none}},
+		{again, []code{none, again}},
+		{denied, []code{other, denied}},
+		{again, []code{other, again}},
+		{denied, []code{again, denied}},
+		{denied, []code{other, none, again, denied}},
+		{other, []code{none, other}},
+	} {
+		for range 2 {
+			var ps []*sarama.PartitionError
+			for i, k := range x.codes {
+				ps = append(ps, &sarama.PartitionError{Partition: int32(i), Err: k})
+			}
+			if got := worst(map[string][]*sarama.PartitionError{"out": ps}); got != x.want {
+				t.Errorf("%v: %v", x.codes, got)
+			}
+			slices.Reverse(x.codes)
+		}
 	}
 }
