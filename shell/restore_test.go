@@ -260,3 +260,51 @@ func TestSourceIsDeletedWhileRestoring(t *testing.T) {
 		t.Errorf("%v, want that the source is gone", o.err)
 	}
 }
+
+// lateOwner commits once more before somebody reads what it has committed.
+type lateOwner struct {
+	*logBroker
+	commits func()
+}
+
+func (b lateOwner) Committed(ctx context.Context, group string, ps []Partition) (map[Partition]GroupOffset, error) {
+	b.commits()
+	return b.logBroker.Committed(ctx, group, ps)
+}
+
+// The committed offsets are read before the ends of changelogs, so that all that they stand for is below those: the former owner may
+// commit at any time. At least once nothing else tells that rows are missing.
+func TestEndsAreReadBehindOffsets(t *testing.T) {
+	for _, atLeastOnce := range []bool{false, true} {
+		l, err := newLayout(t.Context(), cluster(topic("customers", 1, "cleanup.policy=compact"), topic("orders", 1), topic("out", 1)), joined(t), "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		changelog, source := Partition{"app-count-changelog", 0}, Partition{l.subs[1].sources[0].topic, 0}
+		lb := &logBroker{start: map[Partition]core.Offset{}, logs: map[Partition][]core.RawRecord{}, offsets: map[Partition]GroupOffset{}}
+		lb.logs[source] = make([]core.RawRecord, 3)
+		for i := range lb.logs[source] {
+			lb.logs[source][i].Offset = core.Offset(i)
+		}
+		commit := func() {
+			n := core.Offset(len(lb.logs[changelog]))
+			lb.logs[changelog] = append(lb.logs[changelog], core.RawRecord{Key: fmt.Append(nil, "k", n), Value: make([]byte, 8), Offset: n})
+			m := meta{times: []core.Time{77, -1}}
+			if !atLeastOnce {
+				m.ends = []logEnd{{logHash(changelog.Topic), n + 1}}
+			}
+			lb.offsets[source] = GroupOffset{source, n + 1, m.encode()}
+		}
+		commit()
+		cfg := Config{Broker: lateOwner{lb, commit}, AtLeastOnce: atLeastOnce, Logger: slog.New(slog.DiscardHandler)}.withDefaults("app")
+		o := &opening{id: core.TaskID{Sub: 1}, sub: l.subs[1]}
+		newOpener(&cfg, l, statestore.NewMemory()).run(t.Context(), o)
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		if o.restored != 2+2 || o.point.Input[0] != 2 { // of the changelog, and of the source, which is a table
+			t.Errorf("at least once %v: %d rows were restored, and it goes on at %d; want all of 2 records", atLeastOnce, o.restored, o.point.Input[0])
+		}
+		o.discard()
+	}
+}
