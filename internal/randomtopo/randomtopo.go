@@ -3,6 +3,7 @@ package randomtopo
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-81380e12/limpet/internal/plain"
@@ -30,6 +31,14 @@ type operator struct {
 	has  []string
 	draw func(d *drawing, n string)
 }
+
+// pairs reports whether it makes pairs of records: n of a key become n² or so.
+func (op operator) pairs() bool {
+	return op.name == "joinSelf" || strings.HasSuffix(op.name, "oinStreams")
+}
+
+// pairsMax is how many of those a topology has: three in a row make n⁸ records of n, more than there is memory for.
+const pairsMax = 2
 
 // Config is what is drawn.
 type Config struct {
@@ -179,8 +188,15 @@ func (c Config) Draw(choose func(n int, what string) int) (b *topology.Builder, 
 		d.rows = []table{{Rows.Table(d.b), d.plain.TableSource(Rows.Name())}}
 	}
 	d.ranges = slices.Clone(d.rows)
+	pairs := 0
 	for range 1 + choose(8, "operators") {
 		op := operators[choose(len(operators), "operator")]
+		if op.pairs() {
+			if pairs == pairsMax {
+				continue
+			}
+			pairs++
+		}
 		d.has(op.has...)
 		op.draw(d, fmt.Sprintf("n%d", len(d.streams)+len(d.rows)))
 	}
