@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,20 @@ func TestOffsetGone(t *testing.T) {
 				}
 				g.gone()
 				stops(t, g)
+			})
+			t.Run("it is what is committed, again and again, with commits in between", func(t *testing.T) {
+				g := newGoneWorker(t, c.id, c.source)
+				for range 3 * missesMax {
+					g.gone()
+					g.open()
+					runs(t, g, 5)
+					commit, err := g.task.core.Ready()
+					if err != nil {
+						t.Fatal(err)
+					}
+					g.inflight = &request{began: time.Now(), parts: []part{{task: g.task, commit: commit, ends: slices.Clone(g.task.point.Changelog)}}}
+					g.settled(time.Now(), result{request: g.inflight, outcome: committed})
+				}
 			})
 			t.Run("it is another fetch's", func(t *testing.T) {
 				g := newGoneWorker(t, c.id, c.source)

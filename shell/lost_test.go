@@ -80,3 +80,34 @@ func TestChangelogBeganAnew(t *testing.T) {
 		}
 	}
 }
+
+// fencedProducer is fenced by each transaction that fences says.
+type fencedProducer struct {
+	scriptProducer
+	fences func() bool
+}
+
+func (p *fencedProducer) SendOffsets(ctx context.Context, g Group, os []GroupOffset) error {
+	if p.fences() {
+		return ErrFenced
+	}
+	return p.scriptProducer.SendOffsets(ctx, g, os)
+}
+
+// A process that is fenced now and then goes on, however often in its life; one that is fenced fencesMax times in a
+// row has another one of its name beside it.
+func TestFencedInARow(t *testing.T) {
+	l := &layout{app: "a", subs: []*subLayout{{partitions: 1, sources: []sourceLayout{{topicLayout{"in", 1}, false, -1}}}}}
+	for _, row := range []int{1, fencesMax, fencesMax + 1} {
+		n := 0
+		p := &fencedProducer{scriptProducer{committed: map[Partition]core.Offset{}}, func() bool { n++; return n%(row+1) != 0 }}
+		c := newCommitter(l, nil, p, nil, true, func(string, ...any) {})
+		var res result
+		for i := 0; i < 4*(fencesMax+1) && res.outcome != failed; i++ {
+			res = c.commit(t.Context(), &request{began: time.Now(), parts: []part{{commit: &core.Commit{Next: []core.Offset{7}, Times: []core.Time{0, 0}}}}})
+		}
+		if stopped := errors.Is(res.err, ErrInstanceFenced); stopped != (row > fencesMax) || stopped != (res.outcome == failed) {
+			t.Errorf("fenced %d times in a row: outcome %d, %v", row, res.outcome, res.err)
+		}
+	}
+}
