@@ -196,6 +196,30 @@ func TestManyRecordsAreTakenBack(t *testing.T) {
 	}
 }
 
+// A record that is left out moves no stream time, whether its value does not decode or a function rejects it.
+func TestFailureMovesNoStreamTime(t *testing.T) {
+	w := newWorld(TaskConfig{CacheBytes: 1 << 20}, func(t *Task) {
+		t.SetPolicy(Policy{Error: Outcome{Action: Skip}})
+		Source(t, "in", str{}, str{}, FlatMap(t.Node("refuse", ""), func(v string, out *Out[string]) {
+			if v == "refused" {
+				out.Reject(nil)
+			}
+		}, Fan[string, string]()))
+	})
+	for i, r := range []RawRecord{{Value: []byte("good"), Time: 1000}, {Value: []byte("bad value"), Time: 5000}, {Value: []byte("refused"), Time: 9000}, {Value: []byte("good"), Time: 900}} {
+		r.Key, r.Offset = []byte("k"), Offset(i)
+		if err := w.task.Step(&Batch{Next: r.Offset + 1, Records: []RawRecord{r}}); err != nil {
+			t.Fatal(err)
+		}
+		if at := w.task.StreamTime(); at != 1000 {
+			t.Errorf("behind record %d the stream time is %d, want 1000", i, at)
+		}
+	}
+	if c, err := w.task.Ready(); err != nil || c.Skipped != 2 || c.Times[0] != 1000 {
+		t.Errorf("%+v, %v: want two that are skipped, and 1000", c, err)
+	}
+}
+
 // A record that fails behind a commit that is written nowhere, of time that was passed on, leaves the
 // operators' times where they were before it.
 func TestFailureBehindAnEmptyCommit(t *testing.T) {
