@@ -129,11 +129,11 @@ func (l *load) due(at time.Duration) int {
 // at is when a record is to be sent: what due goes back from.
 func (l *load) at(record int) time.Duration {
 	t := time.Duration(float64(record) / float64(l.rate) * 1e9)
-	faster, hot := time.Duration(l.faster()), l.hot()
-	if t > faster*hot {
-		return t - (faster-1)*hot
+	faster, hot := int64(l.faster()), l.hot()
+	if more := time.Duration(int64(hot) * (faster - 1)); t > hot+more {
+		return t - more
 	}
-	return t / faster
+	return time.Duration(int64(t) / faster)
 }
 
 // keys draws them, each as often or as the workload's exponent has it.
