@@ -19,11 +19,12 @@ type PerCommit[K comparable, V any] struct {
 	at    int                // how many of the list have gone on
 }
 
-// heldChange is a change and which record made it.
+// heldChange is a change and which record made it, or which tick, or which time that was passed on.
 type heldChange[K, V any] struct {
 	rec    Record[K, Change[V]]
 	source SourceID
 	offset Offset
+	at     Time
 }
 
 // batcher is what a Task needs of a PerCommit, whatever its types.
@@ -56,12 +57,12 @@ func (p *PerCommit[K, V]) step(tx *Tx, r Record[K, Change[V]]) {
 	i, ok := p.index[r.Key]
 	if !ok {
 		p.index[r.Key] = int32(len(p.list))
-		p.list = append(p.list, heldChange[K, V]{r, tx.source, tx.offset})
+		p.list = append(p.list, heldChange[K, V]{r, tx.source, tx.offset, tx.at})
 		return
 	}
 	h := &p.list[i]
 	r.Value.Old = h.rec.Value.Old
-	*h = heldChange[K, V]{r, tx.source, tx.offset}
+	*h = heldChange[K, V]{r, tx.source, tx.offset, tx.at}
 }
 
 // flush passes on what is held back. A row that came and went is nothing.
@@ -70,7 +71,10 @@ func (p *PerCommit[K, V]) flush(tx *Tx) {
 		h := &p.list[p.at]
 		p.at++
 		if h.rec.Value.Old.OK || h.rec.Value.New.OK {
-			tx.source, tx.offset, tx.nullKey = h.source, h.offset, false
+			tx.source, tx.offset, tx.at, tx.nullKey = h.source, h.offset, h.at, false
+			if planted("what waits for the commit is named by the last tick") {
+				tx.at = tx.t.times.wall
+			}
 			p.next(tx, h.rec)
 			tx.t.settled()
 		}

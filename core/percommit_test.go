@@ -70,6 +70,37 @@ func TestPerCommitTwoGenerations(t *testing.T) {
 	}
 }
 
+// What goes on is named by the tick that made the change, or the time that was passed on then, whichever
+// came behind it.
+func TestPerCommitNamesTheTick(t *testing.T) {
+	w := newWorld(TaskConfig{}, func(t *Task) {
+		name := FlatMap(t.Node("name", ""), func(at int64, out *Out[string]) { out.Emit(fmt.Sprint(at, " ", out.ID())) }, Sink(t, 0, "out", str{}, str{}, nil))
+		held := new(PerCommit[string, int64]).Connect(t, ToStream(name))
+		clock := NewClock(t, "clock")
+		change := func(tx *Tx, key string, at Time) {
+			if at%20 == 10 { // others change nothing
+				held(tx, Record[string, Change[int64]]{Key: key, Value: Change[int64]{New: Some(int64(at))}, Time: at})
+			}
+		}
+		t.onTick(clock, func(tx *Tx) { change(tx, "tick", t.times.wall) })
+		clock.onPass(func(*Tx) bool { return true }, func(tx *Tx) { change(tx, "pass", clock.at) })
+		Source(t, "in", str{}, str{}, func(*Tx, Record[string, string]) {})
+	})
+	for _, err := range []error{w.task.Tick(10), w.task.Pass(30), w.task.Tick(40), w.task.Pass(60)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.settle(w.ready(t))
+	want := []string{
+		`out 0 "tick" -> "10 app/name/(tick)/0@10/1073741823" @10`,
+		`out 0 "pass" -> "30 app/name/(pass)/0@30/1073741824" @30`,
+	}
+	if got := strings.Join(w.outputs, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
 // What fails when changes go on is a failure of Ready, of the record that made the change.
 func TestPerCommitFailsAtReady(t *testing.T) {
 	w := perCommitTask()

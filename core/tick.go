@@ -28,7 +28,7 @@ func (t *Task) Tick(now Time) (err error) {
 		t.sayGlobals()
 		t.tx.c.decide(Ticked, int64(now))
 		defer t.recovered(&err)
-		t.noRecord(Ticked)
+		t.noRecord(Ticked, now)
 		for _, tick := range t.ticks {
 			if tick.do(&t.tx); t.tx.err != nil {
 				return t.stop(t.tx.err)
@@ -72,7 +72,7 @@ func (t *Task) Pass(to Time) (err error) {
 	t.sayGlobals()
 	t.tx.c.decide(Passed, int64(to))
 	defer t.recovered(&err)
-	t.noRecord(Passed)
+	t.noRecord(Passed, to)
 	for _, c := range t.clocks { // who makes records for another one comes before it
 		if c.moveOn(&t.tx, to); t.tx.err != nil {
 			return t.stop(t.tx.err)
@@ -94,9 +94,9 @@ func (t *Task) onTick(clock *Clock, do func(*Tx)) {
 	slices.SortStableFunc(t.ticks, func(a, b onTick) int { return cmp.Compare(a.clock, b.clock) })
 }
 
-// noRecord says that what is done now is done for no record, but for an input of that kind.
-func (t *Task) noRecord(kind SourceID) {
-	t.tx.source, t.tx.offset, t.tx.index, t.tx.nullKey = kind, noOffset, 0, false
+// noRecord says that what is done now is done for no record, but for an input of that kind, which tells a time.
+func (t *Task) noRecord(kind SourceID, at Time) {
+	t.tx.source, t.tx.offset, t.tx.at, t.tx.index, t.tx.nullKey = kind, noOffset, at, 0, false
 }
 
 // caughtUp reports whether the task has read all there is, as far as the log is known.

@@ -18,7 +18,7 @@ type Tx struct {
 	c       *Commit
 	err     error
 	offset  Offset
-	at      Time // of the record in hand
+	at      Time // of the record in hand, of the tick, or that is passed on
 	source  SourceID
 	node    NodeID // whose user function runs now, for errors
 	where   NodeID // where it failed: other branches go on meanwhile
@@ -86,13 +86,13 @@ func (tx *Tx) called(n NodeID) {
 // input names the input in hand by topic and offset. For a tick they are "(tick)", which is
 // no topic's name, and its time; where time is passed on, "(pass)" and that time.
 func (tx *Tx) input() (topic string, at Offset) {
-	switch t := tx.t; tx.source {
+	switch tx.source {
 	case Ticked:
-		return "(tick)", Offset(t.times.wall)
+		return "(tick)", Offset(tx.at)
 	case Passed:
-		return "(pass)", Offset(t.passed)
+		return "(pass)", Offset(tx.at)
 	default:
-		return t.sources[tx.source].topic, tx.offset
+		return tx.t.sources[tx.source].topic, tx.offset
 	}
 }
 

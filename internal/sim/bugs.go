@@ -61,6 +61,7 @@ var Bugs = []Bug{
 	{Name: "versions are restored as rows", Wants: checkOpenedRows, Inside: true, Scenario: "prices"},
 	{Name: "a late version is the last word of the changelog", Wants: checkOpenedRows, Inside: true, Scenario: "prices"},
 	{Name: "what is deleted keeps its value", Wants: checkOutputs, Inside: true, Scenario: "random"},
+	{Name: "what waits for the commit is named by the last tick", Wants: "model of random", Inside: true, Scenario: "random"},
 	{Name: "a join takes the latest version", Wants: "model of prices", Inside: true, Scenario: "prices"},
 	{Name: "a transaction has no offsets", Wants: checkOffsets, Inside: true},
 	{Name: "deletions are not in the changelog", Wants: checkLogged, Inside: true},
