@@ -109,6 +109,20 @@ func (w *world) used(p *partition) bool {
 	return w.kafka.offsets[p.Partition].Next > 0
 }
 
+// forget is for a batch that comes into the topic that was made again: where the deleted one had it, whose answer did not come,
+// it is not written twice, since nobody can read that one.
+func (d *deletion) forget(of shell.Partition, id *txnID, epoch, first, n int) {
+	if d.name != of.Topic {
+		return
+	}
+	old := d.old[of.ID]
+	if end, ok := old.has(id, epoch, first, n); ok {
+		for o := end - core.Offset(n); o < end; o++ {
+			old.log[o].txn, old.log[o].control = nil, true
+		}
+	}
+}
+
 // hidden reports whether the topic that was made again has as much as the committed offsets
 // stand for: then a process that is started cannot tell them apart without ids.
 func (d *deletion) hidden(w *world) bool {

@@ -186,6 +186,7 @@ func (p *producer) append(epoch int, bs []*shell.ProduceBatch, first, which []in
 	t.commits = p.l.sealed
 	for _, i := range which {
 		log := k.part(bs[i].Partition)
+		k.w.deletion.forget(log.Partition, p.id, epoch, first[i], len(bs[i].Records))
 		t.append(log, bs[i].Records)
 		bs[i].End = log.end()
 		log.remember(p.id, epoch, first[i], len(bs[i].Records))
