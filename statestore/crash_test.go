@@ -214,6 +214,7 @@ func (s *sim) config() PebbleConfig {
 		FlushRecords:  []int{20, 200, 2000, 100_000}[s.rng.IntN(4)],
 		FlushEvery:    []core.Time{1, 20, 1000}[s.rng.IntN(3)].Sub(0) * 1000,
 		memTableBytes: 64 << 10 << s.rng.IntN(3),
+		filterAfter:   []int{0, 1, 20}[s.n%3],
 	}
 }
 
@@ -503,6 +504,8 @@ func TestCrashesFindBugs(t *testing.T) {
 		{"reset keeps the rows", bugs{resetKeepsRows: true}},
 		{"iterator used beyond a flush", bugs{staleIterator: true}},
 		{"scan leaves out what is in memory", bugs{diskScan: true}},
+		{"a filter does not have the keys of jobs behind it", bugs{filterForgets: true}},
+		{"a filter is asked before it is filled", bugs{filterEarly: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range uint64(2000) {

@@ -50,7 +50,7 @@ may be tried again, and succeeds when the disk does. The process is never ended 
 writeback.go is the table that holds rows in memory, task.go what a task does with two of
 them for each of its tables, flush.go their way to disk and why a crash leaves a whole
 commit, pebble.go how the files are opened, disk.go what becomes of disk errors, scan.go
-ordered reads, due.go the order in which rows come due, global.go tables that all tasks share, keys.go and format.go the bytes on disk (docs/format.md), mem.go the store
+ordered reads, filter.go which keys disk does not have, due.go the order in which rows come due, global.go tables that all tasks share, keys.go and format.go the bytes on disk (docs/format.md), mem.go the store
 without a disk.
 */
 package statestore

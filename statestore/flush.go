@@ -2,6 +2,7 @@ package statestore
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,8 +39,9 @@ type flusher struct {
 
 	flushes, rows, bytes, waits atomic.Int64
 
-	keys []sortKey // reused
-	due  []dueRow
+	keys   []sortKey // reused
+	due    []dueRow
+	hashes []uint64
 }
 
 // job is one flush of one task.
@@ -174,6 +176,7 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 	for _, i := range j.store.byNumber {
 		t, prefix := j.tables[i], j.store.tables[i].prefix
 		f.keys = t.sorted(f.keys, row.mustGo)
+		f.addKeys(db, j.store.tables[i], t)
 		for _, k := range f.keys {
 			r := t.at(k.ref)
 			if r.absent() {
@@ -207,7 +210,29 @@ func (f *flusher) write(db *pebbleDB, j *job) error {
 	}
 	f.flushes.Add(1)
 	f.bytes.Add(int64(n))
+	for _, t := range j.store.tables {
+		db.newFilter(t)
+	}
 	return nil
+}
+
+// addKeys adds the keys that go to disk to the table's filter, if it has one.
+func (f *flusher) addKeys(db *pebbleDB, of *pebbleTable, t *table) {
+	filter := of.filter.Load()
+	if filter == nil || db.cfg.plant.filterForgets {
+		return
+	}
+	for keys := f.keys; len(keys) > 0; {
+		n := min(filterBatch, len(keys))
+		f.hashes = f.hashes[:0]
+		for _, k := range keys[:n] {
+			f.hashes = append(f.hashes, maphash.Bytes(db.seed, t.at(k.ref).key()))
+		}
+		if !filter.add(f.hashes) {
+			return
+		}
+		keys = keys[n:]
+	}
 }
 
 // batchSize is what a batch takes for the frozen rows that must go to disk, or a few bytes a row

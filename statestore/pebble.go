@@ -34,7 +34,8 @@ type PebbleConfig struct {
 	// written lately. What Pebble takes comes on top: CacheBytes, the batch that is being
 	// written (half of MemoryBytes), two memtables (a quarter, 32 MiB at most). Default 128 MiB.
 	MemoryBytes int64
-	// CacheBytes is Pebble's block cache. Default 128 MiB.
+	// CacheBytes is Pebble's block cache. Up to a quarter of it are filters of the keys of tables, where rows are often looked for
+	// that are not there. Default 128 MiB.
 	CacheBytes int64
 	// MaxBytes bounds the rows on disk, as they lie there, compressed: where they are more, nothing
 	// is written any more (ErrFull). While files are merged they take more for a while, twice as
@@ -51,6 +52,7 @@ type PebbleConfig struct {
 	Logger *slog.Logger // default: none
 
 	memTableBytes int  // of Pebble; for tests
+	filterAfter   int  // rows looked for in vain; for tests
 	plant         bugs // for tests
 }
 
@@ -69,6 +71,8 @@ type bugs struct {
 	noDiskFlush    bool // Flush leaves the rows in Pebble's memory
 	resetKeepsRows bool // Reset drops the checkpoint only
 	staleIterator  bool // an iterator is used beyond a flush
+	filterForgets  bool // the keys of a job are not added to filters
+	filterEarly    bool // a filter is asked before it is filled
 	diskScan       bool // Scan leaves out what is in memory
 }
 
@@ -117,6 +121,9 @@ func (c *PebbleConfig) setDefaults() error {
 	if c.Logger == nil {
 		c.Logger = discard
 	}
+	if c.filterAfter == 0 {
+		c.filterAfter = defaultFilterAfter
+	}
 	if c.memTableBytes == 0 {
 		c.memTableBytes = int(min(defaultMemTable, max(256<<10, c.MemoryBytes/8)))
 	}
@@ -132,6 +139,10 @@ type pebbleDB struct {
 	lock io.Closer
 	seed maphash.Seed
 	pool slabPool
+
+	cache   *pebble.Cache
+	filters filterMemory
+	filling sync.WaitGroup // of filters
 
 	compactions *compactions
 
@@ -175,6 +186,7 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 		compactions: newCompactions(),
 	}
 	db.pool.keep = int(cfg.MemoryBytes / slabSize)
+	db.filters.left = int(cfg.CacheBytes / 4)
 	if err := db.disk.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, wrapDisk(cfg.Dir, err)
 	}
@@ -186,8 +198,11 @@ func openPebble(cfg PebbleConfig) (_ *pebbleDB, err error) {
 		return nil, lockError(cfg.Dir, err)
 	}
 	db.lock = lock
+	// Pebble takes the batch that it flushes, and its memtables, off the block cache.
+	db.cache = pebble.NewCache(cfg.CacheBytes + cfg.MemoryBytes/2 + 2*int64(cfg.memTableBytes))
 	defer func() {
 		if err != nil {
+			defer db.cache.Unref()
 			if db.pdb != nil {
 				_ = db.pdb.Close() // the error that is returned came first
 			}
@@ -295,9 +310,8 @@ func (db *pebbleDB) options() *pebble.Options {
 		FS:                 db.disk,
 		DisableWAL:         true, // the changelog is the log
 		FormatMajorVersion: formatMajor,
-		// Pebble takes the batch that it flushes, and its memtables, off the block cache.
-		CacheSize:    db.cfg.CacheBytes + db.cfg.MemoryBytes/2 + 2*int64(db.cfg.memTableBytes),
-		MemTableSize: uint64(db.cfg.memTableBytes),
+		Cache:              db.cache,
+		MemTableSize:       uint64(db.cfg.memTableBytes),
 		// The flusher waits for Pebble before it goes on, where errors can end its
 		// waiting. Pebble itself must not: nothing would.
 		MemTableStopWritesThreshold: 1000,
@@ -527,7 +541,12 @@ func (db *pebbleDB) Close() error {
 	db.flusher.stop(db)
 	close(db.disk.stop)
 	closed := make(chan error, 1)
-	go func() { closed <- db.pdb.Close() }()
+	go func() {
+		db.filling.Wait() // they read
+		err := db.pdb.Close()
+		db.cache.Unref()
+		closed <- err
+	}()
 	var err2 error
 	select {
 	case err2 = <-closed:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync/atomic"
 
@@ -57,6 +58,11 @@ type pebbleTable struct {
 	due    []byte         // the prefix of that order
 	active *table         // written by Apply, filled by Get
 	frozen *table         // the generation before: being flushed, or flushed and a read cache
+
+	filter      atomic.Pointer[keyFilter] // of the keys that disk has; nil: it is not known
+	wanted      atomic.Int64              // one is wanted, of so many keys at most; 0: none is
+	misses      int                       // rows that were looked for on disk in vain, without one
+	filterAfter int                       // how many of them it takes
 }
 
 func newPebbleStore(db *pebbleDB, id core.TaskID, specs []TableSpec, ids []uint32) *pebbleStore {
@@ -65,6 +71,7 @@ func newPebbleStore(db *pebbleDB, id core.TaskID, specs []TableSpec, ids []uint3
 		s.tables = append(s.tables, &pebbleTable{
 			store: s, prefix: tablePrefix(id, n),
 			active: newTable(&db.pool), frozen: newTable(&db.pool),
+			filterAfter: db.cfg.filterAfter,
 		})
 		if t := s.tables[i]; specs[i].DueOf != nil {
 			if t.dueOf, t.due = specs[i].DueOf, duePrefix(id, n); t.dueOf.InRow {
@@ -171,9 +178,12 @@ func (t *pebbleTable) below(h, slot uint32, key []byte) (row, error) {
 	return r, nil
 }
 
-// read returns what Pebble has of a row, or nil, until the next call.
+// read returns what Pebble has of a row, or nil, until the next call. It is not asked for what the table's filter knows not to be there.
 func (t *pebbleTable) read(key []byte) ([]byte, error) {
 	s := t.store
+	if f := t.filter.Load(); f != nil && f.lacks(maphash.Bytes(s.db.seed, key)) {
+		return nil, nil
+	}
 	if s.it == nil {
 		it, err := s.db.pdb.NewIter(&pebble.IterOptions{
 			LowerBound: taskPrefix(s.id), UpperBound: after(taskPrefix(s.id)), UseL6Filters: true,
@@ -189,6 +199,7 @@ func (t *pebbleTable) read(key []byte) ([]byte, error) {
 			_ = s.endReads() // it would say the same
 			return nil, s.wrap(err)
 		}
+		t.missed()
 		return nil, nil
 	}
 	b, err := s.it.ValueAndErr()
@@ -575,6 +586,9 @@ func (s *pebbleStore) drop() {
 	for _, t := range s.tables {
 		t.active.reset()
 		t.frozen.reset()
+		if f := t.filter.Load(); f != nil {
+			f.free()
+		}
 	}
 	s.hold(0)
 	s.db.release(s, s.hasCp)
