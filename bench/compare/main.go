@@ -62,11 +62,14 @@ func run(out io.Writer, count int, save bool, against string) (err error) {
 	if err := stat.Run(); err != nil {
 		return fmt.Errorf("benchstat: %w", err)
 	}
-	worse := more(allocations(string(old)), allocations(results.String()))
-	if len(worse) > 0 {
+	was, is := allocations(string(old)), allocations(results.String())
+	if lost := gone(was, is); len(lost) > 0 {
+		return fmt.Errorf("benchmarks that were saved have not run; save anew what is to be (make bench-save):\n%s", strings.Join(lost, "\n"))
+	}
+	if worse := more(was, is); len(worse) > 0 {
 		return fmt.Errorf("a record allocates more than before:\n%s", strings.Join(worse, "\n"))
 	}
-	fmt.Fprintf(out, "\nno record allocates more than before, in %d benchmarks\n", len(allocations(results.String())))
+	fmt.Fprintf(out, "\nno record allocates more than before, in %d benchmarks\n", len(is))
 	return nil
 }
 
@@ -100,6 +103,17 @@ func unsuffixed(name string) string {
 		}
 	}
 	return name
+}
+
+// gone says which benchmarks have no results any more, sorted: what does not run allocates nothing.
+func gone(old, now map[string]int64) (lost []string) {
+	for name := range old {
+		if _, ok := now[name]; !ok {
+			lost = append(lost, "  "+name)
+		}
+	}
+	slices.Sort(lost)
+	return lost
 }
 
 // more says which benchmarks allocate more than they did, sorted. New ones may not allocate, unless

@@ -29,6 +29,12 @@ func TestMore(t *testing.T) {
 	if got := more(old, now); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	if got := gone(old, now); !slices.Equal(got, []string{"  gone"}) {
+		t.Errorf("%q are gone", got)
+	}
+	if got := gone(old, old); len(got) > 0 {
+		t.Errorf("%q are gone, of the same results", got)
+	}
 	if got := more(now, now); len(got) > 0 {
 		t.Errorf("%q, of the same results", got)
 	}

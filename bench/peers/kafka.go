@@ -141,9 +141,35 @@ func (k *kafka) cleanUp(ctx context.Context, app string) error {
 // changelogs adds up the topics that hold an application's state.
 func changelogs(sizes map[string]int64, app string) (n int64) {
 	for t, size := range sizes {
-		if strings.HasPrefix(t, app+"-") && (strings.HasSuffix(t, "-changelog") || strings.HasSuffix(t, "-table")) {
+		if isChangelog(t, app) {
 			n += size
 		}
 	}
 	return n
+}
+
+func isChangelog(topic, app string) bool {
+	return strings.HasPrefix(topic, app+"-") && (strings.HasSuffix(topic, "-changelog") || strings.HasSuffix(topic, "-table"))
+}
+
+// changelogRecords is how many records were written to the topics that hold an application's state, with a marker for each
+// transaction. An update for each input is as many; one for several is fewer.
+func (k *kafka) changelogRecords(ctx context.Context, app string, partitions int32) (n int64, err error) {
+	sizes, err := k.sizes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for t := range sizes {
+		if !isChangelog(t, app) {
+			continue
+		}
+		ends, err := cluster.Ends(ctx, k.cl, t, partitions)
+		if err != nil {
+			return 0, err
+		}
+		for _, end := range ends {
+			n += end
+		}
+	}
+	return n, nil
 }

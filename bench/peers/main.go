@@ -52,8 +52,8 @@ func main() {
 	flag.DurationVar(&o.commit, "commit", 100*time.Millisecond, "commit interval of those that have one; 0: their defaults")
 	flag.StringVar(&o.dir, "dir", "", "folder for states; default: a temporary one")
 	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the Go peers' first runs (whole runs; it costs some CPU)")
-	flag.BoolVar(&o.restore, "restore", false, "measure the restore of counts, too")
-	flag.BoolVar(&o.kill, "kill", false, "measure the recovery from kill -9, with state, of counts, too")
+	flag.BoolVar(&o.restore, "restore", false, "measure the restore of counts and of the join, too")
+	flag.BoolVar(&o.kill, "kill", false, "measure the recovery from kill -9, with state, of counts and of the join, too; needs -restore")
 	flag.BoolVar(&o.recovery, "recovery", false, "measure recovery of three processes on three brokers, in place of throughput")
 	flag.StringVar(&scale, "scale", "", "axes of growth to measure in place of workloads, comma-separated, or all: "+strings.Join(axisNames(), ","))
 	flag.IntVar(&o.keys, "keys", 0, "keys of counts and customers of joins, in place of the workload's; of -scale, the most (30000000)")
@@ -74,13 +74,17 @@ func main() {
 	if o.scale != nil && o.keys == 0 {
 		o.keys = 30_000_000
 	}
-	if err := o.check(); err != nil || flag.NArg() > 0 {
+	err := o.check()
+	if flag.NArg() > 0 {
+		err = errors.Join(err, fmt.Errorf("what is %q? All arguments are flags", flag.Arg(0)))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		flag.Usage()
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
+	err = run(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

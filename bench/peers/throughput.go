@@ -295,9 +295,16 @@ func flushesIn(file string, from, to time.Time) (n int) {
 // again measures how a peer that has processed all comes back: with no local state, and
 // where it was killed. One more record in each partition tells when it has.
 func (b *bench) again(ctx context.Context, p *peer, f *workload.Filled, j job, row *figures) error {
-	n := float64(f.Records) // as many are in the changelog, about
-	if f.Kind == workload.Join {
+	records, err := b.kafka.changelogRecords(ctx, j.app, partitions)
+	if err != nil {
+		return err
+	}
+	n := float64(records)
+	if f.Kind == workload.Join { // customers are restored from their topic
 		n = float64(f.Keys)
+	}
+	if n == 0 {
+		return fmt.Errorf("%s has no changelog to restore from", j.app)
 	}
 	if err := os.RemoveAll(j.state); err != nil {
 		return err

@@ -128,6 +128,9 @@ func (c *checker) committed(t *txn) {
 		}
 	}
 	for _, p := range slices.SortedFunc(maps.Keys(next), comparePartitions) {
+		if len(t.commits) == 0 && c.w.kafka.offsets[p].Next == next[p] {
+			continue // late copies alone have made the transaction, while a new epoch is under way: they say once more what is so
+		}
 		c.w.failf(checkOffsets, "transaction %d of %s: offset %d of %v, of which no task knows", t.n, t.id.name, next[p], p)
 	}
 	got := map[*partition][]core.RawRecord{}
