@@ -67,9 +67,8 @@ const GoPercent = 40
 func (c Config) GoMemory() int64 {
 	c.divide()
 	rows, blocks := c.storeMemory()
-	// The store's rows lie outside of the heap on Linux. So do Pebble's blocks, the filters in place of a quarter of them, which C's
-	// allocator does not give back, and two memtables (a quarter of rows); the batch that it writes (half of rows) does not. While
-	// there is none it keeps blocks in that place: the process is then above its number by as much, if all else takes what it may.
-	// To leave the batch out had the collector run without a pause in processes that write much (docs/memory.md).
-	return int64(c.MemoryBytes) - programMemory - blocks - blocks/4 - rows - rows/4
+	// The store's rows lie outside of the heap on Linux. Pebble's own: blocks, and what it sets aside
+	// for a batch that is written (half of rows) and two memtables (a quarter), where it keeps blocks
+	// while there is none.
+	return int64(c.MemoryBytes) - programMemory - blocks - rows - rows*3/4
 }

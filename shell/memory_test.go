@@ -21,7 +21,7 @@ func TestMemoryIsDivided(t *testing.T) {
 			rows, blocks := c.storeMemory()
 			// As docs/memory.md has it.
 			heap := c.BufferBytes + 2*c.CommitBytes*c.Workers + 2*c.CacheBytes + int(rows/2)
-			store := int(blocks + blocks/4 + rows + rows/4)
+			store := int(blocks + rows + rows*3/4)
 			if got := int(c.GoMemory()); heap >= got || got+store+programMemory > c.MemoryBytes {
 				t.Errorf("%d, %d workers: %d on the heap, of which the limit is %d, %d of the store", total, workers, heap, got, store)
 			}

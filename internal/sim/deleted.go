@@ -27,7 +27,13 @@ type deletion struct {
 	told bool // a worker has stopped with an error that names it
 	// forgot: the group's offsets went with the topic, as they do in Kafka. Where nobody remembers, a task begins anew then, rightly.
 	forgot, anew bool
-	last         bool // all processes were ended, so that all tasks are opened
+	blind        map[blindState]bool // local state of tasks that began to be opened when nobody remembered
+	last         bool                // all processes were ended, so that all tasks are opened
+}
+
+type blindState struct {
+	slot *slot
+	task core.TaskID
 }
 
 // deletionEvery is in how many seeds a topic is deleted.
@@ -141,6 +147,19 @@ func (d *deletion) hidden(w *world) bool {
 // over reports whether a run with a deleted topic has come to its end.
 func (d *deletion) over(w *world) bool {
 	return d.done && (d.told || d.anew || d.logs && !d.ids && d.hidden(w))
+}
+
+// remembers reports whether a process has local state of a task that may know of the offsets that went with the topic. What an
+// opening behind that has restored, and a crash has cut off, knows nothing of them.
+func (d *deletion) remembers(s *slot, id core.TaskID) bool {
+	state, key := slices.Contains(s.disk.Tasks(), id), blindState{s, id}
+	if d.forgot && !state {
+		if d.blind == nil {
+			d.blind = map[blindState]bool{}
+		}
+		d.blind[key] = true
+	}
+	return state && !d.blind[key]
 }
 
 // begins is told of a task that was opened. Without local state, before, it does not know that there were other

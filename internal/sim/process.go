@@ -111,7 +111,8 @@ func (l *life) commit(cs []*core.Commit, run func()) {
 
 func (l *life) open(id core.TaskID, run func()) {
 	l.w.spawn(l, fmt.Sprintf("open %v %s", id, l.slot.instance), func() {
-		least, state := l.w.check.reached(id), slices.Contains(l.slot.disk.Tasks(), id)
+		least := l.w.check.reached(id)
+		state := l.w.deletion.remembers(l.slot, id)
 		run()
 		if !l.dead && !l.w.deletion.begins(l.w, id, state) {
 			l.w.check.opened(l, id, least)
