@@ -28,8 +28,14 @@ const (
 // can claim to be gigabytes.
 const inflatedMax = 256 << 20
 
-// zstdWindow is the window that each decoder of zstd should have (RFC 8878, 3.1.1.1.2).
-const zstdWindow = 8 << 20
+// zstdWindow is the window that each decoder of zstd should have (RFC 8878, 3.1.1.1.2), and
+// zstdWindowMax the largest that is read, as by the Java client. What asks for more is refused as a
+// whole as well, where it would need no window: whether a batch can be read must not depend on how
+// much of it may be held.
+const (
+	zstdWindow    = 8 << 20
+	zstdWindowMax = 128 << 20
+)
 
 // errInflated says that a batch is larger, decompressed, than may be held as a whole.
 var errInflated = errors.New("it is larger than may be held")
@@ -62,10 +68,13 @@ func (d *inflater) inflate(codec int, dst, src []byte, most int) (out []byte, er
 				return nil, err
 			}
 		}
-		if err = zstdSize(src); err == nil {
+		var window uint64
+		if window, err = zstdSize(src); err == nil && window > uint64(max(most, zstdWindow)) {
+			err = errInflated // the decoder takes no larger ones than what it makes
+		} else if err == nil {
 			out, err = d.zstd.DecodeAll(src, dst[:0])
 		}
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 			err = errInflated
 		}
 	default:
@@ -106,7 +115,7 @@ func (d *inflater) reader(codec int, src []byte) (io.Reader, error) {
 		return bytes.NewReader(whole), err
 	}
 	// It keeps a window of memory, so it is not kept. With a concurrency of one it has no goroutine.
-	return zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(inflatedMax/2))
+	return zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindowMax))
 }
 
 // xerialReader reads blocks of snappy in xerial's framing.
@@ -191,24 +200,31 @@ func snappyBlock(src []byte) (int, error) {
 	return n, err
 }
 
-// zstdSize looks at all frames: a batch may be several, and some may be there to be skipped.
-func zstdSize(src []byte) error {
+// zstdSize looks at all frames: a batch may be several, and some may be there to be skipped. It tells
+// the largest window of them.
+func zstdSize(src []byte) (window uint64, err error) {
 	most := uint64(len(src)) * zstdRatio
 	for len(src) > 0 {
 		var h zstd.Header
 		if err := h.Decode(src); err != nil {
-			return err
+			return 0, err
 		}
 		if h.HasFCS && h.FrameContentSize > most {
-			return zstd.ErrFrameSizeExceeded
+			return 0, zstd.ErrFrameSizeExceeded
+		}
+		if h.SingleSegment {
+			h.WindowSize = h.FrameContentSize
+		}
+		if window = max(window, h.WindowSize); window > zstdWindowMax {
+			return 0, zstd.ErrWindowSizeExceeded
 		}
 		n := zstdFrame(&h, src)
 		if n > uint64(len(src)) {
-			return io.ErrUnexpectedEOF
+			return 0, io.ErrUnexpectedEOF
 		}
 		src = src[n:]
 	}
-	return nil
+	return window, nil
 }
 
 // zstdFrame is how long the first frame of src is, by its header and those of its blocks

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
@@ -82,6 +84,40 @@ func FuzzBatch(f *testing.F) {
 			before = r.Offset
 			for range core.HeadersOf(r.Headers).All() {
 			}
+		}
+	})
+}
+
+// What is decompressed as a whole comes bit by bit as well, and is the same.
+func FuzzInflate(f *testing.F) {
+	for codec := codecGzip; codec <= codecZstd; codec++ {
+		for _, n := range []int{0, 1, 300, 70_000} {
+			var d deflater
+			b, err := d.deflate(int8(codec), nil, bytes.Repeat([]byte("abc"), n))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(byte(codec), b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, codec byte, src []byte) {
+		codec &= attrCodec
+		var d inflater
+		defer d.close()
+		whole, err := d.inflate(int(codec), nil, src, 1<<20)
+		if err != nil {
+			return
+		}
+		r, err := d.reader(int(codec), src)
+		if c, ok := r.(*zstd.Decoder); ok {
+			defer c.Close()
+		}
+		some := make([]byte, len(whole))
+		if err == nil {
+			_, err = io.ReadFull(r, some)
+		}
+		if err != nil || !bytes.Equal(some, whole) {
+			t.Fatalf("codec %d: other bytes, or an error: %v", codec, err)
 		}
 	})
 }

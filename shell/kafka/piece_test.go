@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/seed-81380e12/limpet/core"
 	"github.com/seed-81380e12/limpet/internal/allocated"
@@ -87,6 +89,31 @@ func TestPiecesOfOneBlock(t *testing.T) {
 	got, n := pieces(t, log, 10_000)
 	if len(got) != len(rs) || n < 10 || !slices.IsSortedFunc(got, func(a, b core.RawRecord) int { return int(a.Offset - b.Offset) }) {
 		t.Fatal(len(got), n)
+	}
+}
+
+// A frame of zstd may ask for more memory than it needs: whether it is read must not depend on whether
+// it comes as a whole, which takes no window.
+func TestPiecesOfWindows(t *testing.T) {
+	rs := records(100, "value %d")
+	log := logBatch(t, 0, rs, producerState{-1, -1, false}, nil)
+	plain := log[headBytes:]
+	for _, window := range []struct {
+		descriptor byte // exponent above 10, mantissa: RFC 8878, 3.1.1.1.2
+		refused    bool
+	}{{13 << 3, false}, {17 << 3, false}, {17<<3 | 1, true}, {19 << 3, true}, {31<<3 | 7, true}} {
+		body := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, window.descriptor}, byte(len(plain)<<3|1), byte(len(plain)>>5), byte(len(plain)>>13))
+		log := seal(append(append(log[:headBytes:headBytes], body...), plain...), 0, func(b []byte) { b[22] = codecZstd })
+		for _, size := range []int{1000, math.MaxInt} {
+			d := decoder{lease: new(lease)}
+			b, _ := cutBatch(log)
+			out := decoded{}
+			_, err := d.inflated(&out, b, 0, min(size, inflatedMax))
+			d.inflater.close()
+			if refused := errors.Is(err, zstd.ErrWindowSizeExceeded); refused != window.refused || !refused && (err != nil || len(out.records) == 0) {
+				t.Errorf("window %#x, at most %d bytes: %d records, %v", window.descriptor, size, len(out.records), err)
+			}
+		}
 	}
 }
 
