@@ -22,21 +22,46 @@ import (
 // latency are one peer's figures at a fixed rate, by run.
 type latency struct {
 	workload, peer       string
+	rate                 int            // records/s
 	p50, p99, p999, most measure.Sample // ms
 	cpu, broker          measure.Sample // of a core
 	rss                  measure.Sample // MiB
 }
 
+const (
+	fixedRate = 5000
+	// What is waited for has to come from the processor, not from a queue before it.
+	rateOfSlowest = 0.7
+	// The sender is one goroutine, beside broker and peer: what it sends late would be their latency.
+	mostRate = 100_000
+)
+
+// slowest is the rate at which all peers that were measured can keep up; 0: none was.
+func (b *bench) slowest(w *workload.Workload) int {
+	least := 0.0
+	for _, r := range b.rows {
+		if r.workload == w.Name && len(r.rate) > 0 && (least == 0 || r.rate.Median() < least) {
+			least = r.rate.Median()
+		}
+	}
+	return min(int(rateOfSlowest*least), mostRate)
+}
+
 // latencies runs all peers at a fixed rate, in turns.
-func (b *bench) latencies(ctx context.Context, w *workload.Workload) error {
-	if w.Kind != workload.Passthrough && w.Kind != workload.Count {
-		fmt.Printf("\n%s: latency is measured of passthrough and counts\n", w.Name)
+func (b *bench) latencies(ctx context.Context, w *workload.Workload, rate int) error {
+	if b.during == 0 || rate == 0 {
 		return nil
 	}
-	fmt.Printf("\n%s: %d records/s, %v after %v\n", w.Name, b.rate, b.during, b.warmup)
+	if w.Kind != workload.Passthrough && w.Kind != workload.Count {
+		if b.latency {
+			fmt.Printf("\n%s: latency is measured of passthrough and counts\n", w.Name)
+		}
+		return nil
+	}
+	fmt.Printf("\n%s: %d records/s, %v after %v\n", w.Name, rate, b.during, b.warmup)
 	rows := map[string]*latency{}
 	for _, p := range b.peers {
-		rows[p.name] = &latency{workload: w.Name, peer: p.name}
+		rows[p.name] = &latency{workload: w.Name, peer: p.name, rate: rate}
 		b.lates = append(b.lates, rows[p.name])
 	}
 	return b.alternate(func(run int, p *peer) error {
@@ -66,7 +91,7 @@ func (b *bench) late(ctx context.Context, run int, p *peer, w *workload.Workload
 	if err != nil {
 		return err
 	}
-	load := &load{w: w, rate: b.rate, began: time.Now(), warm: b.warmup, during: b.during, sent: map[string][]time.Duration{}}
+	load := &load{w: w, rate: row.rate, began: time.Now(), warm: b.warmup, during: b.during, sent: map[string][]time.Duration{}}
 	var cpu, broker [2]time.Duration
 	marked := make(chan struct{})
 	go func() { // the CPU of the measured part

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -58,10 +59,10 @@ func main() {
 	flag.StringVar(&scale, "scale", "", "axes of growth to measure in place of workloads, comma-separated, or all: "+strings.Join(axisNames(), ","))
 	flag.IntVar(&o.keys, "keys", 0, "keys of counts and customers of joins, in place of the workload's; of -scale, the most (30000000)")
 	flag.StringVar(&o.markdown, "markdown", "", "file for the tables, with command and machine")
-	flag.BoolVar(&o.latency, "latency", false, "measure latency at a fixed rate, in place of throughput")
-	flag.IntVar(&o.rate, "rate", 5000, "records per second, for -latency")
+	flag.BoolVar(&o.latency, "latency", false, "measure latency alone, not behind throughput")
+	flag.IntVar(&o.rate, "rate", 0, "records per second while latency is measured; 0: 70 % of what the slowest peer takes, with -latency 5000")
 	flag.DurationVar(&o.warmup, "warmup", time.Minute, "time before latency counts")
-	flag.DurationVar(&o.during, "for", 30*time.Second, "time for which it does")
+	flag.DurationVar(&o.during, "for", 30*time.Second, "time for which it does; 0: latency is not measured")
 	flag.Parse()
 	o.peers, o.workloads = strings.Split(peers, ","), strings.Split(workloads, ",")
 	switch scale {
@@ -112,8 +113,8 @@ func (o *options) check() error {
 	if o.also != "" && !strings.Contains(o.also, "=") {
 		errs = append(errs, fmt.Errorf("-also is %q, not name=path", o.also))
 	}
-	if o.runs < 1 || o.records < 10_000 || o.from < 0 || o.from >= 1 || o.rate < 1 || o.keys < 0 {
-		errs = append(errs, errors.New("-runs is 1 or more, -records 10000 or more, -from in [0,1), -rate 1 or more, -keys 0 or more"))
+	if o.runs < 1 || o.records < 10_000 || o.from < 0 || o.from >= 1 || o.rate < 0 || o.during < 0 || o.keys < 0 {
+		errs = append(errs, errors.New("-runs is 1 or more, -records 10000 or more, -from in [0,1), -rate, -for and -keys 0 or more"))
 	}
 	return errors.Join(errs...)
 }
@@ -214,18 +215,22 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // workloads runs all peers on each workload that was asked for.
-func (b *bench) workloads(ctx context.Context) (err error) {
+func (b *bench) workloads(ctx context.Context) error {
 	for _, w := range workloads(b.records, b.options.keys) {
 		if !slices.Contains(b.options.workloads, w.Name) {
 			continue
 		}
+		rate := b.rate
 		if b.latency {
-			err = b.latencies(ctx, w)
+			rate = cmp.Or(rate, fixedRate)
 		} else {
-			err = b.workload(ctx, w)
+			if err := b.workload(ctx, w); err != nil {
+				return fmt.Errorf("%s: %w", w.Name, err)
+			}
+			rate = cmp.Or(rate, b.slowest(w))
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
+		if err := b.latencies(ctx, w, rate); err != nil {
+			return fmt.Errorf("%s: latency: %w", w.Name, err)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-81380e12/limpet/bench/internal/measure"
+	"github.com/seed-81380e12/limpet/bench/internal/workload"
 )
 
 func TestPart(t *testing.T) {
@@ -73,6 +74,33 @@ func TestTable(t *testing.T) {
 	b.print(&out)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 6 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 1.00 | 4.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
+		t.Errorf("%s", out.String())
+	}
+}
+
+// Latency is measured at what the slowest can take, and stands in the same line.
+func TestLatencyBesideThroughput(t *testing.T) {
+	count := &workload.Workload{Name: "count", Kind: workload.Count}
+	b := &bench{rows: []*figures{
+		{workload: "count", peer: "limpet", cpu: measure.Sample{1}, rate: measure.Sample{1e6}},
+		{workload: "count", peer: "goka", cpu: measure.Sample{9}, rate: measure.Sample{90e3, 100e3, 110e3}},
+		{workload: "count", peer: "none"},
+		{workload: "other", peer: "goka", rate: measure.Sample{10}},
+	}}
+	if r := b.slowest(count); r != 70_000 {
+		t.Errorf("%d records/s", r)
+	}
+	b.rows[1].rate = measure.Sample{2e6}
+	if r := b.slowest(count); r != mostRate {
+		t.Errorf("%d records/s, more than the sender can hold", r)
+	}
+	if r := b.slowest(&workload.Workload{Name: "third"}); r != 0 {
+		t.Errorf("%d records/s of nobody", r)
+	}
+	b.lates = []*latency{{workload: "other", peer: "limpet", p50: measure.Sample{7}}, {workload: "count", peer: "limpet", rate: 70_000, p50: measure.Sample{51}, p99: measure.Sample{102}, p999: measure.Sample{103}}}
+	var out bytes.Buffer
+	b.print(&out)
+	if lines := strings.Split(out.String(), "\n"); !strings.Contains(lines[3], "| 51.0 | 102.0 | 103.0 |") || strings.Contains(lines[4], "| 51.0 |") {
 		t.Errorf("%s", out.String())
 	}
 }

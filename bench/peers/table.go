@@ -28,7 +28,7 @@ func (b *bench) print(out io.Writer) {
 func (b *bench) printThroughput(out io.Writer) {
 	names := []string{
 		"workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "Kafka Streams' to it", "broker us", "records/s", "peak MiB", "disk MiB",
-		"changelog/input bytes", "outputs/input", "flushes", "noise", "restore/s", "restore us", "after kill, s",
+		"changelog/input bytes", "outputs/input", "flushes", "noise", "p50 ms", "p99 ms", "p99.9 ms", "restore/s", "restore us", "after kill, s",
 	}
 	head(out, names...)
 	loops, streams := map[string]measure.Sample{}, map[string]measure.Sample{}
@@ -45,9 +45,15 @@ func (b *bench) printThroughput(out io.Writer) {
 			line(out, append([]string{r.workload, r.peer}, slices.Repeat([]string{"-"}, len(names)-2)...)...)
 			continue
 		}
+		var late latency
+		for _, l := range b.lates {
+			if l.workload == r.workload && l.peer == r.peer {
+				late = *l
+			}
+		}
 		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), ratio(r.cpu, loops[r.workload]), ratio(streams[r.workload], r.cpu),
 			f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1), f("%.2f", r.changelog, 1), f("%.2f", r.out, 1),
-			f("%.0f", r.flushes, 1), f("%.2f", r.noise, 1), f("%.0fk", r.restore, 1e-3), f("%.2f", r.restCPU, 1), f("%.1f", r.kill, 1))
+			f("%.0f", r.flushes, 1), f("%.2f", r.noise, 1), f("%.1f", late.p50, 1), f("%.1f", late.p99, 1), f("%.1f", late.p999, 1), f("%.0fk", r.restore, 1e-3), f("%.2f", r.restCPU, 1), f("%.1f", r.kill, 1))
 	}
 }
 
@@ -61,9 +67,9 @@ func ratio(a, to measure.Sample) string {
 }
 
 func (b *bench) printLatency(out io.Writer) {
-	head(out, "workload", "peer", "p50 ms", "p99 ms", "p99.9 ms", "greatest ms", "CPU of a core", "broker", "peak MiB")
+	head(out, "workload", "records/s", "peer", "p50 ms", "p99 ms", "least..greatest", "p99.9 ms", "greatest ms", "CPU of a core", "broker", "peak MiB")
 	for _, l := range b.lates {
-		line(out, l.workload, l.peer, f("%.1f", l.p50, 1), f("%.1f", l.p99, 1), f("%.1f", l.p999, 1), f("%.1f", l.most, 1),
+		line(out, l.workload, fmt.Sprint(l.rate), l.peer, f("%.1f", l.p50, 1), f("%.1f", l.p99, 1), l.p99.Spread("%.1f"), f("%.1f", l.p999, 1), f("%.1f", l.most, 1),
 			f("%.1f %%", l.cpu, 100), f("%.1f %%", l.broker, 100), f("%.0f", l.rss, 1))
 	}
 }
