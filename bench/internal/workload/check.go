@@ -14,17 +14,83 @@ import (
 // Check reads a contender's output back, as a consumer sees it, and compares it record
 // by record: everything once, in its order, with the right value.
 func (f *Filled) Check(ctx context.Context, c *cluster.Cluster, out string) error {
-	n, err := f.read(ctx, c, out, false)
+	at := make([]int, f.Partitions)
+	counts := make([]counter, f.Keys)
+	want := make([]byte, 0, keyBytes+f.Value)
+	n := 0
+	err := c.Read(ctx, out, f.Partitions, func(r *kgo.Record) error {
+		n++
+		p := r.Partition
+		i := at[p]
+		if i == len(f.ids[p]) {
+			return fmt.Errorf("more than the %d records that there should be", i)
+		}
+		at[p]++
+		id, seq := f.ids[p][i], f.seqs[p][i]
+		var err error
+		if want, err = f.result(appendKey(want[:0], id), counts, id, seq); err != nil {
+			return err
+		}
+		if !bytes.Equal(r.Key, want[:keyBytes]) || !bytes.Equal(r.Value, want[keyBytes:]) {
+			return fmt.Errorf("record %d is %q: %x, want %q: %x", i, r.Key, r.Value, want[:keyBytes], want[keyBytes:])
+		}
+		return nil
+	})
 	if err == nil && n != f.Records {
 		err = fmt.Errorf("%s has %d records, want %d", out, n, f.Records)
 	}
 	return err
 }
 
-// CheckLast is Check for a contender that may leave updates out: of the counts of a key
-// only the last must be there. It returns how many records there are.
+// CheckLast is Check for counts and windows of a contender that may leave updates out: the counts of
+// a key, and of each of its windows, go up, and the last one is there. It returns how many records
+// there are.
 func (f *Filled) CheckLast(ctx context.Context, c *cluster.Cluster, out string) (records int, err error) {
-	return f.read(ctx, c, out, true)
+	seen := make(map[string]uint64)
+	if err := c.Read(ctx, out, f.Partitions, func(r *kgo.Record) error {
+		records++
+		row, n, err := f.row(r.Key, r.Value)
+		if err == nil && n <= seen[row] {
+			err = fmt.Errorf("record %d of %q: count %d comes behind %d", records, row, n, seen[row])
+		}
+		seen[row] = n
+		return err
+	}); err != nil {
+		return records, err
+	}
+	last := make(map[string]uint64, len(seen))
+	counts := make([]counter, f.Keys)
+	var want []byte
+	for p := range f.ids {
+		for i, id := range f.ids[p] {
+			if want, err = f.result(appendKey(want[:0], id), counts, id, f.seqs[p][i]); err != nil {
+				return records, err
+			}
+			row, n, err := f.row(want[:keyBytes], want[keyBytes:])
+			if err != nil {
+				return records, err
+			}
+			last[row] = n
+		}
+	}
+	for row, n := range last {
+		if seen[row] != n {
+			return records, fmt.Errorf("%s: the last count of %q is %d, want %d", out, row, seen[row], n)
+		}
+	}
+	if len(seen) > len(last) {
+		return records, fmt.Errorf("%s has %d rows, want %d", out, len(seen), len(last))
+	}
+	return records, nil
+}
+
+// row is what an output is a count of: its key, and the start of its window.
+func (f *Filled) row(key, value []byte) (row string, n uint64, err error) {
+	start := len(value) - 8
+	if f.Kind == Count && start != 0 || f.Kind == Window && start != 8 {
+		return "", 0, fmt.Errorf("%q: %x is no count", key, value)
+	}
+	return string(key) + string(value[:start]), binary.BigEndian.Uint64(value[start:]), nil
 }
 
 // counter is what was made of a key so far.
@@ -51,57 +117,6 @@ func (f *Filled) result(b []byte, counts []counter, id, seq uint32) ([]byte, err
 		return append(b, v...), err
 	}
 	return f.appendValue(b, id, seq), nil
-}
-
-// read compares the output. skip: a record may be that of a later input of the same key, as
-// long as the last one of each key comes.
-func (f *Filled) read(ctx context.Context, c *cluster.Cluster, out string, skip bool) (records int, err error) {
-	at := make([]int, f.Partitions)
-	counts := make([]counter, f.Keys)
-	seen := make(map[string]string)
-	want := make([]byte, 0, keyBytes+f.Value)
-	if err := c.Read(ctx, out, f.Partitions, func(r *kgo.Record) error {
-		records++
-		if skip {
-			seen[string(r.Key)] = string(r.Value)
-			return nil
-		}
-		p := r.Partition
-		i := at[p]
-		if i == len(f.ids[p]) {
-			return fmt.Errorf("more than the %d records that there should be", i)
-		}
-		at[p]++
-		id, seq := f.ids[p][i], f.seqs[p][i]
-		var err error
-		if want, err = f.result(appendKey(want[:0], id), counts, id, seq); err != nil {
-			return err
-		}
-		if !bytes.Equal(r.Key, want[:keyBytes]) || !bytes.Equal(r.Value, want[keyBytes:]) {
-			return fmt.Errorf("record %d is %q: %x, want %q: %x", i, r.Key, r.Value, want[:keyBytes], want[keyBytes:])
-		}
-		return nil
-	}); err != nil || !skip {
-		return records, err
-	}
-	last := make(map[string]string, len(seen))
-	for p := range f.ids {
-		for i, id := range f.ids[p] {
-			if want, err = f.result(appendKey(want[:0], id), counts, id, f.seqs[p][i]); err != nil {
-				return records, err
-			}
-			last[string(want[:keyBytes])] = string(want[keyBytes:])
-		}
-	}
-	for k, v := range last {
-		if seen[k] != v {
-			return records, fmt.Errorf("%s: the last record of %q is %x, want %x", out, k, seen[k], v)
-		}
-	}
-	if len(seen) > len(last) {
-		return records, fmt.Errorf("%s has %d keys, want %d", out, len(seen), len(last))
-	}
-	return records, nil
 }
 
 // CheckChangelog reads a count's changelog back: folded, it must hold every key's last

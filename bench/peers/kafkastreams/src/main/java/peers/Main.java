@@ -162,8 +162,8 @@ public final class Main {
     }
 
     /**
-     * default: what a user gets who sets nothing. nocache: default, but every update goes downstream.
-     * tuned: see TUNED below and the RocksDB settings; the record cache holds the working set.
+     * default: what a user gets who sets nothing. tuned: see below and the RocksDB settings; the record
+     * cache holds the working set. tuned-nocache: every update goes downstream.
      */
     static Properties config(String bootstrap, String app, String mode, String tune) {
         Properties p = new Properties();
@@ -180,14 +180,13 @@ public final class Main {
         if (mode.equals("eos") && !every.isEmpty()) {
             p.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, every);
         }
-        if (tune.equals("nocache") || tune.equals("tuned-nocache")) {
+        if (tune.equals("tuned-nocache")) {
             p.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, "0");
         }
         if (tune.startsWith("tuned")) {
             if (tune.equals("tuned")) {
                 p.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, Long.toString(512L << 20));
             }
-            p.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, env("PEER_THREADS", "1"));
             if (!mode.equals("eos")) {
                 p.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, "1000");
             }
