@@ -38,7 +38,8 @@ Machines are shared: one run of anything says little. Compare what ran in turns 
 run, by CPU time, and by the median of the ratios of each round. "noise" is what a fixed
 piece of work took beside each run, in parts of what it took at best before the first. ns/op of a
 Go benchmark is time on the clock; those with a "records" metric work on batches and
-report a record as one op.
+report a record as one op, and a commit of 10 000 as the least that they do: with a -benchtime of fewer, such as
+100x, they run, and their figures mean nothing.
 
 A test asserts allocations (none in a warm Step), and times only within an order of
 magnitude: a time that fails a build on a busy machine teaches nobody anything.

@@ -5,6 +5,7 @@ Command peers measures Limpet beside its peers on one real Apache Kafka, and pri
 	go run ./bench/peers -runs 1 -records 300000 -peers limpet,loop -workloads passthrough,count-zipf
 	go run ./bench/peers -peers limpet -also before=/tmp/peer     # what a change has brought
 	go run ./bench/peers -scale all -peers limpet -runs 3 -markdown scale.md
+	nice -n -10 taskset -c 0,1 go run ./bench/peers ...           # on a machine with other work: as RESULTS.md was made
 	make bench-peers                                          # the same as the first
 
 What it prints is Markdown; -markdown writes the tables to a file as well, with command and machine.
