@@ -6,10 +6,12 @@ import (
 )
 
 // CPU is the user and system time that this process has used.
-func CPU() time.Duration {
+func CPU() time.Duration { return usage(syscall.RUSAGE_SELF) }
+
+func usage(who int) time.Duration {
 	var ru syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
-		panic(err) // it cannot fail for RUSAGE_SELF
+	if err := syscall.Getrusage(who, &ru); err != nil {
+		panic(err) // it cannot fail for this process or thread
 	}
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }

@@ -3,6 +3,7 @@ package measure
 import (
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -59,5 +60,27 @@ func TestProcess(t *testing.T) {
 	}
 	if PeakRSS() < 1<<20 {
 		t.Errorf("peak of %d bytes", PeakRSS())
+	}
+}
+
+// What other goroutines do meanwhile is not the kernel's.
+func TestKernelIsOfOneThread(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("threads are told apart on Linux only")
+	}
+	var stop atomic.Bool
+	defer stop.Store(true)
+	for range 2 {
+		go func() {
+			for !stop.Load() {
+			}
+		}()
+	}
+	before, took := CPU(), time.Duration(0)
+	for range 20 {
+		took += Kernel()
+	}
+	if all := CPU() - before; took > all*4/5 {
+		t.Errorf("%v are the kernel's, of %v with two that spin", took, all)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -42,3 +43,6 @@ func ProcessPeakRSS(pid int) int64 {
 // PeakRSS is the most memory that this process has had, in bytes. (The maximum of
 // getrusage is no answer: a child begins with its parent's.)
 func PeakRSS() int64 { return ProcessPeakRSS(os.Getpid()) }
+
+// threadCPU is the user and system time that the calling thread has used.
+func threadCPU() time.Duration { return usage(syscall.RUSAGE_THREAD) }

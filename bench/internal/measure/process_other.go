@@ -12,3 +12,6 @@ func ProcessPeakRSS(int) int64 { return 0 }
 
 // PeakRSS is not known here.
 func PeakRSS() int64 { return 0 }
+
+// threadCPU is that of the whole process, where a thread's is not to be had.
+func threadCPU() time.Duration { return CPU() }
