@@ -65,15 +65,15 @@ func TestAlternate(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	b := &bench{rows: []*figures{
-		{workload: "count", peer: "limpet", cpu: measure.Sample{1, 2, 3}},
-		{workload: "count", peer: "loop", cpu: measure.Sample{2, 2, 2}},
+		{workload: "count", peer: "limpet", cpu: measure.Sample{1, 2, 3}, raw: measure.Sample{3, 3, 3}},
+		{workload: "count", peer: "loop", cpu: measure.Sample{2, 2, 2}, raw: measure.Sample{2, 2, 2}},
 		{workload: "count", peer: "goka"},
-		{workload: "count", peer: "streams-nocache", cpu: measure.Sample{8, 8, 8}},
+		{workload: "count", peer: "streams-nocache", cpu: measure.Sample{8, 8, 8}, raw: measure.Sample{6, 6, 6}},
 	}}
 	var out bytes.Buffer
 	b.print(&out)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 6 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 1.00 | 4.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
+	if len(lines) != 6 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 3.00 | 1.00 | 4.00 | 1.50, 2.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
 		t.Errorf("%s", out.String())
 	}
 }

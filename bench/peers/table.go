@@ -27,17 +27,17 @@ func (b *bench) print(out io.Writer) {
 
 func (b *bench) printThroughput(out io.Writer) {
 	names := []string{
-		"workload", "peer", "CPU us/record", "least..greatest", "to the loop's", "Kafka Streams' to it", "broker us", "records/s", "peak MiB", "disk MiB",
+		"workload", "peer", "CPU us/record", "least..greatest", "as counted", "to the loop's", "Kafka Streams' to it", "both as counted", "broker us", "records/s", "peak MiB", "disk MiB",
 		"changelog/input bytes", "outputs/input", "flushes", "noise", "p50 ms", "p99 ms", "p99.9 ms", "restore/s", "restore us", "after kill, s",
 	}
 	head(out, names...)
-	loops, streams := map[string]measure.Sample{}, map[string]measure.Sample{}
+	loops, streams := map[string]figures{}, map[string]figures{}
 	for _, r := range b.rows {
 		switch r.peer {
 		case "loop":
-			loops[r.workload] = r.cpu
+			loops[r.workload] = *r
 		case "streams-nocache":
-			streams[r.workload] = r.cpu
+			streams[r.workload] = *r
 		}
 	}
 	for _, r := range b.rows {
@@ -45,13 +45,15 @@ func (b *bench) printThroughput(out io.Writer) {
 			line(out, append([]string{r.workload, r.peer}, slices.Repeat([]string{"-"}, len(names)-2)...)...)
 			continue
 		}
+		loop, stream := loops[r.workload], streams[r.workload]
 		var late latency
 		for _, l := range b.lates {
 			if l.workload == r.workload && l.peer == r.peer {
 				late = *l
 			}
 		}
-		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), ratio(r.cpu, loops[r.workload]), ratio(streams[r.workload], r.cpu),
+		line(out, r.workload, r.peer, "**"+fmt.Sprintf("%.2f", r.cpu.Median())+"**", r.cpu.Spread("%.2f"), f("%.2f", r.raw, 1),
+			ratio(r.cpu, loop.cpu), ratio(stream.cpu, r.cpu), strings.Trim(ratio(r.raw, loop.raw)+", "+ratio(stream.raw, r.raw), ", "),
 			f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1), f("%.2f", r.changelog, 1), f("%.2f", r.out, 1),
 			f("%.0f", r.flushes, 1), f("%.2f", r.noise, 1), f("%.1f", late.p50, 1), f("%.1f", late.p99, 1), f("%.1f", late.p999, 1), f("%.0fk", r.restore, 1e-3), f("%.2f", r.restCPU, 1), f("%.1f", r.kill, 1))
 	}
