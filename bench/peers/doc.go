@@ -76,7 +76,7 @@ table and a plot say what a record costs: where bars are as long as each other, 
 	keys        1k to 30M, or to -keys; as many records and half of that again
 	memory      10M keys by Zipf with 640 MiB (the default), 1 GiB, and so much that nothing is evicted
 	processes   1, 2 and 4 of a group, a processor each
-	processors  1 and 2, with as many workers
+	processors  1 and 2, with as many workers; the email join of 100k customers, too, which waits for the broker less
 	idle        CPU of a process with nothing to do, by tasks
 
 A short run is dominated by what a process does when it begins: take -records 5000000 for figures.

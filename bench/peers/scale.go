@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,10 +21,11 @@ type axis struct {
 	steps []scaleStep
 }
 
-// scaleStep is one run of a count.
+// scaleStep is one run.
 type scaleStep struct {
 	label      string
-	keys       int
+	kind       string // of the workload; a count unless it is said
+	keys       int    // or customers
 	zipf       float64
 	partitions int32
 	processes  int
@@ -53,7 +55,7 @@ func axes(keys int) []axis {
 		{"keys", "one process, 4 partitions, by keys, each as often", nil},
 		{"memory", "one process, 4 partitions, keys by Zipf 1.1, by --memory", nil},
 		{"processes", "8 partitions, 100k keys, by processes of a group, a processor each", nil},
-		{"processors", "one process, 8 partitions, 100k keys, by GOMAXPROCS with as many workers", nil},
+		{"processors", "one process, 8 partitions, a count of 100k keys and the email join, by GOMAXPROCS with as many workers", nil},
 		{"idle", "one process with nothing to do, by tasks", nil},
 	}
 	for _, n := range []int32{1, 4, 16, 64, 256} {
@@ -73,8 +75,14 @@ func axes(keys int) []axis {
 	for _, n := range []int{1, 2, 4} {
 		all[3].steps = append(all[3].steps, scaleStep{label: fmt.Sprint(n), keys: scaleKeys, partitions: 8, processes: n, env: []string{"GOMAXPROCS=1"}})
 	}
-	for _, n := range []int{1, 2} {
-		all[4].steps = append(all[4].steps, scaleStep{label: fmt.Sprint(n), keys: scaleKeys, partitions: 8, processes: 1, env: []string{fmt.Sprintf("GOMAXPROCS=%d", n), fmt.Sprintf("PEER_WORKERS=%d", n)}})
+	// A count waits for the broker, the join has work for its processors.
+	for _, kind := range []string{workload.Count, workload.Join} {
+		for _, n := range []int{1, 2} {
+			all[4].steps = append(all[4].steps, scaleStep{
+				label: fmt.Sprintf("%s, %d", kind, n), kind: kind, keys: scaleKeys, partitions: 8, processes: 1,
+				env: []string{fmt.Sprintf("GOMAXPROCS=%d", n), fmt.Sprintf("PEER_WORKERS=%d", n)},
+			})
+		}
 	}
 	for _, n := range []int32{1, 64} {
 		all[5].steps = append(all[5].steps, scaleStep{label: fmt.Sprint(n), keys: 1, partitions: n, processes: 1, idle: true})
@@ -124,7 +132,7 @@ func (b *bench) scaleStep(ctx context.Context, a axis, step scaleStep) (err erro
 		records = 1
 	}
 	w := &workload.Workload{
-		Name: fmt.Sprintf("scale-%d", b.apps+1), Kind: workload.Count, Records: records, Keys: step.keys, Zipf: step.zipf, Value: scaleValue,
+		Name: fmt.Sprintf("scale-%d", b.apps+1), Kind: cmp.Or(step.kind, workload.Count), Records: records, Keys: step.keys, Zipf: step.zipf, Value: scaleValue,
 		Partitions: step.partitions, Seed: 8,
 	}
 	filled, err := b.fill(ctx, w)
