@@ -40,7 +40,7 @@ const (
 func (b *bench) slowest(w *workload.Workload) int {
 	least := 0.0
 	for _, r := range b.rows {
-		if r.workload == w.Name && len(r.rate) > 0 && (least == 0 || r.rate.Median() < least) {
+		if r.workload == w.Name && len(r.rate) > 0 && !r.lost && (least == 0 || r.rate.Median() < least) {
 			least = r.rate.Median()
 		}
 	}
@@ -65,10 +65,7 @@ func (b *bench) latencies(ctx context.Context, w *workload.Workload, rate int) e
 		b.lates = append(b.lates, rows[p.name])
 	}
 	return b.alternate(func(run int, p *peer) error {
-		if err := b.late(ctx, run, p, w, rows[p.name]); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		return nil
+		return b.attempt(ctx, run, p, w.Name+": latency", func() error { return b.late(ctx, run, p, w, rows[p.name]) })
 	})
 }
 

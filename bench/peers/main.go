@@ -201,6 +201,7 @@ func run(ctx context.Context, o options) (err error) {
 	default:
 		err = b.workloads(ctx)
 	}
+	err = errors.Join(append(b.failed, err)...)
 	b.print(os.Stdout) // after an error, too: hours lie in it
 	if o.markdown == "" {
 		return err
@@ -208,7 +209,7 @@ func run(ctx context.Context, o options) (err error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "    go run ./bench/peers %s\n\n%s", strings.Join(os.Args[1:], " "), about)
 	if err != nil {
-		fmt.Fprintf(&text, "\nIt ended early: %v\n", err)
+		fmt.Fprintf(&text, "\nIt ended early, or a peer failed: %v\n", err)
 	}
 	b.print(&text)
 	return errors.Join(err, os.WriteFile(o.markdown, []byte(text.String()), 0o644))
@@ -247,7 +248,8 @@ type bench struct {
 	recovered []*recovery
 	scaled    []*scaled
 	apps      int
-	first     *made // of the workload in hand, what others' outputs are compared with
+	first     *made   // of the workload in hand, what others' outputs are compared with
+	failed    []error // of a peer in a run; the others went on
 }
 
 // app makes a name that no run had before, and its folder.
@@ -266,5 +268,18 @@ func (b *bench) alternate(f func(run int, p *peer) error) error {
 			}
 		}
 	}
+	return nil
+}
+
+// attempt calls f. What fails of a peer is noted and told at the end, and the others go on: hours
+// lie before it.
+func (b *bench) attempt(ctx context.Context, run int, p *peer, what string, f func() error) error {
+	err := f()
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	err = fmt.Errorf("%s: run %d: %s: %w", what, run+1, p.name, err)
+	fmt.Printf("  %v\n", err)
+	b.failed = append(b.failed, err)
 	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +77,39 @@ func TestTable(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 6 || !strings.HasPrefix(lines[2], "| count | limpet | **2.00** | 1.00..3.00 | 3.00 | 1.00 | 4.00 | 1.50, 2.00 |") || !strings.HasPrefix(lines[4], "| count | goka | - | - | - |") {
 		t.Errorf("%s", out.String())
+	}
+}
+
+// A peer that fails has no figures, the others go on, and the command says so at the end.
+func TestOneFails(t *testing.T) {
+	b := &bench{options: options{runs: 2}, peers: []peer{{name: "loop"}, {name: "limpet"}}, rows: []*figures{
+		{workload: "count", peer: "loop", cpu: measure.Sample{2}, raw: measure.Sample{2}, rate: measure.Sample{1}, lost: true},
+		{workload: "count", peer: "limpet", cpu: measure.Sample{1, 1}, raw: measure.Sample{1, 1}, rate: measure.Sample{9, 9}},
+	}}
+	ctx, stop := context.WithCancel(t.Context())
+	calls := 0
+	err := b.alternate(func(run int, p *peer) error {
+		return b.attempt(ctx, run, p, "count", func() error {
+			if calls++; p.name == "loop" && run == 1 {
+				return errTooFast
+			}
+			return nil
+		})
+	})
+	if err != nil || calls != 4 || len(b.failed) != 1 || !errors.Is(b.failed[0], errTooFast) || !strings.HasPrefix(b.failed[0].Error(), "count: run 2: loop: ") {
+		t.Errorf("%d calls, %v; noted: %v", calls, err, b.failed)
+	}
+	var out bytes.Buffer
+	b.print(&out)
+	if !strings.Contains(out.String(), "| count | loop | - | - |") || !strings.Contains(out.String(), "| count | limpet | **1.00** | 1.00..1.00 | 1.00 |  |") {
+		t.Errorf("%s", out.String())
+	}
+	if rate := b.slowest(&workload.Workload{Name: "count"}); rate != 6 {
+		t.Errorf("latency at %d records/s, 70 %% of 9 are 6", rate)
+	}
+	stop()
+	if err := b.attempt(ctx, 0, &b.peers[0], "count", func() error { return errTooFast }); !errors.Is(err, errTooFast) {
+		t.Errorf("it goes on when it is stopped: %v", err)
 	}
 }
 

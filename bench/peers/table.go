@@ -33,15 +33,16 @@ func (b *bench) printThroughput(out io.Writer) {
 	head(out, names...)
 	loops, streams := map[string]figures{}, map[string]figures{}
 	for _, r := range b.rows {
-		switch r.peer {
-		case "loop":
+		switch {
+		case r.lost:
+		case r.peer == "loop":
 			loops[r.workload] = *r
-		case "streams-nocache":
+		case r.peer == "streams-nocache":
 			streams[r.workload] = *r
 		}
 	}
 	for _, r := range b.rows {
-		if len(r.cpu) == 0 { // the peer does not have it
+		if len(r.cpu) == 0 || r.lost { // the peer does not have it, or failed
 			line(out, append([]string{r.workload, r.peer}, slices.Repeat([]string{"-"}, len(names)-2)...)...)
 			continue
 		}

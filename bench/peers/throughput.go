@@ -25,6 +25,7 @@ type figures struct {
 	flushes, noise   measure.Sample
 	restore, restCPU measure.Sample // records/s; us per record
 	kill             measure.Sample // seconds until it goes on
+	lost             bool           // a run of it failed: it has no figures
 }
 
 // mark is what was seen at a moment.
@@ -57,16 +58,15 @@ func (b *bench) workload(ctx context.Context, w *workload.Workload) (err error) 
 		if !p.has(w.Kind) {
 			return nil
 		}
-		var err error
-		if w.Closes() {
-			err = b.refilled(ctx, run, p, w, rows[p.name])
-		} else {
-			err = b.once(ctx, run, p, filled, rows[p.name])
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		return nil
+		return b.attempt(ctx, run, p, w.Name, func() (err error) {
+			if w.Closes() {
+				err = b.refilled(ctx, run, p, w, rows[p.name])
+			} else {
+				err = b.once(ctx, run, p, filled, rows[p.name])
+			}
+			rows[p.name].lost = rows[p.name].lost || err != nil
+			return err
+		})
 	})
 }
 
