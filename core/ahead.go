@@ -14,7 +14,7 @@ import (
 
 const (
 	ahead    = 16   // how many rows are asked for together
-	aheadMin = 4096 // cells: fewer are in a cache anyway
+	aheadMin = 256 // cells: fewer are in the first cache anyway, unless there are hundreds of such tables
 	nearMax  = 4    // tables of a source that are asked
 	probes   = 4    // entries of the index that are looked at: they are in one line, mostly
 	oddMax   = 3    // times in a row that a guess may be wrong
