@@ -13,11 +13,11 @@ import (
 // are found as if nobody had asked.
 
 const (
-	ahead    = 16   // how many rows are asked for together
+	ahead    = 16  // how many rows are asked for together
 	aheadMin = 256 // cells: fewer are in the first cache anyway, unless there are hundreds of such tables
-	nearMax  = 4    // tables of a source that are asked
-	probes   = 4    // entries of the index that are looked at: they are in one line, mostly
-	oddMax   = 3    // times in a row that a guess may be wrong
+	nearMax  = 4   // tables of a source that are asked
+	probes   = 4   // entries of the index that are looked at: they are in one line, mostly
+	oddMax   = 3   // times in a row that a guess may be wrong
 )
 
 // near is a table that is asked, whatever its types.
