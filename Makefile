@@ -6,7 +6,7 @@ PORT ?= 0
 NODES ?= 1
 BENCH ?= .
 ARGS ?= --for 10s
-PEERS ?=
+PEERS ?= -restore -kill
 CHAOS ?= 300
 CHAOS_FOR ?= 20m
 

@@ -6,7 +6,7 @@ Command peers measures Limpet beside its peers on one real Apache Kafka, and pri
 	go run ./bench/peers -peers limpet -also before=/tmp/peer     # what a change has brought
 	go run ./bench/peers -scale all -peers limpet -runs 3 -markdown scale.md
 	nice -n -10 taskset -c 0,1 go run ./bench/peers ...           # on a machine with other work: as RESULTS.md was made
-	make bench-peers                                          # the same as the first
+	make bench-peers                                          # the first, with -restore -kill
 
 What it prints is Markdown; -markdown writes the tables to a file as well, with command and machine.
 
@@ -62,8 +62,8 @@ Keys are 10 000, each as often or by Zipf as the workload says. Before that, dur
 5 s, they come at ten times the rate, so that a JVM is warm.
 
 With -restore, a peer of a count or of join is started again with no local state when it has processed its
-topic; one more record in each partition tells when it is back. With -kill it is killed in the
-middle (kill -9), with its state, and the same is measured. With -keys the state is as large as you
+topic; one more record in each partition tells when it is back. With -kill it is killed then (kill -9), and
+the same is measured of a start with its state. With -keys the state is as large as you
 like: 5 000 000 customers are 1 GB.
 
 	go run ./bench/peers -restore -workloads count-uniform -keys 10000000 -records 20000000 -from 0.9 -peers limpet,streams-nocache,loop

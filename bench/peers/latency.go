@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -181,13 +182,13 @@ func (l *load) run(ctx context.Context, brokers []string, in, out string) (late 
 	}
 	defer cl.Close()
 	seen := map[string]int{} // passed through: records of the key so far
+	done := false            // the last one came: it may overtake those of other partitions
 	for {
 		fs := cl.PollFetches(ctx)
 		now := time.Since(l.began)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%d results came, the last of %d records did not: %w", len(late), total, ctx.Err())
 		}
-		done := false
 		l.mu.Lock()
 		fs.EachRecord(func(r *kgo.Record) {
 			key := string(r.Key)
@@ -211,10 +212,24 @@ func (l *load) run(ctx context.Context, brokers []string, in, out string) (late 
 			err = errors.Join(err, e)
 		default:
 		}
-		if err != nil || done {
+		if err != nil || done && len(late) == l.counted() {
 			return late, err
 		}
 	}
+}
+
+// counted is how many of the records that were sent count: all of them must come back, the slowest too.
+func (l *load) counted() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, sent := range l.sent {
+		if key == lastKey {
+			continue
+		}
+		first, _ := slices.BinarySearch(sent, l.warm)
+		n += len(sent) - first
+	}
+	return n
 }
 
 // lastKey is that of the last record, sent when all others should be back.

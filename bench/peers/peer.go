@@ -49,7 +49,7 @@ var known = []peer{
 	{name: "streams", build: maven(), env: []string{"PEER_MODE=eos", "PEER_TUNE=default"}, skips: true},
 	{name: "streams-tuned", build: maven(), env: []string{"PEER_MODE=eos", "PEER_TUNE=tuned"}, skips: true},
 	{name: "streams-alo", build: maven(), env: []string{"PEER_MODE=alo", "PEER_TUNE=tuned-nocache"}},
-	{name: "goka", build: goBuild("bench/peers/goka", "."), env: []string{"PEER_TUNE=tuned", "PEER_JSON=goccy"}, only: simple},
+	{name: "goka", build: goBuild("bench/peers/goka", "."), env: []string{"PEER_TUNE=tuned", "PEER_JSON=segmentio"}, only: simple},
 }
 
 func peerNames() (names []string) {

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-81380e12/limpet/bench/internal/cluster"
 	"github.com/seed-81380e12/limpet/bench/internal/measure"
 	"github.com/seed-81380e12/limpet/bench/internal/workload"
 )
@@ -204,5 +207,53 @@ func TestLoadIsWarm(t *testing.T) {
 		if n := l.due(warm + 20*time.Second); n != 70_000*int((warm+20*time.Second)/time.Second) {
 			t.Errorf("warm for %v: %d records at 70 000 a second", warm, n)
 		}
+	}
+}
+
+// What comes back behind the last record counts, too: it is what took longest.
+func TestLateResultsCount(t *testing.T) {
+	c, err := cluster.InProcess()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, topic := range []string{"in", "out"} {
+		if err := c.Create(t.Context(), topic, partitions, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ConsumeTopics("in"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	relayed := make(chan struct{})
+	go func() { // a peer that keeps one partition back until the last record has gone
+		defer close(relayed)
+		slow := (workload.Partition([]byte(lastKey), partitions) + 1) % partitions
+		var kept []*kgo.Record
+		for ctx.Err() == nil {
+			cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+				r = &kgo.Record{Topic: "out", Partition: r.Partition, Key: r.Key, Value: r.Value}
+				if r.Partition == slow {
+					kept = append(kept, r)
+					return
+				}
+				cl.Produce(ctx, r, nil)
+				if string(r.Key) == lastKey {
+					_ = cl.Flush(ctx)
+					time.Sleep(300 * time.Millisecond)
+					cl.ProduceSync(ctx, kept...)
+				}
+			})
+		}
+	}()
+	l := &load{w: &workload.Workload{Kind: workload.Passthrough}, rate: 1000, began: time.Now(), during: time.Second, sent: map[string][]time.Duration{}}
+	late, err := l.run(t.Context(), c.Brokers, "in", "out")
+	stop()
+	<-relayed
+	if err != nil || len(late) != 1000 || late.Quantile(0.9) < 500*time.Millisecond {
+		t.Errorf("%d results of 1000 came, %v; nine of ten within %v", len(late), err, late.Quantile(0.9))
 	}
 }

@@ -34,7 +34,7 @@ type Config struct {
 
 // JSON is the library that the loop uses: which one is the caller's choice.
 type JSON struct {
-	Marshal   func(any) ([]byte, error)
+	Append    func([]byte, any) ([]byte, error)
 	Unmarshal func([]byte, any) error
 }
 
@@ -50,9 +50,11 @@ type loop struct {
 	customers []map[string]*emailservice.Customer
 	pairs     []*pairs
 	ctx       context.Context
-	records   sync.Pool // of *kgo.Record
-	slab      []byte    // where the next values go
-	slots     []count   // where the next counters go
+	records   sync.Pool          // of *kgo.Record
+	slab      []byte             // where the next values go
+	slots     []count            // where the next counters go
+	order     emailservice.Order // the one in hand
+	email     emailservice.Email
 	mu        sync.Mutex
 	failed    error // the first of a produce
 }
@@ -249,15 +251,15 @@ func (l *loop) changed(r *kgo.Record, v []byte) {
 
 // join makes the email of an order.
 func (l *loop) join(r *kgo.Record) {
-	var o emailservice.Order
-	err := l.JSON.Unmarshal(r.Value, &o)
+	l.order = emailservice.Order{}
+	err := l.JSON.Unmarshal(r.Value, &l.order)
 	c := l.customers[r.Partition][string(r.Key)]
 	if c == nil || err != nil {
 		l.produced(r, err)
 		return
 	}
-	email := emailservice.Compose(o, *c)
-	if r.Value, err = l.JSON.Marshal(&email); err != nil {
+	l.email = emailservice.Compose(l.order, *c)
+	if r.Value, err = l.encoded(&l.email); err != nil {
 		l.produced(r, err)
 		return
 	}
@@ -296,6 +298,19 @@ func (l *loop) value(n int) []byte {
 	v := l.slab[:n:n]
 	l.slab = l.slab[n:]
 	return v
+}
+
+// encoded is a value in JSON, in a piece of a slab if it fits.
+func (l *loop) encoded(v any) ([]byte, error) {
+	const usual = 1 << 10
+	if len(l.slab) < usual {
+		l.slab = make([]byte, 64<<10)
+	}
+	b, err := l.JSON.Append(l.slab[:0], v)
+	if len(b) <= len(l.slab) { // if it does not, it lies elsewhere
+		l.slab = l.slab[len(b):]
+	}
+	return b[:len(b):len(b)], err
 }
 
 func (l *loop) counter(partition int32, key []byte) *count {

@@ -18,7 +18,9 @@ It has no joins of streams, sessions, or tables by foreign key, so the other wor
 	PEER_STATE  folder of the local tables (LevelDB)
 	PEER_TUNE   plain: goka's defaults, without compression, as the others; tuned: larger batches and
 	            channels, too; else its defaults, from the beginning of the input
-	PEER_JSON   goccy: github.com/goccy/go-json in place of encoding/json
+	PEER_JSON   segmentio: github.com/segmentio/encoding in place of encoding/json
+
+It commits offsets when it likes: PEER_COMMIT_MS says nothing.
 
 It is a module of its own: what goka needs is not what Limpet needs.
 */

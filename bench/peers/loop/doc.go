@@ -11,7 +11,7 @@ anything else ends it with 1. What comes out has the bytes that bench/peer's has
 	passthrough  all records
 	count        per key, in a map; each change goes on, and to the changelog
 	window       start and count of each key's newest window, in a map
-	join         orders with customers, a map that is read in full at the start; JSON by goccy/go-json
+	join         orders with customers, a map that is read in full at the start; JSON by segmentio/encoding
 	streamjoin   both inputs' records of the last minute, in maps by key
 
 State is restored from the changelog of count, window and streamjoin, which has all changes. It is

@@ -3,9 +3,14 @@ module github.com/seed-81380e12/limpet/bench/peers/loop
 go 1.26.0
 
 require (
-	github.com/goccy/go-json v0.12.0
 	github.com/seed-81380e12/limpet v0.0.0
+	github.com/segmentio/encoding v0.5.4
 	github.com/twmb/franz-go v1.22.2
+)
+
+require (
+	github.com/segmentio/asm v1.1.3 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )
 
 require (

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	gojson "github.com/goccy/go-json"
+	"github.com/segmentio/encoding/json"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-81380e12/limpet/bench/internal/cluster"
@@ -38,7 +38,11 @@ func run(ctx context.Context, args []string) (err error) {
 	cfg := loop.Config{
 		Kind: args[0], Brokers: strings.Split(args[1], ","), In: in[0], Out: args[3], App: args[4],
 		CommitEvery: 100 * time.Millisecond, AtLeastOnce: os.Getenv("PEER_MODE") == "alo",
-		JSON: loop.JSON{Marshal: gojson.Marshal, Unmarshal: gojson.Unmarshal},
+		JSON: loop.JSON{
+			// As json.Marshal of the standard library has it.
+			Append:    func(b []byte, v any) ([]byte, error) { return json.Append(b, v, json.EscapeHTML|json.SortMapKeys) },
+			Unmarshal: json.Unmarshal,
+		},
 	}
 	switch two := len(in) == 2; cfg.Kind {
 	case workload.Passthrough, workload.Count, workload.Window:
