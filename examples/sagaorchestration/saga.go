@@ -38,6 +38,7 @@ type Saga struct {
 	Stage                   Stage
 	Stock, Payment, Sending Step
 	Attempts                int
+	Again                   bool // stock and money were asked for more than once
 	Why                     string
 }
 
@@ -112,9 +113,12 @@ func answered(now, answer Step) Step {
 
 // OnDue asks again who has not answered, or gives up while that is possible.
 func OnDue(s Saga, p *Ports) Saga {
-	if s.Attempts++; s.Stage == Preparing && s.Attempts >= attempts {
+	switch s.Attempts++; {
+	case s.Stage == Preparing && s.Attempts >= attempts:
 		s.Why = "no answer in time"
 		return undo(s, p)
+	case s.Stage == Preparing:
+		s.Again = true
 	}
 	return ask(s, p)
 }
@@ -138,7 +142,7 @@ func ask(s Saga, p *Ports) Saga {
 		p.Shipping.Emit(ShipCommand{id, o.Item})
 	// In reverse: the money first. A service that has not answered yet is told as well; it
 	// takes its commands in order, so whatever it still does, it undoes.
-	case s.Stage == Undoing && (s.Payment == Asked || s.Payment == Done):
+	case s.Stage == Undoing && s.owes(s.Payment):
 		p.Payments.Emit(PaymentCommand{OrderID: id, Cents: o.Cents, Refund: true})
 	case s.Stage == Undoing:
 		p.Stock.Emit(StockCommand{OrderID: id, Item: o.Item, Release: true})
@@ -146,7 +150,11 @@ func ask(s Saga, p *Ports) Saga {
 	return s
 }
 
-func open(s Step) bool { return s == Asked || s == Done }
+// owes reports whether a service has something to undo, or may have: it has not answered, or it has said
+// no and was asked again, and the other answer, which nobody waits for, may be yes.
+func (s Saga) owes(step Step) bool {
+	return step == Asked || step == Done || step == Failed && s.Again
+}
 
 // proceed goes on to the next stage, if it is time.
 func proceed(s Saga, p *Ports) Saga {
@@ -169,9 +177,9 @@ func proceed(s Saga, p *Ports) Saga {
 		}
 	case Undoing:
 		switch {
-		case !open(s.Payment) && !open(s.Stock):
+		case !s.owes(s.Payment) && !s.owes(s.Stock):
 			return end(s, Cancelled, p)
-		case open(was.Stock) && s.Payment == Undone:
+		case s.owes(was.Stock) && s.Payment == Undone:
 			return ask(s, p)
 		}
 	}
@@ -179,7 +187,7 @@ func proceed(s Saga, p *Ports) Saga {
 }
 
 func undo(s Saga, p *Ports) Saga {
-	if s.Stage, s.Attempts = Undoing, 0; !open(s.Payment) && !open(s.Stock) {
+	if s.Stage, s.Attempts = Undoing, 0; !s.owes(s.Payment) && !s.owes(s.Stock) {
 		return end(s, Cancelled, p)
 	}
 	return ask(s, p)

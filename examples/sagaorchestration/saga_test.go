@@ -109,6 +109,24 @@ func TestPaidOnce(t *testing.T) {
 	topologytest.Topic(d, Mails).Want("Order o1 is paid.", "Order o1 is on its way.")
 }
 
+// A service that was asked twice may say no and then yes, if something was given back in between: what it
+// holds then is given back as well.
+func TestNoThenYes(t *testing.T) {
+	d := topologytest.New(t, services()...)
+	orders, outcomes := topologytest.Topic(d, Orders), topologytest.Topic(d, Outcomes)
+	d.Pause("inventory")
+	d.Pause("payment")
+	for i, cents := range []int64{Limit + 1, 5, 5, 5} { // the first is declined, and its book is given back
+		id := fmt.Sprint("o", i+1)
+		orders.Send(id, Order{id, "book", cents})
+	}
+	d.Resume("payment") // from here on the first is undone
+	d.Advance(patience) // and the others' stock is asked for again
+	d.Resume("inventory")
+	outcomes.Want(Outcome{"o1", false, "card declined"}, Outcome{"o4", false, "sold out"}, Outcome{"o2", true, ""}, Outcome{"o3", true, ""})
+	topologytest.Table[string, Shelf](d, "shelves").Want(map[string]Shelf{"book": {[]string{"o2", "o3"}}})
+}
+
 // Whatever is slow, fails or crashes, and in whichever order: each order is all done or all
 // undone in the end.
 func TestAllOrNothing(t *testing.T) {
