@@ -1,7 +1,7 @@
 /*
 Command peers measures Limpet beside its peers on one real Apache Kafka, and prints a table.
 
-	go run ./bench/peers                                      # all, 5 runs: hours
+	go run ./bench/peers                                      # all, 5 runs: a day or so
 	go run ./bench/peers -runs 1 -records 300000 -peers limpet,loop -workloads passthrough,count-zipf
 	go run ./bench/peers -peers limpet -also before=/tmp/peer     # what a change has brought
 	go run ./bench/peers -scale all -peers limpet -runs 3 -markdown scale.md
@@ -9,6 +9,8 @@ Command peers measures Limpet beside its peers on one real Apache Kafka, and pri
 	make bench-peers                                          # the first, with -restore -kill
 
 What it prints is Markdown; -markdown writes the tables to a file as well, with command and machine.
+It needs Go, Java 17 and Maven, 8 GiB of memory, and some 10 GB of disk in the temporary folder. Five runs of one
+workload and peer take two to five minutes, of Kafka Streams five to ten (query 11 of Nexmark: forty).
 
 The peers, each a process with the arguments and variables of bench/peer:
 
