@@ -37,6 +37,8 @@ type scaleStep struct {
 type scaled struct {
 	axis, label, peer string
 	cpu, broker       measure.Sample // us per record, noise divided out
+	raw               measure.Sample // us per record, as counted
+	busy              measure.Sample // processors, by all processes: as counted
 	total             measure.Sample // seconds of CPU of the whole run, start-up too
 	rate, rss, disk   measure.Sample // records/s; MiB of all processes
 	idle              measure.Sample // parts of a core
@@ -154,7 +156,7 @@ func (b *bench) scaleStep(ctx context.Context, a axis, step scaleStep) (err erro
 			fmt.Printf("  run %d %-15s %s tasks: %.2f %% of a core\n", run+1, p.name, step.label, last(row.idle)*100)
 			return nil
 		}
-		fmt.Printf("  run %d %-15s %s: %.3f us/record, %.0fk/s, %.0f MiB\n", run+1, p.name, step.label, last(row.cpu), last(row.rate)/1e3, last(row.rss))
+		fmt.Printf("  run %d %-15s %s: %.3f us/record (%.3f as counted), %.0fk/s, %.2f processors busy, %.0f MiB\n", run+1, p.name, step.label, last(row.cpu), last(row.raw), last(row.rate)/1e3, last(row.busy), last(row.rss))
 		return nil
 	})
 }
@@ -221,6 +223,8 @@ func (b *bench) scaleOnce(ctx context.Context, p *peer, f *workload.Filled, step
 	}
 	noise, n := b.noise(marks, from, to), float64(to.records-from.records)
 	row.cpu = append(row.cpu, (to.cpu-from.cpu).Seconds()*1e6/n/noise)
+	row.raw = append(row.raw, (to.cpu-from.cpu).Seconds()*1e6/n)
+	row.busy = append(row.busy, (to.cpu-from.cpu).Seconds()/to.at.Sub(from.at).Seconds())
 	row.broker = append(row.broker, (to.broker-from.broker).Seconds()*1e6/n/noise)
 	row.total = append(row.total, to.cpu.Seconds())
 	row.rate = append(row.rate, n/to.at.Sub(from.at).Seconds())

@@ -112,9 +112,9 @@ func (b *bench) printScaled(out io.Writer) {
 				line(out, r.label, r.peer, f("%.2f %%", r.idle, 100), r.idle.Spread("%.4f"))
 			}
 		} else {
-			head(out, a.name, "peer", "CPU us/record", "least..greatest", "broker us", "records/s", "CPU of the whole run, s", "peak MiB", "disk MiB")
+			head(out, a.name, "peer", "CPU us/record", "least..greatest", "as counted", "broker us", "records/s", "processors busy", "CPU of the whole run, s", "peak MiB", "disk MiB")
 			for _, r := range rows {
-				line(out, r.label, r.peer, "**"+f("%.2f", r.cpu, 1)+"**", r.cpu.Spread("%.2f"), f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3),
+				line(out, r.label, r.peer, "**"+f("%.2f", r.cpu, 1)+"**", r.cpu.Spread("%.2f"), f("%.2f", r.raw, 1), f("%.2f", r.broker, 1), f("%.0fk", r.rate, 1e-3), f("%.2f", r.busy, 1),
 					f("%.1f", r.total, 1), f("%.0f", r.rss, 1), f("%.0f", r.disk, 1))
 			}
 		}
