@@ -21,6 +21,7 @@ type naiveOrder struct {
 	stage    string
 	services map[string]string // what each was asked and said
 	tries    int
+	again    bool // stock and money were asked for twice, or more often
 	why      string
 	due      core.Time // when nobody is waited for any more; 0: nobody is
 }
@@ -83,9 +84,11 @@ func (m *naiveSaga) on(id string, o *naiveOrder, wall core.Time) {
 	}
 }
 
-// holds reports whether a service has, or may have, done what it was asked.
+// holds reports whether a service has, or may have, done what it was asked: where it was asked again, its no may
+// be followed by a yes.
 func (o *naiveOrder) holds(service string) bool {
-	return o.services[service] == "asked" || o.services[service] == "done"
+	said := o.services[service]
+	return said == "asked" || said == "done" || o.again && said == "failed"
 }
 
 func (m *naiveSaga) undo(id string, o *naiveOrder, wall core.Time) {
@@ -146,6 +149,7 @@ func (m *naiveSaga) tick(wall core.Time) {
 			o.why = "no answer in time"
 			m.undo(id, o, wall)
 		} else {
+			o.again = o.again || o.stage == "preparing"
 			m.ask(id, o, wall)
 		}
 	}
@@ -161,7 +165,7 @@ func (m *naiveSaga) rows(table string) (map[string]any, bool) {
 		step := func(service string) int { return slices.Index(naiveAnswers, o.services[service]) }
 		rows[id] = fields{
 			"Order": order, "Stage": slices.Index(naiveStages, o.stage), "Stock": step("stock"), "Payment": step("money"),
-			"Sending": step("parcel"), "Attempts": o.tries, "Why": o.why,
+			"Sending": step("parcel"), "Attempts": o.tries, "Again": o.again, "Why": o.why,
 		}
 	}
 	return rows, table == "order-saga"
