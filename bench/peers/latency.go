@@ -89,7 +89,7 @@ func (b *bench) late(ctx context.Context, run int, p *peer, w *workload.Workload
 	if err != nil {
 		return err
 	}
-	load := &load{w: w, rate: row.rate, began: time.Now(), warm: b.warmup, during: b.during, sent: map[string][]time.Duration{}}
+	load := &load{w: w, skips: p.skips && w.Kind == workload.Count, rate: row.rate, began: time.Now(), warm: b.warmup, during: b.during, sent: map[string][]time.Duration{}}
 	var cpu, broker [2]time.Duration
 	marked := make(chan struct{})
 	go func() { // the CPU of the measured part
@@ -119,6 +119,7 @@ func (b *bench) late(ctx context.Context, run int, p *peer, w *workload.Workload
 // record's time is that at which it was to be sent, however late the sender is.
 type load struct {
 	w            *workload.Workload
+	skips        bool // a result may stand for several records
 	rate         int
 	began        time.Time
 	warm, during time.Duration
@@ -212,24 +213,27 @@ func (l *load) run(ctx context.Context, brokers []string, in, out string) (late 
 			err = errors.Join(err, e)
 		default:
 		}
-		if err != nil || done && len(late) == l.counted() {
+		if err != nil || done && l.complete(seen, len(late)) {
 			return late, err
 		}
 	}
 }
 
-// counted is how many of the records that were sent count: all of them must come back, the slowest too.
-func (l *load) counted() (n int) {
+// complete reports whether all results are there, the slowest too: of each key the last one, and of each
+// record that counts, unless one may stand for several.
+func (l *load) complete(seen map[string]int, late int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	counted := 0
 	for key, sent := range l.sent {
-		if key == lastKey {
-			continue
+		if seen[key] < len(sent) {
+			return false
 		}
-		first, _ := slices.BinarySearch(sent, l.warm)
-		n += len(sent) - first
+		if first, _ := slices.BinarySearch(sent, l.warm); key != lastKey {
+			counted += len(sent) - first
+		}
 	}
-	return n
+	return l.skips || late == counted
 }
 
 // lastKey is that of the last record, sent when all others should be back.

@@ -257,3 +257,23 @@ func TestLateResultsCount(t *testing.T) {
 		t.Errorf("%d results of 1000 came, %v; nine of ten within %v", len(late), err, late.Quantile(0.9))
 	}
 }
+
+// Where a result may stand for several records, the last one of each key must come, and else one for each.
+func TestComplete(t *testing.T) {
+	s := time.Second
+	l := &load{warm: 2 * s, sent: map[string][]time.Duration{"a": {s, 2 * s, 3 * s}, "b": {s}, lastKey: {4 * s}}}
+	for _, c := range []struct {
+		skips  bool
+		a, b   int
+		late   int
+		wanted bool
+	}{
+		{false, 3, 1, 2, true}, {false, 2, 1, 2, false}, {false, 3, 0, 2, false}, {false, 3, 1, 1, false},
+		{true, 3, 1, 1, true}, {true, 2, 1, 1, false},
+	} {
+		l.skips = c.skips
+		if got := l.complete(map[string]int{"a": c.a, "b": c.b, lastKey: 1}, c.late); got != c.wanted {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
