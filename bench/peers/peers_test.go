@@ -268,8 +268,12 @@ func TestComplete(t *testing.T) {
 		late   int
 		wanted bool
 	}{
-		{false, 3, 1, 2, true}, {false, 2, 1, 2, false}, {false, 3, 0, 2, false}, {false, 3, 1, 1, false},
-		{true, 3, 1, 1, true}, {true, 2, 1, 1, false},
+		{false, 3, 1, 2, true},
+		{false, 2, 1, 2, false},
+		{false, 3, 0, 2, false},
+		{false, 3, 1, 1, false},
+		{true, 3, 1, 1, true},
+		{true, 2, 1, 1, false},
 	} {
 		l.skips = c.skips
 		if got := l.complete(map[string]int{"a": c.a, "b": c.b, lastKey: 1}, c.late); got != c.wanted {
