@@ -14,7 +14,7 @@ const (
 	// In 64ths.
 	bufferShare = 1  // BufferBytes
 	commitShare = 2  // CommitBytes, of all workers together; there are two generations
-	cacheShare  = 14 // CacheBytes; indexes by time and by key may take as much again
+	cacheShare  = 14 // CacheBytes: rows, and the indexes of those that expire
 	rowShare    = 8  // the store's rows in memory: half to be written, half read lately
 	blockShare  = 8  // the store's blocks
 )

@@ -61,7 +61,7 @@ peers took (at most 100 000 records/s), or at -rate; with -latency that alone, a
 that rate, whatever comes back: latency is from the time at which a record was to be sent to the time at
 which a read_committed consumer has it.
 Keys are 10 000, each as often or by Zipf as the workload says. Before that, during -warmup but for its last
-5 s, they come at ten times the rate, so that a JVM is warm.
+5 s, they come at ten times the rate, or at 50 000 a second if that is less, so that a JVM is warm.
 
 With -restore, a peer of a count or of join is started again with no local state when it has processed its
 topic; one more record in each partition tells when it is back. With -kill it is killed then (kill -9), and
